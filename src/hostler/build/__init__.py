@@ -1,0 +1,1 @@
+"""Puts the agent and the demo images together from Debian packages."""

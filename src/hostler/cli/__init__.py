@@ -1,0 +1,1 @@
+"""The `hostler` command: every verb speaks the REST API and nothing else."""

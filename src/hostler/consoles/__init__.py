@@ -1,0 +1,1 @@
+"""The console broker: log, viewers, one writer."""

@@ -1,0 +1,1 @@
+"""What talks to equipment: one file per kind, each behind a small Protocol."""

@@ -1,0 +1,1 @@
+"""What people ask for: inventory, claims, runs, images, principals, history."""

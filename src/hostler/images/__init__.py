@@ -1,0 +1,1 @@
+"""Chunk store, import, distribution and capture of images."""

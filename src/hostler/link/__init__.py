@@ -1,0 +1,1 @@
+"""The seam between hub and racks: desired down, observed up."""

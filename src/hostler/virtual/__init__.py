@@ -1,0 +1,1 @@
+"""A lab without hardware: QEMU boards on a virtual PoE switch."""

@@ -1,0 +1,1 @@
+"""Protocols without I/O: bytes and the time in, bytes and events out."""

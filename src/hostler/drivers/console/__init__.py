@@ -1,0 +1,1 @@
+"""Console drivers: bytes to and from a board."""

@@ -1,0 +1,1 @@
+"""Power drivers: switch a board and read back what is."""

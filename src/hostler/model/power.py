@@ -1,0 +1,44 @@
+"""Power as two facts that are never mixed: what is wanted and what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PowerState(StrEnum):
+    """Whether a board has power. UNKNOWN is an answer of its own and is never shown as off."""
+
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerReading:
+    """What the equipment says of one board's supply.
+
+    Attributes:
+        state: On, off, or unknown where the equipment cannot tell.
+        watts: Power drawn, where the equipment measures it.
+        detail: The equipment's own words, for people (``searching``, ``fault``).
+    """
+
+    state: PowerState
+    watts: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCapabilities:
+    """What a kind of equipment can do.
+
+    Attributes:
+        can_read: True when ``get`` tells what is, not what was last asked for.
+        min_off_seconds: Shortest time off that surely resets a board behind it.
+        watts: True when readings carry watts.
+    """
+
+    can_read: bool
+    min_off_seconds: float
+    watts: bool = False

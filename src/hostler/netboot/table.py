@@ -1,0 +1,195 @@
+"""What the netboot services know: every board and the answer it is to get.
+
+The rack replaces entries one by one; the packet loops read them from their own threads.
+Each mutation swaps whole immutable values into dicts, which CPython does atomically, so no reader
+needs a lock and no answer ever waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+from typing import TYPE_CHECKING, cast
+
+from hostler.model.boot import BootIntent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hostler.model.json import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One board as its firmware and its agent are to be answered.
+
+    Attributes:
+        board: The board's name.
+        platform: How it boots (``x86-bios`` …).
+        arch: ``amd64`` or ``arm64``.
+        macs: Every MAC it may ask with; lower case with colons.
+        uuid: SMBIOS UUID, lower case, if known.
+        serial: Serial number, if known.
+        address: Its fixed IPv4 address, or None for one out of the range.
+        intent: What to answer.
+        boot: Id of the present boot.
+        token: Secret of the present boot; the agent's right to speak for the board.
+        kernel: Artefact id of the kernel for intent STEP.
+        initrd: Artefact id of the initramfs for intent STEP.
+        cmdline: Kernel command line for intent STEP, quoted for the kernel.
+        step: What the agent is told when it asks; None: nothing now.
+        message: What a person at the board's screen reads while it is held.
+    """
+
+    board: str
+    platform: str
+    arch: str
+    macs: tuple[str, ...]
+    uuid: str | None = None
+    serial: str | None = None
+    address: str | None = None
+    intent: BootIntent = BootIntent.HOLD
+    boot: str | None = None
+    token: str | None = None
+    kernel: str | None = None
+    initrd: str | None = None
+    cmdline: str = ""
+    step: Document | None = None
+    message: str = ""
+
+    def to_json(self) -> Document:
+        """Return the target as a JSON object for the pipe to the netboot process."""
+        document: Document = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        document["macs"] = list(self.macs)
+        return document
+
+    @classmethod
+    def from_json(cls, document: Document) -> Target:
+        """Read what ``to_json`` wrote; unknown keys are ignored."""
+        known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
+        known["macs"] = cast("Document", tuple(cast("list[str]", document["macs"])))
+        known["intent"] = BootIntent(str(document.get("intent", BootIntent.HOLD)))
+        return cls(**known)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """One L2 segment on which boards are booted.
+
+    Attributes:
+        name: Its name in ``lab.toml``.
+        interface: The host's interface on it.
+        address: The server's own address and the subnet, for example ``10.77.0.1/24``.
+        range_first: First address handed out to boards without a fixed one.
+        range_last: Last such address.
+        router: Default gateway told to boards, or None.
+        dns: Name servers told to boards.
+        lease_seconds: How long a lease lasts.
+        http_port: Port of the HTTP boot listener.
+        dhcp_port: 67; tests that may not have it use another.
+        tftp_port: 69; likewise.
+    """
+
+    name: str
+    interface: str
+    address: IPv4Interface
+    range_first: IPv4Address
+    range_last: IPv4Address
+    router: IPv4Address | None = None
+    dns: tuple[IPv4Address, ...] = ()
+    lease_seconds: int = 3600
+    http_port: int = 8067
+    dhcp_port: int = 67
+    tftp_port: int = 69
+
+    @property
+    def server(self) -> IPv4Address:
+        """The server's own address on this network."""
+        return self.address.ip
+
+    def to_json(self) -> Document:
+        """Return the network as a JSON object for the pipe to the netboot process."""
+        return {
+            "name": self.name,
+            "interface": self.interface,
+            "address": str(self.address),
+            "range_first": str(self.range_first),
+            "range_last": str(self.range_last),
+            "router": str(self.router) if self.router else None,
+            "dns": [str(server) for server in self.dns],
+            "lease_seconds": self.lease_seconds,
+            "http_port": self.http_port,
+            "dhcp_port": self.dhcp_port,
+            "tftp_port": self.tftp_port,
+        }
+
+    @classmethod
+    def from_json(cls, document: Document) -> NetworkConfig:
+        """Read what ``to_json`` wrote."""
+        router = document["router"]
+        return cls(
+            name=str(document["name"]),
+            interface=str(document["interface"]),
+            address=IPv4Interface(str(document["address"])),
+            range_first=IPv4Address(str(document["range_first"])),
+            range_last=IPv4Address(str(document["range_last"])),
+            router=IPv4Address(str(router)) if router else None,
+            dns=tuple(IPv4Address(server) for server in cast("list[str]", document["dns"])),
+            lease_seconds=int(cast("int", document["lease_seconds"])),
+            http_port=int(cast("int", document["http_port"])),
+            dhcp_port=int(cast("int", document["dhcp_port"])),
+            tftp_port=int(cast("int", document["tftp_port"])),
+        )
+
+
+class BootTable:
+    """Every target by name, MAC and token, and every registered artefact by id."""
+
+    def __init__(self) -> None:
+        self._by_board: dict[str, Target] = {}
+        self._by_mac: dict[str, Target] = {}
+        self._by_token: dict[str, Target] = {}
+        self._artefacts: dict[str, Path] = {}
+
+    def put(self, target: Target) -> None:
+        """Add a target or replace the one of the same board."""
+        old = self._by_board.get(target.board)
+        self._by_board[target.board] = target
+        for mac in target.macs:
+            self._by_mac[mac] = target
+        if target.token:
+            self._by_token[target.token] = target
+        if old is not None:
+            for mac in set(old.macs) - set(target.macs):
+                self._by_mac.pop(mac, None)
+            if old.token and old.token != target.token:
+                self._by_token.pop(old.token, None)
+
+    def drop(self, board: str) -> None:
+        """Forget a board; nothing happens if it is not known."""
+        old = self._by_board.pop(board, None)
+        if old is not None:
+            for mac in old.macs:
+                self._by_mac.pop(mac, None)
+            if old.token:
+                self._by_token.pop(old.token, None)
+
+    def by_board(self, board: str) -> Target | None:
+        """Return the target of a board."""
+        return self._by_board.get(board)
+
+    def by_mac(self, mac: str) -> Target | None:
+        """Return the target that asks with this MAC (lower case, colons)."""
+        return self._by_mac.get(mac)
+
+    def by_token(self, token: str) -> Target | None:
+        """Return the target whose present boot has this token."""
+        return self._by_token.get(token)
+
+    def put_artefact(self, artefact: str, path: Path) -> None:
+        """Register a file to be served under its id."""
+        self._artefacts[artefact] = path
+
+    def artefact(self, artefact: str) -> Path | None:
+        """Return the file registered under an id."""
+        return self._artefacts.get(artefact)
