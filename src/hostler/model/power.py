@@ -29,6 +29,10 @@ class PowerReading:
     detail: str = ""
 
 
+UNSEEN = PowerReading(PowerState.UNKNOWN)
+"""What is known before anybody has looked."""
+
+
 @dataclass(frozen=True, slots=True)
 class PowerCapabilities:
     """What a kind of equipment can do.

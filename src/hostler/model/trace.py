@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-if TYPE_CHECKING:
-    from hostler.model.json import JSON, Document
+from hostler.model.json import JSON, Document
 
 
 @dataclass(frozen=True, slots=True)

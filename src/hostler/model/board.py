@@ -1,0 +1,118 @@
+"""Boards, their classes, and the life of a board as a table of allowed moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Lifecycle(StrEnum):
+    """Where a board is in its life; power and runs are separate axes.
+
+    Attributes:
+        DISCOVERED: It asked over the network and nobody has adopted it.
+        AVAILABLE: Clean and free to be claimed.
+        CLAIMED: Held by somebody.
+        RELEASING: Given back, being wiped.
+        QUARANTINED: Something about it is not understood; never given to anybody.
+        MAINTENANCE: An admin works on it.
+        RETIRED: Gone; kept for its history.
+    """
+
+    DISCOVERED = "discovered"
+    AVAILABLE = "available"
+    CLAIMED = "claimed"
+    RELEASING = "releasing"
+    QUARANTINED = "quarantined"
+    MAINTENANCE = "maintenance"
+    RETIRED = "retired"
+
+
+_L = Lifecycle
+MOVES: dict[Lifecycle, frozenset[Lifecycle]] = {
+    _L.DISCOVERED: frozenset({_L.AVAILABLE, _L.QUARANTINED, _L.MAINTENANCE, _L.RETIRED}),
+    _L.AVAILABLE: frozenset({_L.CLAIMED, _L.QUARANTINED, _L.MAINTENANCE, _L.RETIRED}),
+    _L.CLAIMED: frozenset({_L.RELEASING}),
+    # A release ends in AVAILABLE only when the wipe was verified; every other end is QUARANTINED.
+    _L.RELEASING: frozenset({_L.AVAILABLE, _L.QUARANTINED}),
+    _L.QUARANTINED: frozenset({_L.RELEASING, _L.MAINTENANCE, _L.RETIRED}),
+    _L.MAINTENANCE: frozenset({_L.RELEASING, _L.QUARANTINED, _L.RETIRED}),
+    _L.RETIRED: frozenset({_L.MAINTENANCE}),
+}
+"""Which lifecycle may follow which. Coming back from the side goes through RELEASING: a wipe."""
+
+
+class IllegalMoveError(ValueError):
+    """The board's present lifecycle does not allow this; wait for it to change, or choose another board."""
+
+
+def move(board: str, present: Lifecycle, to: Lifecycle) -> Lifecycle:
+    """Return ``to`` when the table allows it from ``present``; raises IllegalMoveError otherwise."""
+    if to not in MOVES[present]:
+        allowed = ", ".join(sorted(MOVES[present])) or "nothing"
+        raise IllegalMoveError(
+            f'board "{board}" is {present} and cannot become {to}; from there it may become {allowed}'
+        )
+    return to
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One wire from a board to a driver.
+
+    Attributes:
+        driver: Entry point name of the driver, for example ``snmp-poe``.
+        equipment: Name of the equipment it goes through, or None for a wire of its own.
+        params: What tells this board's end apart, for example ``{"port": 3}``.
+    """
+
+    driver: str
+    equipment: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """A switch, PDU, BMC or relay card: a driver and how to reach it; secrets are references."""
+
+    name: str
+    driver: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BoardClass:
+    """Boards that can stand in for each other."""
+
+    name: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One physical unit as ``lab.toml`` describes it.
+
+    Attributes:
+        name: Unique in the lab.
+        board_class: Name of its class.
+        network: Name of the network it boots on.
+        macs: Every MAC it boots with; lower case with colons.
+        uuid: SMBIOS UUID, lower case, if known.
+        serial: Serial number, if known.
+        address: Fixed IPv4 address, or None.
+        labels: Free key-value pairs to select it by.
+        power: Power wires in the order they are switched on.
+        console: Serial console, or None.
+    """
+
+    name: str
+    board_class: str
+    network: str
+    macs: tuple[str, ...]
+    uuid: str | None = None
+    serial: str | None = None
+    address: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    power: tuple[Binding, ...] = ()
+    console: Binding | None = None
