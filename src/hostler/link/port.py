@@ -5,7 +5,8 @@ observes under a key, and each watches the other's documents. A watcher first ge
 there is and then each change; of several changes to one key it may see only the last. A lost message,
 a restart or a cut line costs time, never truth.
 
-Keys: ``rack`` for the rack's own plan, ``board/NAME`` for a board, ``stranger/MAC`` for a machine nobody knows.
+Keys: ``rack`` for the rack's own plan, ``board/NAME`` for a board,
+``stranger/MAC`` for a machine nobody knows.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from hostler.model.json import Document
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from hostler.model.json import Document
 
 
 class LinkError(Exception):
