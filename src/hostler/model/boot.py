@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from hostler.model.board import Lifecycle
+from hostler.model.plan import AGENT_STEPS
+
+if TYPE_CHECKING:
+    from hostler.model.run import RunStatus
+    from hostler.model.seam import Desired
 
 
 class BootIntent(StrEnum):
@@ -21,3 +29,22 @@ class BootIntent(StrEnum):
     HOLD = "hold"
     ENVIRONMENT = "environment"
     DENY = "deny"
+
+
+def boot_intent(desired: Desired, status: RunStatus | None) -> BootIntent:
+    """Derive the answer to a board's firmware; total: every state of board, claim and run has one.
+
+    Args:
+        desired: The board with its lifecycle, claim and ordered run.
+        status: How far its run is, if it ever had one.
+    """
+    order = desired.run
+    if desired.lifecycle is Lifecycle.RETIRED:
+        return BootIntent.DENY
+    if desired.lifecycle is Lifecycle.DISCOVERED:
+        return BootIntent.HOLD
+    if order is not None and status is not None and status.id == order.id and not status.state.ended:
+        if order.cancelled or status.step >= len(order.steps):
+            return BootIntent.HOLD
+        return BootIntent.STEP if order.steps[status.step].kind in AGENT_STEPS else BootIntent.LOCAL
+    return BootIntent.LOCAL if desired.lifecycle is Lifecycle.CLAIMED else BootIntent.HOLD

@@ -175,7 +175,7 @@ class ChunkIndex:
             raise ChunkIndexError(f"image size {self.size} is not between 0 and {MAX_SIZE}")
         if not MIN_CHUNK_SIZE <= self.chunk_size <= MAX_CHUNK_SIZE or self.chunk_size & (self.chunk_size - 1):
             raise ChunkIndexError(
-                f"chunk size {self.chunk_size} is not a power of two from {MIN_CHUNK_SIZE} to {MAX_CHUNK_SIZE}"
+                f"chunk size {self.chunk_size} is no power of two from {MIN_CHUNK_SIZE} to {MAX_CHUNK_SIZE}"
             )
         places = -(-self.size // self.chunk_size)
         last = -1

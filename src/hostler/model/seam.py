@@ -42,8 +42,9 @@ class BootRecord:
     Attributes:
         id: Unique for ever.
         number: Counts the board's boots from 1.
-        started: Unix time of power-on.
+        started: Unix time of power-on (until then, of its making).
         purpose: ``agent`` when the network is to bring up the agent, else ``local``.
+        powered: Whether power has been switched on for it.
         token: The agent's secret; never leaves the rack and the board.
     """
 
@@ -51,6 +52,7 @@ class BootRecord:
     number: int
     started: float
     purpose: str
+    powered: bool = False
     token: str = ""
 
 
