@@ -1,0 +1,302 @@
+"""Every call of the REST API, one method each."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from hostler.client.errors import RefusedError, refusal
+from hostler.client.settings import load_settings
+from hostler.client.transport import Transport, part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from hostler.client.console import ConsoleSession
+    from hostler.client.documents import (
+        Agent,
+        Board,
+        BoardClass,
+        Changes,
+        CheckReport,
+        Claim,
+        Event,
+        Health,
+        Image,
+        ImportProgress,
+        Power,
+        Problem,
+        Run,
+        Trace,
+    )
+    from hostler.client.settings import Settings
+
+_UPLOAD_BLOCK = 1024 * 1024
+_CHECK_SECONDS = 120.0  # a check asks every switch, and one that is away takes its whole deadline
+
+
+class Client:
+    """A Hostler server. Every method raises RefusedError or UnreachableError.
+
+    Use it in a ``with`` block, or ``close`` it. Safe to use from several threads.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._http = Transport(settings or load_settings())
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
+    def health(self, seconds: float = 5.0) -> Health:
+        """Return whether the server lives, and its version; needs no valid token."""
+        return cast("Health", self._http.call("GET", "/healthz", seconds=seconds))
+
+    # Boards
+
+    def classes(self, *, available: bool = False) -> list[BoardClass]:
+        """Return the classes; only those with a free board when ``available``."""
+        return cast(
+            "list[BoardClass]", self._http.call("GET", "classes", query={"available": available or None})
+        )
+
+    def boards(self, claimed: str | None = None) -> list[Board]:
+        """Return the boards; ``claimed`` is ``mine``, ``any`` or ``none``."""
+        return cast("list[Board]", self._http.call("GET", "boards", query={"claimed": claimed}))
+
+    def board(self, name: str) -> Board:
+        """Return one board."""
+        return cast("Board", self._http.call("GET", f"boards/{part(name)}"))
+
+    def power(self, board: str) -> Power:
+        """Return a board's power as last seen."""
+        return cast("Power", self._http.call("GET", f"boards/{part(board)}/power"))
+
+    def set_power(self, board: str, action: str) -> Power:
+        """Ask for power ``on``, ``off`` or a ``cycle``; returns before it has happened."""
+        return cast("Power", self._http.call("POST", f"boards/{part(board)}/power", body={"action": action}))
+
+    def recover(self, board: str) -> Board:
+        """Have a quarantined board wiped again."""
+        return cast("Board", self._http.call("POST", f"boards/{part(board)}/recover"))
+
+    def trace(self, board: str, boot: int | None = None) -> Trace:
+        """Return the timeline of a boot: the newest, or the one of that number."""
+        return cast("Trace", self._http.call("GET", f"boards/{part(board)}/trace", query={"boot": boot}))
+
+    def console_log(self, board: str, boot: int | None = None, tail: int | None = None) -> bytes:
+        """Return what the console printed in a boot; only the last ``tail`` bytes if given."""
+        query = {"boot": boot, "tail": tail}
+        with self._http.stream("GET", f"boards/{part(board)}/console/log", query=query) as response:
+            return response.read()
+
+    def console(self, board: str, *, write: bool = True) -> ConsoleSession:
+        """Open a board's console; use the result in a ``with`` block."""
+        from hostler.client.console import ConsoleSession
+
+        return ConsoleSession(self._http.settings, board, write=write)
+
+    # Runs
+
+    def start_run(self, board: str, plan: str) -> Run:
+        """Start a plan such as ``wipe,install:debian,boot`` on a board."""
+        return cast("Run", self._http.call("POST", f"boards/{part(board)}/runs", body={"plan": plan}))
+
+    def deploy(self, board: str, image: str) -> Run:
+        """Start to install an image on a board and boot it."""
+        return cast("Run", self._http.call("POST", f"boards/{part(board)}/deploy", body={"image": image}))
+
+    def runs(self, board: str | None = None) -> list[Run]:
+        """Return the runs, of one board if given."""
+        return cast("list[Run]", self._http.call("GET", "runs", query={"board": board}))
+
+    def run(self, run: str) -> Run:
+        """Return one run by its id."""
+        return cast("Run", self._http.call("GET", f"runs/{part(run)}"))
+
+    def cancel_run(self, run: str) -> Run:
+        """Call a run off; it has ended when its state says so."""
+        return cast("Run", self._http.call("DELETE", f"runs/{part(run)}"))
+
+    # Claims
+
+    def claim(
+        self,
+        board_class: str,
+        *,
+        image: str | None = None,
+        name: str = "",
+        ttl: str | float | None = None,
+        power: bool = False,
+        wait: bool = False,
+    ) -> Claim:
+        """Claim a board of a class.
+
+        Args:
+            board_class: Name of the class.
+            image: Image to deploy as soon as the board is held.
+            name: Your own name for the claim.
+            ttl: How long, as seconds or as ``90s`` ``10m`` ``2h`` ``1d``; None: as the server likes.
+            power: Power the board on as soon as it is held.
+            wait: Queue when none is free; otherwise that is a refusal.
+        """
+        body: dict[str, Any] = {
+            "class": board_class,
+            "image": image,
+            "name": name,
+            "power": power,
+            "wait": wait,
+        }
+        if ttl is not None:
+            body["ttl"] = ttl
+        return cast("Claim", self._http.call("POST", "claims", body=body))
+
+    def claims(self, state: str = "open") -> list[Claim]:
+        """Return the ``open`` claims, or ``all``."""
+        return cast("list[Claim]", self._http.call("GET", "claims", query={"state": state}))
+
+    def get_claim(self, claim: str) -> Claim:
+        """Return a claim by its id or name."""
+        return cast("Claim", self._http.call("GET", f"claims/{part(claim)}"))
+
+    def release(self, claim: str) -> Claim:
+        """Begin to give a claim's board back; the claim has closed when its state says so."""
+        return cast("Claim", self._http.call("DELETE", f"claims/{part(claim)}"))
+
+    # Images and agents
+
+    def images(self) -> list[Image]:
+        """Return the images."""
+        return cast("list[Image]", self._http.call("GET", "images"))
+
+    def image(self, name: str) -> Image:
+        """Return one image."""
+        return cast("Image", self._http.call("GET", f"images/{part(name)}"))
+
+    def remove_image(self, name: str) -> None:
+        """Remove an image from the catalogue; refused while a run uses it."""
+        self._http.call("DELETE", f"images/{part(name)}")
+
+    def import_image(
+        self,
+        name: str,
+        source: Path | str,
+        *,
+        arch: str,
+        platforms: list[str],
+        done_console: str | None = None,
+        done_seconds: float | None = None,
+        progress: Callable[[ImportProgress], None] = lambda _: None,
+    ) -> Image:
+        """Import an image: a file is uploaded from here, an ``http(s)://`` address is fetched by the server.
+
+        Args:
+            name: Name in the catalogue.
+            source: Path or address; raw, gzip, xz or zstd.
+            arch: ``amd64`` or ``arm64``.
+            platforms: Platforms it boots on.
+            done_console: Pattern on the console that means it has booted.
+            done_seconds: Longest time until then.
+            progress: Called with bytes sent while uploading, then with what the server tells.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        remote = isinstance(source, str) and source.startswith(("http://", "https://"))
+        query = {
+            "name": name,
+            "arch": arch,
+            "platforms": ",".join(platforms),
+            "done_console": done_console,
+            "done_seconds": None if done_seconds is None else str(done_seconds),
+            "url": str(source) if remote else None,
+        }
+        content = None if remote else _blocks(source, progress)
+        headers = {} if remote else {"Content-Type": "application/octet-stream"}
+        with self._http.stream(
+            "POST", "images", query=query, content=content, headers=headers, seconds=600.0
+        ) as response:
+            for line in response.iter_lines():
+                message: Any = json.loads(line) if line.strip() else {"event": ""}
+                if message["event"] == "progress":
+                    progress(message)
+                elif message["event"] == "done":
+                    return cast("Image", message["image"])
+                elif message["event"] == "error":
+                    raise refusal(int(message["problem"].get("status", 500)), message["problem"])
+        broken: Problem = {
+            "detail": f'the import of "{name}" ended without a result; look at the server\'s log'
+        }
+        raise RefusedError(502, broken)
+
+    def agents(self) -> list[Agent]:
+        """Return the agents registered."""
+        return cast("list[Agent]", self._http.call("GET", "agents"))
+
+    def register_agent(self, arch: str, kernel: Path, initrd: Path) -> Agent:
+        """Register an agent's files, which must lie where the server can read them."""
+        body = {"kernel": str(kernel), "initrd": str(initrd)}
+        return cast(
+            "Agent", self._http.call("PUT", f"agents/{part(arch)}", body=body, seconds=_CHECK_SECONDS)
+        )
+
+    # Inventory, checks, history
+
+    def apply(self, text: str, *, dry_run: bool = False) -> Changes:
+        """Make this ``lab.toml`` the inventory; with ``dry_run`` only tell what would change."""
+        query = {"dry_run": 1 if dry_run else None}
+        return cast("Changes", self._http.call("PUT", "inventory", query=query, text=text))
+
+    def inventory(self) -> dict[str, Any]:
+        """Return the inventory in force; its ``text`` is the ``lab.toml``."""
+        return cast("dict[str, Any]", self._http.call("GET", "inventory"))
+
+    def check(self, board: str | None = None) -> CheckReport:
+        """Look at every wire, or at those of one board."""
+        return cast(
+            "CheckReport", self._http.call("POST", "check", body={"board": board}, seconds=_CHECK_SECONDS)
+        )
+
+    def events(self, after: int = 0, board: str | None = None) -> list[Event]:
+        """Return the history from the entry after ``after``."""
+        return cast("list[Event]", self._http.call("GET", "events", query={"after": after, "board": board}))
+
+    def follow_events(self, after: int = 0, board: str | None = None) -> Iterator[Event]:
+        """Yield history as it happens, from the entry after ``after``; ends when the server goes."""
+        import httpx2
+
+        query = {"after": after, "follow": True, "board": board}
+        headers = {"Accept": "text/event-stream"}
+        # No deadline between events: a quiet lab is not a broken one.
+        with self._http.stream("GET", "events", query=query, headers=headers, seconds=None) as response:
+            for message in httpx2.EventSource(response):
+                if message.data:
+                    yield json.loads(message.data)
+
+
+def _blocks(source: Path | str, progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
+    """Yield a file in blocks and tell how much was sent; opens it at once, so that errors come early."""
+    from pathlib import Path
+
+    file = Path(source).open("rb")  # noqa: SIM115  # closed by the generator below
+    size = Path(source).stat().st_size
+
+    def read() -> Iterator[bytes]:
+        sent = 0
+        with file:
+            while block := file.read(_UPLOAD_BLOCK):
+                yield block
+                sent += len(block)
+                progress({"event": "progress", "read": sent, "of": size, "out": 0})
+
+    return read()

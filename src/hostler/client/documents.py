@@ -1,0 +1,249 @@
+"""The shapes of what the server answers, as it answers them: JSON objects with known keys.
+
+Times are ISO 8601 UTC text, durations seconds, sizes bytes. A newer server may send more keys.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+ENDED = frozenset({"succeeded", "failed", "cancelled", "timed_out"})
+"""States a run does not leave again."""
+
+
+class ProblemDetail(TypedDict, total=False):
+    """One of several errors in a request, with its place in the file it is about."""
+
+    file: str
+    line: int
+    key: str
+    text: str
+
+
+class Problem(TypedDict, total=False):
+    """Why the server refused (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemDetail]
+
+
+class BoardClass(TypedDict):
+    """Boards that can stand in for each other, and how many are free."""
+
+    name: str
+    platform: str
+    arch: str
+    boards: int
+    available: int
+    waiting: int
+
+
+class Power(TypedDict):
+    """What a board's power should be, and what it was last seen to be."""
+
+    desired: str
+    observed: str
+    watts: float | None
+    detail: str
+    error: str
+    at: str | None
+
+
+class Run(TypedDict):
+    """A plan on a board and how far it is; ``done`` and ``total`` are bytes of the present phase."""
+
+    id: str
+    board: str
+    plan: str
+    state: str
+    step: int
+    steps: list[str]
+    phase: str
+    attempt: int
+    done: int
+    total: int
+    results: list[dict[str, Any]]
+    error: str
+    log: list[str]
+    created: str | None
+    started: str | None
+    ended: str | None
+    claim: str | None
+    purpose: str
+
+
+class Boot(TypedDict):
+    """One power-up of a board."""
+
+    id: str
+    number: int
+    started: str
+    purpose: str
+
+
+class Holder(TypedDict):
+    """Who holds a board."""
+
+    id: str
+    name: str
+    principal: str
+    expires: str | None
+
+
+Board = TypedDict(
+    "Board",
+    {
+        "name": str,
+        "class": str,
+        "platform": str,
+        "arch": str,
+        "lifecycle": str,
+        "reason": str,
+        "labels": dict[str, str],
+        "network": str,
+        "macs": list[str],
+        "uuid": "str | None",
+        "serial": "str | None",
+        "address": "str | None",
+        "facts": dict[str, Any],
+        "claim": "Holder | None",
+        "power": Power,
+        "run": "Run | None",
+        "boot": "Boot | None",
+        "console": "bool | None",
+    },
+)
+
+Claim = TypedDict(
+    "Claim",
+    {
+        "id": str,
+        "principal": str,
+        "class": str,
+        "name": str,
+        "state": str,
+        "board": "str | None",
+        "image": "str | None",
+        "ttl": float,
+        "created": str,
+        "granted": "str | None",
+        "expires": "str | None",
+        "closed": "str | None",
+        "reason": str,
+        "position": "int | None",
+    },
+)
+
+
+class TraceEvent(TypedDict):
+    """One thing seen on the way of a board; ``at`` is Unix time, ``since`` seconds from power-on."""
+
+    at: float
+    since: float
+    source: str
+    kind: str
+    text: str
+    board: NotRequired[str]
+    mac: NotRequired[str]
+    boot: NotRequired[str]
+    data: NotRequired[dict[str, Any]]
+
+
+class Trace(TypedDict):
+    """The timeline of one boot, and which other boots there are, newest first."""
+
+    board: str
+    boot: Boot | None
+    boots: list[Boot]
+    events: list[TraceEvent]
+
+
+class Done(TypedDict):
+    """What counts as booted: a pattern on the console, within so many seconds."""
+
+    console: str
+    seconds: float
+
+
+class Image(TypedDict):
+    """An image in the server's catalogue."""
+
+    name: str
+    arch: str
+    platforms: list[str]
+    size: int
+    data_bytes: int
+    chunk_size: int
+    index: str
+    done: Done
+    created: str
+    source: str
+
+
+class ImportProgress(TypedDict):
+    """How far an import is: bytes read of the source (``of`` unknown: None), bytes of image made."""
+
+    event: Literal["progress"]
+    read: int
+    of: int | None
+    out: int
+
+
+class Change(TypedDict):
+    """One thing that applying an inventory changes."""
+
+    what: str
+    name: str
+    change: str
+    detail: str
+
+
+class Changes(TypedDict):
+    """Everything that applying an inventory changes."""
+
+    changes: list[Change]
+
+
+class Check(TypedDict):
+    """One wire or service looked at."""
+
+    what: str
+    ok: bool
+    text: str
+    advice: str
+
+
+class CheckReport(TypedDict):
+    """What looking at every wire found."""
+
+    ok: bool
+    checks: list[Check]
+
+
+class Event(TypedDict):
+    """One entry of the server's history."""
+
+    seq: int
+    at: str
+    kind: str
+    text: str
+    board: NotRequired[str | None]
+    principal: NotRequired[str | None]
+
+
+class Agent(TypedDict):
+    """The agent registered for an architecture, by artefact ids."""
+
+    arch: str
+    kernel: str
+    initrd: str
+
+
+class Health(TypedDict):
+    """That the server lives, and which one it is."""
+
+    ok: bool
+    version: str
