@@ -1,0 +1,92 @@
+"""Which files exist by TFTP, seen by the board that asks.
+
+Nothing here is a directory on disk. A name is looked up for the board behind the client's address, so one
+board cannot see another's files, and a machine nobody knows sees only what leads it to the answer "wait".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hostler.model.boot import BootIntent
+from hostler.netboot.config_cpio import config_cpio
+from hostler.netboot.hold_image import HOLD_IMAGE
+from hostler.netboot.render_pxelinux import HOLD, INITRD, KERNEL, render_pxelinux
+from hostler.netboot.virtual_file import VirtualFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from ipaddress import IPv4Address
+    from pathlib import Path
+
+    from hostler.netboot.table import BootTable, NetworkConfig, Target
+
+_PXELINUX = re.compile(r"pxelinux\.cfg/01-((?:[0-9a-f]{2}-){5}[0-9a-f]{2})\Z", re.IGNORECASE)
+
+
+class BootFiles:
+    """Opens the files that boards ask for by TFTP.
+
+    Args:
+        table: What every board is to do.
+        networks: The networks served; they tell a board by which address it reaches this host.
+        mac_of: MAC that holds the lease of an address, or None.
+        firmware: First-stage boot loaders by the name they are asked for (``undionly.kpxe``,
+            ``snponly.efi``).
+    """
+
+    def __init__(
+        self,
+        table: BootTable,
+        networks: Iterable[NetworkConfig],
+        mac_of: Callable[[IPv4Address], str | None],
+        firmware: Mapping[str, Path],
+    ) -> None:
+        self._table = table
+        self._networks = tuple(networks)
+        self._mac_of = mac_of
+        self._firmware = firmware
+
+    def open(self, client: IPv4Address, name: str) -> VirtualFile | None:
+        """Return the file of this name for this client, or None if there is none for it.
+
+        Args:
+            client: The asking address.
+            name: Cleaned name: no leading slash, no ``..``.
+
+        Raises:
+            VirtualFileError: It should exist, but its parts cannot be read.
+        """
+        if (loader := self._firmware.get(name)) is not None:
+            return VirtualFile(loader)
+        mac = self._mac_of(client)
+        target = self._table.by_mac(mac) if mac else None
+        if match := _PXELINUX.match(name):
+            asked = match[1].replace("-", ":").lower()
+            known = target.macs if target else (mac,)
+            return VirtualFile(render_pxelinux(target).encode()) if asked in known else None
+        if name == HOLD:
+            return VirtualFile(HOLD_IMAGE)
+        if target is not None and target.intent is BootIntent.STEP:
+            return self._step_file(client, name, target)
+        return None
+
+    def _step_file(self, client: IPv4Address, name: str, target: Target) -> VirtualFile | None:
+        if name == KERNEL and target.kernel:
+            kernel = self._table.artefact(target.kernel)
+            return VirtualFile(kernel) if kernel else None
+        if name == INITRD and target.initrd:
+            initrd = self._table.artefact(target.initrd)
+            rack = self._rack(client)
+            config = config_cpio(target, rack) if rack else None
+            # The archive is padded to four bytes; the kernel looks for the next one only at such offsets, and
+            # nothing says that the initramfs, which is compressed, ends at one. So this order.
+            return VirtualFile(config, initrd) if initrd and config else None
+        return None
+
+    def _rack(self, client: IPv4Address) -> str | None:
+        for network in self._networks:
+            if client in network.address.network:
+                return f"http://{network.server}:{network.http_port}"
+        return None

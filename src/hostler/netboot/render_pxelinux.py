@@ -1,0 +1,73 @@
+"""The ``pxelinux.cfg`` file a board with U-Boot gets when it asks: one for every boot intent.
+
+Written for U-Boot 2023.01 (``boot/pxe_utils.c``). If no label of a file boots, U-Boot goes on to its next
+boot target, which is usually a disk. So every file that is not meant to do that ends with the label
+``again``: a few words of machine code (``hold_image``) that wait and reset the board, which then asks again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostler.model.boot import BootIntent
+from hostler.netboot import quoting
+from hostler.netboot.holding import why_held
+
+if TYPE_CHECKING:
+    from hostler.netboot.table import Target
+
+KERNEL = "boot/kernel"
+INITRD = "boot/initrd"
+HOLD = "boot/hold"
+
+
+def render_pxelinux(target: Target | None) -> str:
+    """Return the file for a board, or for a machine nobody knows (``None``)."""
+    if target is None:
+        return _hold(None, why_held(None))
+    match target.intent:
+        case BootIntent.LOCAL:
+            return _local(target)
+        case BootIntent.STEP:
+            try:
+                return _step(target)
+            except quoting.QuotingError as error:
+                return _hold(target, f"cannot boot the agent: {error}")
+        case BootIntent.HOLD | BootIntent.ENVIRONMENT | BootIntent.DENY:
+            return _hold(target, why_held(target))
+
+
+def _local(target: Target) -> str:
+    # -1 is "go on with the next boot device", both in PXELINUX and in U-Boot, where 0 would run ${localcmd}.
+    title = f"Hostler: {quoting.words(target.board)}: booting from the local disk"
+    return _file("DEFAULT local", "LABEL local", f"MENU LABEL {title}", "LOCALBOOT -1")
+
+
+def _step(target: Target) -> str:
+    if not target.kernel or not target.initrd:
+        raise quoting.QuotingError("no kernel and initramfs are registered for it")
+    cmdline = quoting.pxelinux_cmdline(target.cmdline)
+    name = quoting.words(target.board)
+    return _file(
+        "DEFAULT agent",
+        "LABEL agent",
+        f"MENU LABEL Hostler: {name}: booting the agent",
+        f"LINUX {KERNEL}",
+        # Before APPEND: U-Boot would look for an initrd= in that one if it knew of none yet.
+        f"INITRD {INITRD}",
+        *([f"APPEND {cmdline}"] if cmdline else []),
+        *_again(f"{name}: that failed, asking again"),
+    )
+
+
+def _hold(target: Target | None, message: str) -> str:
+    who = quoting.words(target.board) if target else "unknown machine"
+    return _file("DEFAULT again", *_again(f"{who}: {quoting.words(message)}"))
+
+
+def _again(message: str) -> tuple[str, ...]:
+    return ("LABEL again", f"MENU LABEL Hostler: {message}", f"LINUX {HOLD}")
+
+
+def _file(*lines: str) -> str:
+    return "\n".join(lines) + "\n"
