@@ -1,6 +1,7 @@
 """Chunk index: canonical encoding, total decoder, holes and extents."""
 
 import hashlib
+import itertools
 import struct
 
 import pytest
@@ -69,7 +70,7 @@ def test_extents_are_adjacent_aligned_runs(image: bytes, limit: int) -> None:
     extents = list(index.extents(limit))
     assert [chunk for extent in extents for chunk in extent] == list(index)
     for extent in extents:
-        for before, after in zip(extent, extent[1:], strict=False):
+        for before, after in itertools.pairwise(extent):
             assert before.offset + before.length == after.offset
             assert after.offset // limit == before.offset // limit
         assert len(extent) == 1 or sum(chunk.length for chunk in extent) <= limit

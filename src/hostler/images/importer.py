@@ -1,0 +1,207 @@
+"""Taking an image into the store: read, decompress, cut, hash, compress, and only then make it visible."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from hostler.images.source import Source, SourceError, open_source
+from hostler.model.chunkindex import ChunkIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from hostler.images.store import ImageStore, Ingest
+
+CHUNK_SIZE = 1024 * 1024
+SECTOR = 512
+MAX_IMAGE = 64 * 1024**4
+"""No image is larger than 64 TiB: what unpacks to more is a mistake or an attack."""
+
+_LEVEL = 3
+_PROGRESS_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ImportProgress:
+    """How far an import has come.
+
+    Attributes:
+        read: Bytes of the input read, as stored (compressed).
+        total: Length of the input, or None if unknown.
+        written: Plain bytes of the image that came out of it.
+    """
+
+    read: int
+    total: int | None
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import brought.
+
+    Attributes:
+        index: Artefact id of the chunk index.
+        size: Bytes of the image, padding included.
+        chunk_size: Grid of the index.
+        data_bytes: Plain bytes in chunks; the rest is holes.
+        chunks_new: Chunks stored by this import.
+        chunks_known: Places in the image whose chunk was there already, or came twice.
+        stored_bytes: Bytes of the new chunks as stored.
+        padding: Zero bytes added to fill the last sector of 512 bytes.
+        compression: What the input was: ``raw``, ``gzip``, ``xz`` or ``zstd``.
+    """
+
+    index: str
+    size: int
+    chunk_size: int
+    data_bytes: int
+    chunks_new: int
+    chunks_known: int
+    stored_bytes: int
+    padding: int
+    compression: str
+
+
+def import_image(
+    source: Path | str,
+    store: ImageStore,
+    progress: Callable[[ImportProgress], None] | None = None,
+    *,
+    chunk_size: int = CHUNK_SIZE,
+) -> ImportResult:
+    """Read an image and keep it in the store. Blocks; run it in a thread.
+
+    An image whose size is not a multiple of 512 is filled up with zeros: a disk has no smaller unit.
+
+    Args:
+        source: A local path or an ``http(s)`` URL of a raw image, plain or as gzip, xz or zstd.
+        store: Where to keep it.
+        progress: Called from this thread at most ten times a second and once at the end. What it raises ends
+            the import, so that it serves to cancel too.
+        chunk_size: Width of the grid.
+
+    Raises:
+        SourceError: the input cannot be read, ends too early, is damaged, empty or too large.
+        StoreFullError: no space left in the store.
+
+    Whatever is raised, nothing of the image is left in the store.
+    """
+    with open_source(source) as opened, store.ingest() as ingest:
+        work = _Import(opened, ingest, chunk_size, progress or (lambda _: None))
+        index = ChunkIndex.build(work.run(), chunk_size, work.chunks)
+        return ImportResult(
+            index=ingest.commit(index),
+            size=index.size,
+            chunk_size=chunk_size,
+            data_bytes=index.data_bytes,
+            chunks_new=work.new,
+            chunks_known=len(index) - work.new,
+            stored_bytes=work.stored_bytes,
+            padding=work.padding,
+            compression=opened.compression,
+        )
+
+
+class _Import:
+    """One import under way: the calling thread reads and decompresses, a few others hash, compress and write.
+
+    zlib, lzma, zstandard and hashlib all release the GIL. In flight are at most twice as many chunks as
+    threads, which bounds the memory.
+    """
+
+    def __init__(
+        self, source: Source, ingest: Ingest, chunk_size: int, progress: Callable[[ImportProgress], None]
+    ) -> None:
+        self.chunks: list[tuple[int, bytes]] = []
+        self.new = 0
+        self.stored_bytes = 0
+        self.padding = 0
+        self._source = source
+        self._ingest = ingest
+        self._chunk_size = chunk_size
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._seen: set[bytes] = set()
+        self._local = threading.local()
+        self._zeros = bytes(chunk_size)
+
+    def run(self) -> int:
+        """Read everything; return the size of the image in bytes."""
+        threads = os.cpu_count() or 1
+        size = 0
+        told = 0.0
+        flying: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(threads, thread_name_prefix="import") as pool:
+            try:
+                for number, piece in enumerate(self._pieces()):
+                    size += len(piece)
+                    if piece != self._zeros[: len(piece)]:
+                        flying.append(pool.submit(self._keep, number, piece))
+                    while len(flying) >= 2 * threads or (flying and flying[0].done()):
+                        flying.popleft().result()
+                    if time.monotonic() - told >= _PROGRESS_SECONDS:
+                        told = time.monotonic()
+                        self._progress(ImportProgress(self._source.taken, self._source.total, size))
+                while flying:
+                    flying.popleft().result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        if not size:
+            raise SourceError(f"{self._source.name}: is empty")
+        self._progress(ImportProgress(self._source.taken, self._source.total, size))
+        return size
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Cut the stream on the grid, and fill the last sector."""
+        held: list[bytes] = []
+        length = 0
+        total = 0
+        for block in self._source.blocks():
+            total += len(block)
+            if total > MAX_IMAGE:
+                raise SourceError(f"{self._source.name}: unpacks to more than {MAX_IMAGE} bytes")
+            at = 0
+            while at < len(block):
+                part = block[at : at + self._chunk_size - length]
+                at += len(part)
+                length += len(part)
+                held.append(part)
+                if length == self._chunk_size:
+                    yield b"".join(held)
+                    held, length = [], 0
+        if held:
+            self.padding = -length % SECTOR
+            yield b"".join([*held, bytes(self.padding)])
+
+    def _keep(self, number: int, piece: bytes) -> None:
+        digest = hashlib.sha256(piece).digest()
+        with self._lock:
+            self.chunks.append((number, digest))
+            if digest in self._seen:
+                return
+            self._seen.add(digest)
+        name = digest.hex()
+        if self._ingest.knows(name):
+            return
+        compressor = getattr(self._local, "compressor", None)
+        if compressor is None:
+            # With the length in the header and a checksum off: SHA-256 already says whether it is right.
+            compressor = self._local.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        frame = compressor.compress(piece)
+        self._ingest.add_chunk(name, frame)
+        with self._lock:
+            self.new += 1
+            self.stored_bytes += len(frame)

@@ -1,0 +1,350 @@
+"""Import: every accepted form gives the same image; all else gives a named error and leaves nothing."""
+
+import gzip
+import hashlib
+import http.server
+import lzma
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from hostler.images.importer import ImportProgress, import_image
+from hostler.images.source import SourceError
+from hostler.images.store import ImageStore, StoreFullError
+
+KIB = 1024
+MIB = 1024 * KIB
+GRID = 64 * KIB
+
+
+def sample(seed: int = 1) -> bytes:
+    """3 MiB and 512 bytes: random data, zeros, text; a last chunk that is short."""
+    rnd = random.Random(seed)
+    parts = [rnd.randbytes(300 * KIB), bytes(MIB), b"hostler " * (64 * KIB), bytes(700 * KIB)]
+    image = b"".join(parts)
+    return image + rnd.randbytes(3 * MIB + 512 - len(image))
+
+
+def zstd(data: bytes, checksum: bool = False) -> bytes:
+    """Compress as one streamed frame, as the zstd tool does with a pipe: no length in the header."""
+    compressor = zstandard.ZstdCompressor(level=1, write_checksum=checksum).compressobj()
+    return compressor.compress(data) + compressor.flush()
+
+
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "raw": lambda data: data,
+    "gzip": lambda data: gzip.compress(data, 1),
+    "gzip of two members and padding": lambda d: (
+        gzip.compress(d[:MIB], 1) + gzip.compress(d[MIB:], 1) + bytes(512)
+    ),
+    "xz": lambda data: lzma.compress(data, preset=0),
+    "xz of two streams": lambda data: (
+        lzma.compress(data[:777], preset=0) + lzma.compress(data[777:], preset=0)
+    ),
+    "zstd": lambda data: zstd(data, checksum=True),
+    "zstd with lengths": lambda data: zstandard.ZstdCompressor().compress(data),
+    "zstd of many frames": lambda data: (
+        b"\x50\x2a\x4d\x18\x04\0\0\0skip" + zstd(data[:5]) + zstd(b"") + zstd(data[5:])
+    ),
+}
+
+
+def content(store: ImageStore, index_id: str) -> bytes:
+    """Put an image together again from the store."""
+    index = store.index(index_id)
+    image = bytearray(index.size)
+    for chunk in index:
+        plain = zstandard.ZstdDecompressor().decompress(store.chunk_path(chunk.digest).read_bytes())
+        assert hashlib.sha256(plain).hexdigest() == chunk.digest
+        image[chunk.offset : chunk.offset + chunk.length] = plain
+    return bytes(image)
+
+
+def files(store: ImageStore) -> list[Path]:
+    """Return everything a store holds, its lock aside."""
+    return sorted(path for path in store.root.rglob("*") if path.is_file() and path.name != "lock")
+
+
+@contextmanager
+def serve(body: bytes, promised: int | None, status: int = 200) -> Iterator[str]:
+    """Serve one body over HTTP, with the Content-Length given (None: none)."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            if promised is not None:
+                self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/image"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    """An empty store."""
+    return ImageStore(tmp_path / "store")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_image(form: str, store: ImageStore, tmp_path: Path) -> None:
+    """What is stored depends on the plain bytes alone, and content tells the form, not the name."""
+    (tmp_path / "image.bin").write_bytes(FORMS[form](sample()))
+    result = import_image(tmp_path / "image.bin", store, chunk_size=GRID)
+    assert content(store, result.index) == sample()
+    assert result.compression == form.split()[0]
+    assert (result.size, result.padding) == (3 * MIB + 512, 0)
+    assert result.data_bytes == store.index(result.index).data_bytes
+    (tmp_path / "raw").write_bytes(sample())
+    assert import_image(tmp_path / "raw", store, chunk_size=GRID).index == result.index
+
+
+def test_holes_are_not_stored_and_repeats_are_stored_once(store: ImageStore, tmp_path: Path) -> None:
+    """Zero chunks are left out, a chunk that comes twice is one file, and the counts say so."""
+    data = os.urandom(GRID)
+    (tmp_path / "image").write_bytes(data + bytes(GRID) + data + bytes(5 * GRID))
+    result = import_image(tmp_path / "image", store, chunk_size=GRID)
+    assert (result.chunks_new, result.chunks_known, result.data_bytes) == (1, 1, 2 * GRID)
+    assert len(files(store)) == 2
+
+
+def test_a_new_version_stores_only_what_changed(store: ImageStore, tmp_path: Path) -> None:
+    """The second import of nearly the same image brings only the chunks that differ."""
+    image = bytearray(sample())
+    (tmp_path / "a").write_bytes(image)
+    image[100] ^= 1
+    (tmp_path / "b").write_bytes(image)
+    first = import_image(tmp_path / "a", store, chunk_size=GRID)
+    second = import_image(tmp_path / "b", store, chunk_size=GRID)
+    assert second.chunks_new == 1
+    assert second.chunks_known == first.chunks_new + first.chunks_known - 1
+
+
+@pytest.mark.parametrize("extra", [1, 511])
+def test_an_odd_size_is_filled_to_the_sector(extra: int, store: ImageStore, tmp_path: Path) -> None:
+    """An image that ends within a sector gets zeros up to its end, and the result tells how many."""
+    data = b"x" * (2 * GRID + extra)
+    (tmp_path / "image").write_bytes(data)
+    result = import_image(tmp_path / "image", store, chunk_size=GRID)
+    assert (result.size, result.padding) == (2 * GRID + 512, 512 - extra)
+    assert content(store, result.index) == data + bytes(512 - extra)
+
+
+def first_part_only(packed: bytearray) -> bytearray:
+    """Cut early."""
+    return packed[: len(packed) // 300]
+
+
+def half(packed: bytearray) -> bytearray:
+    """Cut in the middle."""
+    return packed[: len(packed) // 2]
+
+
+def last_byte_lost(packed: bytearray) -> bytearray:
+    """Cut at the very end."""
+    return packed[:-1]
+
+
+def one_bit_flipped(packed: bytearray) -> bytearray:
+    """Keep the length, change one bit."""
+    packed[len(packed) // 2] ^= 0x10
+    return packed
+
+
+CUTS = [first_part_only, half, last_byte_lost]
+DAMAGE = [(form, cut) for form in FORMS if form != "raw" for cut in CUTS] + [
+    (form, one_bit_flipped)
+    for form in ("gzip", "xz", "zstd")  # the others have no checksum over stored data
+]
+
+
+@pytest.mark.parametrize(("form", "damage"), DAMAGE)
+def test_truncated_or_damaged_input_leaves_nothing(
+    form: str, damage: Callable[[bytearray], bytearray], store: ImageStore, tmp_path: Path
+) -> None:
+    """A compressed image that ends early or is damaged is refused by name and not even a chunk stays."""
+    packed = damage(bytearray(FORMS[form](sample()).rstrip(b"\0" if "padding" in form else b"")))
+    (tmp_path / "image").write_bytes(packed)
+    with pytest.raises(SourceError, match=r"image: .*(ends too early|damaged)"):
+        import_image(tmp_path / "image", store, chunk_size=GRID)
+    assert files(store) == []
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["gzip", "xz", "zstd"])
+def test_every_truncation_is_noticed(form: str, tmp_path: Path) -> None:
+    """Wherever a compressed image ends, short of its end, it is not taken for a whole one."""
+    store = ImageStore(tmp_path / "store")
+    packed = FORMS[form](b"small image " * 300)
+    for length in range(16, len(packed)):
+        (tmp_path / "image").write_bytes(packed[:length])
+        with pytest.raises(SourceError):
+            import_image(tmp_path / "image", store, chunk_size=GRID)
+    assert files(store) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", "is empty"),
+        (gzip.compress(b""), "is empty"),
+        (b"QFI\xfb" + bytes(600), "qcow2"),
+        (b"BZh91AY&SY" + bytes(600), "bzip2"),
+        (b"PK\x03\x04" + bytes(600), "zip"),
+    ],
+)
+def test_what_is_no_disk_image_is_refused(
+    data: bytes, complaint: str, store: ImageStore, tmp_path: Path
+) -> None:
+    """An empty input, or one in a form that is not taken, is called by its name."""
+    (tmp_path / "image").write_bytes(data)
+    with pytest.raises(SourceError, match=complaint):
+        import_image(tmp_path / "image", store)
+    assert files(store) == []
+
+
+def test_an_absent_file_is_named(store: ImageStore, tmp_path: Path) -> None:
+    """The error for a file that is not there says which and why."""
+    with pytest.raises(SourceError, match=r"nothing\.img: No such file"):
+        import_image(tmp_path / "nothing.img", store)
+    with pytest.raises(SourceError, match="directory"):
+        import_image(tmp_path, store)
+
+
+def test_over_http(store: ImageStore) -> None:
+    """A URL is read as a stream, with its length known or not."""
+    packed = FORMS["xz"](sample())
+    for promised in (len(packed), None):
+        with serve(packed, promised) as url:
+            seen: list[ImportProgress] = []
+            result = import_image(url, store, seen.append, chunk_size=GRID)
+        assert content(store, result.index) == sample()
+        assert seen[-1] == ImportProgress(len(packed), promised, 3 * MIB + 512)
+
+
+def test_http_that_breaks_off_leaves_nothing(store: ImageStore) -> None:
+    """Fewer bytes than the server promised are an error even for a raw image; so is a refusal."""
+    with (
+        serve(sample()[:MIB], 3 * MIB) as url,
+        pytest.raises(SourceError, match=r"ends after 1048576 of 3145728"),
+    ):
+        import_image(url, store, chunk_size=GRID)
+    with serve(b"no", 2, 404) as url, pytest.raises(SourceError, match="404"):
+        import_image(url, store)
+    with pytest.raises(SourceError, match="refused"):
+        import_image("http://127.0.0.1:1/image", store)
+    assert files(store) == []
+
+
+def test_progress_counts_up_and_can_cancel(store: ImageStore, tmp_path: Path) -> None:
+    """Progress never goes back; an exception from it ends the import and leaves nothing."""
+
+    class EnoughError(Exception):
+        pass
+
+    (tmp_path / "image").write_bytes(sample())
+    seen: list[ImportProgress] = []
+    import_image(tmp_path / "image", store, seen.append, chunk_size=GRID)
+    assert [p.written for p in seen] == sorted(p.written for p in seen)
+    assert seen[-1] == ImportProgress(len(sample()), len(sample()), len(sample()))
+
+    def stop(_progress: ImportProgress) -> None:
+        raise EnoughError
+
+    other = ImageStore(tmp_path / "other")
+    with pytest.raises(EnoughError):
+        import_image(tmp_path / "image", other, stop, chunk_size=GRID)
+    assert files(other) == []
+
+
+def test_memory_stays_bounded_for_a_bomb(tmp_path: Path) -> None:
+    """Half a GiB of zeros from a few KiB passes through without ever being in memory at once."""
+    bombs = {
+        "gz": gzip.compress(bytes(64 * MIB), 9) * 8,
+        "zst": zstandard.ZstdCompressor().compress(bytes(512 * MIB)),
+    }
+    for name, packed in bombs.items():
+        (tmp_path / name).write_bytes(packed)
+        code = (
+            "import resource, sys\n"
+            "from pathlib import Path\n"
+            "from hostler.images.importer import import_image\n"
+            "from hostler.images.store import ImageStore\n"
+            "r = import_image(Path(sys.argv[1]), ImageStore(Path(sys.argv[2])))\n"
+            "assert r.size == 512 << 20 and r.data_bytes == 0, r\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        )
+        arguments = [sys.executable, "-c", code, str(tmp_path / name), str(tmp_path / "store")]
+        peak = int(subprocess.run(arguments, check=True, capture_output=True, timeout=60).stdout)
+        assert peak < 120 * KIB  # KiB, so 120 MiB with the interpreter
+
+
+def test_no_space_left_is_clear_and_leaves_nothing(tmp_path: Path) -> None:
+    """A full file system ends the import with a sentence for the operator; the store is as before."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small file system")
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(small)], check=True, timeout=10)
+    try:
+        store = ImageStore(small / "store")
+        (tmp_path / "image").write_bytes(sample())
+        with pytest.raises(StoreFullError, match="no space left in the image store"):
+            import_image(tmp_path / "image", store, chunk_size=GRID)
+        assert files(store) == []
+        assert list((store.root / "tmp").iterdir()) == []
+        (tmp_path / "image").write_bytes(b"fits")
+        import_image(tmp_path / "image", store)
+    finally:
+        subprocess.run(["umount", str(small)], check=True, timeout=10)
+
+
+def test_kill_in_the_middle_leaves_nothing_that_matters(tmp_path: Path) -> None:
+    """Killed at any moment, an import leaves no index without its chunks; a sweep leaves nothing at all."""
+    (tmp_path / "image").write_bytes(sample() * 20)
+    store = ImageStore(tmp_path / "store")
+    (tmp_path / "kept").write_bytes(sample(2))
+    kept = import_image(tmp_path / "kept", store, chunk_size=GRID)
+    before = files(store)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from hostler.images.importer import import_image\n"
+        "from hostler.images.store import ImageStore\n"
+        "print('ready', flush=True)\n"
+        f"import_image(Path(sys.argv[1]), ImageStore(Path(sys.argv[2])), chunk_size={GRID})\n"
+    )
+    for delay in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3):
+        arguments = [sys.executable, "-c", code, str(tmp_path / "image"), str(store.root)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(delay)
+            process.kill()
+        for index_id in store.indexes():
+            content(store, index_id)
+            if index_id != kept.index:
+                store.remove_image(index_id)
+        store.sweep()
+        assert files(store) == before
+    assert content(store, kept.index) == sample(2)
