@@ -1,0 +1,228 @@
+"""The agent's way in: it shows its boot's token, asks for work, reports, and fetches chunks.
+
+Only a POST with the token of a board's present boot moves a run, and the rack has taken it before it is
+answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from aiohttp import hdrs, web
+
+from hostler.model.trace import TraceEvent
+from hostler.netboot.file_response import send_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Address
+    from pathlib import Path
+
+    from hostler.model.json import Document
+    from hostler.netboot.table import BootTable, Target
+
+RACK_SECONDS = 10.0
+"""How long the rack may take to accept a report before the agent is told to come again."""
+BODY_SECONDS = 10.0
+SEEN_SECONDS = 1.0
+REPORT_LIMITS = {"hello": 256 << 10, "progress": 4 << 10, "done": 1 << 20, "fail": 256 << 10}
+"""Reports an agent can make, and the most bytes each may have."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a fault of ours
+    """The request is answered with this status and one line of text."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Rack(Protocol):
+    """What the door needs of the process behind it."""
+
+    def seen(self, board: str, boot: str, at: float) -> None:
+        """An agent showed that it lives; called at most once a second for a board. Must not block."""
+
+    async def report(self, kind: str, board: str, boot: str, body: Document) -> int:
+        """Hand over a report; returns the HTTP status the rack wants it answered with."""
+
+
+@dataclass(slots=True)
+class _Fetched:
+    """Chunks a boot has fetched since the last report: counted, because there are thousands."""
+
+    boot: str
+    requests: int = 0
+    bytes: int = 0
+    first: float = 0.0
+    last: float = 0.0
+
+
+class AgentDoor:
+    """Answers everything under ``/agent/``.
+
+    Args:
+        table: What every board is to do, and the tokens of their boots.
+        store: Root of the chunk store.
+        mac_of: MAC that holds the lease of an address, or None.
+        emit: Takes trace events; never blocks.
+        rack: Takes reports and signs of life.
+    """
+
+    def __init__(
+        self,
+        table: BootTable,
+        store: Path,
+        mac_of: Callable[[IPv4Address], str | None],
+        emit: Callable[[TraceEvent], None],
+        rack: Rack,
+    ) -> None:
+        self._table = table
+        self._store = store
+        self._mac_of = mac_of
+        self._emit = emit
+        self._rack = rack
+        self._seen: dict[str, float] = {}
+        self._fetched: dict[str, _Fetched] = {}
+
+    async def handle(self, request: web.BaseRequest, path: str, client: IPv4Address) -> web.StreamResponse:
+        """Answer a request for ``path`` (below ``/agent/``).
+
+        Raises:
+            Refused: It is to be answered with an error.
+        """
+        target, boot = self._admit(request, client)
+        now = time.time()
+        if now - self._seen.get(target.board, 0.0) >= SEEN_SECONDS:
+            self._seen[target.board] = now
+            self._rack.seen(target.board, boot, now)
+        name, _, rest = path.partition("/")
+        if request.method == hdrs.METH_POST:
+            if name not in REPORT_LIMITS or rest:
+                raise Refused(HTTPStatus.NOT_FOUND, "no such report")
+            return await self._report(request, name, target, boot)
+        if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "use GET, HEAD or POST")
+        if name == "step" and not rest:
+            if target.step is None:
+                return web.Response(status=HTTPStatus.NO_CONTENT)
+            return web.json_response(target.step)
+        if name == "index" and rest:
+            return await self._index(request, rest, target, boot)
+        if name == "chunk" and _SHA256.match(rest):
+            return await self._chunk(request, rest, target, boot)
+        raise Refused(HTTPStatus.NOT_FOUND, "no such thing for an agent")
+
+    def _admit(self, request: web.BaseRequest, client: IPv4Address) -> tuple[Target, str]:
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refused(HTTPStatus.UNAUTHORIZED, "show the token of your boot: Authorization: Bearer ...")
+        # Tokens are 256 random bits: a dict's comparison tells nothing that helps to guess one.
+        target = self._table.by_token(token.strip())
+        if target is None or target.boot is None:
+            raise Refused(HTTPStatus.FORBIDDEN, "this token is not that of a present boot")
+        mac = self._mac_of(client)
+        holder = self._table.by_mac(mac) if mac else None
+        if holder is not None and holder.board != target.board:
+            self._trace(
+                target, target.boot, "refused", f"{target.board}: its token was shown by {holder.board}"
+            )
+            raise Refused(HTTPStatus.FORBIDDEN, "this token belongs to another board")
+        return target, target.boot
+
+    async def _report(self, request: web.BaseRequest, kind: str, target: Target, boot: str) -> web.Response:
+        limit = REPORT_LIMITS[kind]
+        if (request.content_length or 0) > limit:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a {kind} report may have {limit} bytes")
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                raw = await request.read()
+        except TimeoutError:
+            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
+        if len(raw) > limit:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a {kind} report may have {limit} bytes")
+        body = _object(raw)
+        try:
+            async with asyncio.timeout(RACK_SECONDS):
+                status = await self._rack.report(kind, target.board, boot, body)
+        except TimeoutError:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the rack did not answer; come again") from None
+        if kind in ("done", "fail"):
+            self._tell_fetched(target)
+        return web.Response(status=status)
+
+    async def _index(
+        self, request: web.BaseRequest, artefact: str, target: Target, boot: str
+    ) -> web.StreamResponse:
+        params = target.step.get("params") if target.step else None
+        if not isinstance(params, dict) or params.get("index") != artefact or not _SHA256.match(artefact):
+            raise Refused(HTTPStatus.NOT_FOUND, "not an index of this board's step")
+        path = self._table.artefact(artefact) or self._store / "artefacts" / artefact
+        try:
+            response, transfer = await send_file(request, path, artefact)
+        except OSError as error:
+            self._trace(target, boot, "missing", f"{target.board}: index {artefact[:12]}: {error.strerror}")
+            raise Refused(HTTPStatus.NOT_FOUND, "the index is not in the store") from error
+        text = f"{target.board}: chunk index {artefact[:12]}"
+        self._trace(target, boot, "get", text, {"file": "index", "bytes": transfer.bytes})
+        return response
+
+    async def _chunk(
+        self, request: web.BaseRequest, digest: str, target: Target, boot: str
+    ) -> web.StreamResponse:
+        started = time.time()
+        try:
+            response, transfer = await send_file(
+                request, self._store / "chunks" / digest[:2] / digest, digest, "application/zstd"
+            )
+        except OSError as error:
+            self._trace(target, boot, "missing", f"{target.board}: chunk {digest[:12]}: {error.strerror}")
+            raise Refused(HTTPStatus.NOT_FOUND, "the chunk is not in the store") from error
+        fetched = self._fetched.get(target.board)
+        if fetched is None or fetched.boot != boot:
+            fetched = self._fetched[target.board] = _Fetched(boot, first=started)
+        fetched.requests += 1
+        fetched.bytes += transfer.bytes
+        fetched.last = time.time()
+        return response
+
+    def _tell_fetched(self, target: Target) -> None:
+        fetched = self._fetched.pop(target.board, None)
+        if fetched is None:
+            return
+        seconds = max(fetched.last - fetched.first, 1e-6)
+        rate = fetched.bytes / 1e6 / seconds
+        text = f"{target.board}: {fetched.requests} chunks, {fetched.bytes / 1e6:.1f} MB, {rate:.1f} MB/s"
+        data: Document = {
+            "requests": fetched.requests,
+            "bytes": fetched.bytes,
+            "seconds": round(seconds, 3),
+            "mb_per_s": round(rate, 1),
+        }
+        self._trace(target, fetched.boot, "chunks", text, data)
+
+    def _trace(self, target: Target, boot: str, kind: str, text: str, data: Document | None = None) -> None:
+        self._emit(TraceEvent(time.time(), "http", kind, text, target.board, None, boot, data or {}))
+
+
+def _object(raw: bytes) -> Document:
+    """The JSON object in a body; NaN and its like are not JSON."""
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(name)
+
+    try:
+        body = json.loads(raw, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
+    return body

@@ -1,0 +1,242 @@
+"""The HTTP boot listener: boot scripts, kernels, the agent's configuration, and the agent's door.
+
+It runs on the boards' networks, apart from the API, and knows no users: who asks is who holds the lease
+of the asking address, and an agent shows the token of its boot. Bulk leaves by sendfile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import socket
+import time
+from http import HTTPStatus
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from hostler.model.boot import BootIntent
+from hostler.model.trace import TraceEvent
+from hostler.netboot.agent_door import AgentDoor, Rack, Refused
+from hostler.netboot.config_cpio import config_cpio
+from hostler.netboot.file_response import send_file
+from hostler.netboot.render_ipxe import render_ipxe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from hostler.model.json import Document
+    from hostler.netboot.table import BootTable, NetworkConfig, Target
+
+log = logging.getLogger(__name__)
+
+DEAD_LINE_MS = 120_000
+"""A peer that takes nothing for this long is gone; an agent's disk may stall for a while."""
+IDLE_SECONDS = 75.0
+
+_SLASHES = re.compile(r"/{2,}")
+_STAGES = ("kernel", "config", "initrd", "boot")
+
+
+class HttpBindError(Exception):
+    """The listener cannot have its port; the message says which, and what to do."""
+
+
+class BootHttp:
+    """The listener on all networks that share a namespace.
+
+    Args:
+        table: What every board is to do.
+        networks: Where to listen: each network's own address and ``http_port``.
+        mac_of: MAC that holds the lease of an address, or None.
+        emit: Takes trace events; never blocks.
+        rack: Takes agents' reports and signs of life.
+        store: Root of the chunk store.
+    """
+
+    def __init__(
+        self,
+        table: BootTable,
+        networks: Iterable[NetworkConfig],
+        mac_of: Callable[[IPv4Address], str | None],
+        emit: Callable[[TraceEvent], None],
+        rack: Rack,
+        store: Path,
+    ) -> None:
+        self._table = table
+        self._networks = tuple(networks)
+        self._mac_of = mac_of
+        self._emit = emit
+        self._door = AgentDoor(table, store, mac_of, emit, rack)
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            HttpBindError: A port is taken or not permitted; nothing listens then.
+        """
+        sockets = _listening(self._networks)
+        server = web.Server(
+            self.handle, access_log=None, keepalive_timeout=IDLE_SECONDS, auto_decompress=False
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
+        await self._runner.setup()
+        for listening in sockets:
+            await web.SockSite(self._runner, listening, backlog=1024).start()
+
+    async def close(self) -> None:
+        """Stop listening and end what is under way."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            return await self._route(request)
+        except Refused as refused:
+            headers = {hdrs.CONNECTION: "close"} if request.can_read_body else {}
+            if refused.status is HTTPStatus.UNAUTHORIZED:
+                headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+            return web.Response(status=refused.status, text=f"{refused}\n", headers=headers)
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        client = _peer(request)
+        # iPXE joins URLs so that a path may begin with two slashes; a redirect would cost a small client
+        # dear.
+        path = _SLASHES.sub("/", request.path)
+        if path.startswith("/agent/"):
+            return await self._door.handle(request, path.removeprefix("/agent/"), client)
+        if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
+            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD")
+        mac = self._mac_of(client)
+        target = self._table.by_mac(mac) if mac else None
+        if path == "/boot/ipxe":
+            return self._script(request, client, mac, target)
+        if path == "/boot/config.cpio":
+            return self._config(request, mac, target)
+        if path.startswith("/boot/file/"):
+            return await self._file(request, path.removeprefix("/boot/file/"), client, mac, target)
+        self._trace("missing", f"{_who(target, client)}: no {path[:100]}", target, mac)
+        raise Refused(HTTPStatus.NOT_FOUND, "nothing here")
+
+    def _script(
+        self, request: web.BaseRequest, client: IPv4Address, mac: str | None, target: Target | None
+    ) -> web.Response:
+        stage = request.query.get("failed")
+        if stage in _STAGES:
+            self._trace("failed", f"{_who(target, client)}: iPXE could not get its {stage}", target, mac)
+        lease = next((n.lease_seconds for n in self._networks if client in n.address.network), 3600)
+        text = render_ipxe(target, _base(request), lease)
+        intent = target.intent if target else BootIntent.HOLD
+        kind = "head" if request.method == hdrs.METH_HEAD else "get"
+        data: Document = {"file": "ipxe", "intent": str(intent), "bytes": len(text)}
+        self._trace(kind, f"{_who(target, client)}: iPXE asks; told: {intent}", target, mac, data)
+        return web.Response(text=text)
+
+    def _config(self, request: web.BaseRequest, mac: str | None, target: Target | None) -> web.Response:
+        body = None
+        if target is not None and target.intent is BootIntent.STEP:
+            body = config_cpio(target, _base(request))
+        if target is None or body is None:
+            raise Refused(HTTPStatus.FORBIDDEN, "there is no work for this machine")
+        kind = "head" if request.method == hdrs.METH_HEAD else "get"
+        data: Document = {"file": "config", "bytes": len(body)}
+        self._trace(kind, f"{target.board}: agent's configuration", target, mac, data)
+        return web.Response(body=body, content_type="application/octet-stream")
+
+    async def _file(
+        self,
+        request: web.BaseRequest,
+        artefact: str,
+        client: IPv4Address,
+        mac: str | None,
+        target: Target | None,
+    ) -> web.StreamResponse:
+        who = _who(target, client)
+        if target is None or target.intent is not BootIntent.STEP:
+            self._trace("refused", f"{who}: nothing is to be fetched by it now", target, mac)
+            raise Refused(HTTPStatus.FORBIDDEN, "nothing is to be fetched by this machine now")
+        name = {target.kernel: "kernel", target.initrd: "initrd"}.get(artefact)
+        path = self._table.artefact(artefact) if name else None
+        if name is None or path is None:
+            self._trace("missing", f"{who}: no file {artefact[:64]}", target, mac)
+            raise Refused(HTTPStatus.NOT_FOUND, "no such file for this machine")
+        head = request.method == hdrs.METH_HEAD
+        data: Document = {"file": name}
+        if hdrs.RANGE in request.headers:
+            data["range"] = request.headers[hdrs.RANGE][:64]
+        self._trace("head" if head else "get", f"{who}: {name}", target, mac, data)
+        try:
+            response, transfer = await send_file(request, path, artefact)
+        except OSError as error:
+            log.warning("%s: %s", path, error.strerror)
+            self._trace("missing", f"{who}: {name}: {error.strerror}", target, mac)
+            raise Refused(HTTPStatus.NOT_FOUND, "the file cannot be read") from error
+        if not head:
+            rate = transfer.megabytes_per_second
+            done: Document = {
+                "file": name,
+                "bytes": transfer.bytes,
+                "seconds": round(transfer.seconds, 3),
+                "mb_per_s": round(rate, 1),
+            }
+            kind, word = ("done", "sent") if transfer.complete else ("aborted", "broken off")
+            text = f"{who}: {name} {word}, {transfer.bytes / 1e6:.1f} MB at {rate:.1f} MB/s"
+            self._trace(kind, text, target, mac, done)
+        return response
+
+    def _trace(
+        self, kind: str, text: str, target: Target | None, mac: str | None, data: Document | None = None
+    ) -> None:
+        board, boot = (target.board, target.boot) if target else (None, None)
+        self._emit(TraceEvent(time.time(), "http", kind, text, board, mac, boot, data or {}))
+
+
+def _who(target: Target | None, client: IPv4Address) -> str:
+    return target.board if target else f"unknown machine {client}"
+
+
+def _peer(request: web.BaseRequest) -> IPv4Address:
+    try:
+        return IPv4Address(request.remote or "")
+    except ValueError:
+        raise Refused(HTTPStatus.FORBIDDEN, "who is asking?") from None
+
+
+def _base(request: web.BaseRequest) -> str:
+    """URL by which this client reached us: the network's own address, whatever its Host header says."""
+    if request.transport is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, "gone")
+    host, port = request.transport.get_extra_info("sockname")[:2]
+    return f"http://{host}:{port}"
+
+
+def _listening(networks: Iterable[NetworkConfig]) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    for network in networks:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sockets.append(listening)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit both: a board that lost its power does not hold a transfer for ever.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_LINE_MS)
+        try:
+            # Only who is on the network itself; without the right to say so, the address has to do.
+            with contextlib.suppress(PermissionError):
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, network.interface.encode())
+            listening.bind((str(network.server), network.http_port))
+            listening.listen(1024)
+        except OSError as error:
+            for opened in sockets:
+                opened.close()
+            raise HttpBindError(
+                f"network {network.name}: cannot serve HTTP boot on {network.interface} {network.server} "
+                f"port {network.http_port}: {error.strerror}. Stop what listens there or choose another "
+                "http_port; the interface must exist and have the address."
+            ) from error
+    return sockets
