@@ -1,0 +1,359 @@
+"""The shell around ``model.keeper.decide``: one task per board that looks, decides, acts, and tells."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hostler.drivers.errors import DriverError
+from hostler.model.keeper import (
+    Memory,
+    Record,
+    Report,
+    Seen,
+    SetPower,
+    StartBoot,
+    View,
+    Wait,
+    agent_step,
+    decide,
+    reboot_asked,
+)
+from hostler.model.plan import StepKind
+from hostler.model.power import PowerReading, PowerState
+from hostler.model.run import Phase
+from hostler.model.seam import BootRecord, Observed
+from hostler.model.trace import TraceEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hostler.model.json import Document
+    from hostler.model.seam import Desired
+
+POLL_SECONDS = 5.0
+"""How often a board's supply is read while nothing is being switched."""
+
+_TELL_SECONDS = 0.25
+"""Shortest time between two observations sent up; progress comes faster than people can read."""
+
+
+class BoardPower(Protocol):
+    """A board's supply, whatever drivers and queues are behind it."""
+
+    async def set(self, state: PowerState) -> PowerReading:
+        """Switch and read back; raises DriverError."""
+        ...
+
+    async def get(self) -> PowerReading:
+        """Read; raises DriverError."""
+        ...
+
+
+class BoardConsole(Protocol):
+    """A board's console, as far as its keeper needs it."""
+
+    connected: bool
+
+    def new_boot(self, boot: str) -> None:
+        """Begin the log of another boot."""
+        ...
+
+    def watch(self, pattern: bytes, found: Callable[[str], None]) -> None:
+        """Call ``found`` with the boot's id once a pattern appears; replaces an earlier watch."""
+        ...
+
+
+class KeeperPort(Protocol):
+    """What a keeper tells the rest of its rack."""
+
+    async def keep(self, board: str, memory: Memory) -> None:
+        """Store the memory; durable when it returns."""
+        ...
+
+    async def tell(self, observed: Observed) -> None:
+        """Send an observation up."""
+        ...
+
+    def trace(self, event: TraceEvent) -> None:
+        """Add an event to the board's trace; never blocks."""
+        ...
+
+    def answer(self, view: View) -> None:
+        """Bring netboot's answer for the board up to date."""
+        ...
+
+    def missing(self, view: View) -> tuple[str, ...]:
+        """Return the artefacts the present step needs that are not on this rack."""
+        ...
+
+
+class Keeper:
+    """Keeps one board: makes what is observed become what is desired."""
+
+    def __init__(
+        self,
+        desired: Desired,
+        memory: Memory,
+        port: KeeperPort,
+        power: BoardPower | None,
+        console: BoardConsole | None,
+    ) -> None:
+        self._view = View(desired, memory)
+        self._port = port
+        self.power = power
+        self.console = console
+        self._facts: dict[str, Any] = {}
+        self._conflict = ""
+        self._wake = asyncio.Event()
+        self._dirty = asyncio.Event()
+        self._watched: tuple[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """The board's name."""
+        return self._view.desired.board.name
+
+    @property
+    def view(self) -> View:
+        """What the keeper knows now."""
+        return self._view
+
+    def desire(self, desired: Desired) -> None:
+        """Take a new order from the hub."""
+        self._view = replace(self._view, desired=desired)
+        self._changed()
+
+    def agent_seen(self, boot: str, at: float) -> None:
+        """Note that the agent of a boot spoke."""
+        seen = replace(self._view.seen, agent_boot=boot, agent_at=max(at, self._view.seen.agent_at))
+        first = self._view.seen.agent_boot != boot
+        self._view = replace(self._view, seen=seen)
+        if first:  # later words only move deadlines, which are looked at when they come
+            self._trace("agent", "hello", "the agent is up")
+            self._changed()
+
+    def agent_hello(self, facts: dict[str, Any], conflict: str) -> None:
+        """Take the facts an agent reported and what they contradict."""
+        self._facts, self._conflict = facts, conflict
+        self._changed()
+
+    def agent_progress(self, run: str, step: int, phase: Phase, done: int, total: int) -> None:
+        """Take an agent's progress; one that is not about the present step is ignored."""
+        if not self._current(run, step):
+            return
+        if phase is not self._view.seen.agent_phase:
+            self._trace("agent", str(phase), f"step {step + 1}: {phase}", {"total": total})
+        self._see(agent_phase=phase, done=done, total=total)
+
+    async def agent_report(self, report: Report) -> bool:
+        """Take an agent's word that a step is done or failed.
+
+        Returns:
+            False when the report is about a step this keeper is not waiting for; taking the same report
+            twice is harmless.
+        """
+        if not self._current(report.run, report.step):
+            return report == self._view.memory.report or self._is_past(report)
+        if report.result is not None:
+            self._trace("agent", "done", f"step {report.step + 1} is done", report.result)
+        else:
+            self._trace("agent", "fail", report.error, {"log": list(report.log)})
+        await self._record(replace(self._view.memory, report=report))
+        return True
+
+    async def run(self) -> None:
+        """Keep the board until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._decide_forever())
+            tasks.create_task(self._poll_forever())
+            tasks.create_task(self._tell_forever())
+
+    async def _decide_forever(self) -> None:
+        while True:
+            self._wake.clear()
+            self._look()
+            self._port.answer(self._view)
+            action = decide(self._view, time.time())
+            match action:
+                case Wait(until):
+                    await self._wait(until)
+                case Record(memory):
+                    await self._record(memory)
+                case SetPower(state):
+                    await self._set_power(state)
+                case StartBoot(purpose):
+                    await self._start_boot(purpose)
+
+    def _look(self) -> None:
+        """Refresh what can be looked up without waiting."""
+        view = self._view
+        missing = self._port.missing(view)
+        if missing != view.seen.missing:
+            self._view = replace(view, seen=replace(view.seen, missing=missing))
+        self._watch_console()
+
+    def _watch_console(self) -> None:
+        """While a boot is awaited, look for its done-signal on the console."""
+        order, status = self._view.desired.run, self._view.memory.run
+        if self.console is None or order is None or status is None or status.state.ended:
+            return
+        if status.step >= len(order.steps) or status.phase is not Phase.BOOTING or status.boot is None:
+            return
+        step = order.steps[status.step]
+        wanted = (status.boot, str(step.params.get("pattern", "")))
+        if step.kind is StepKind.BOOT and wanted != self._watched and wanted[1]:
+            self._watched = wanted
+            self.console.watch(wanted[1].encode(), self._matched)
+
+    def _matched(self, boot: str) -> None:
+        self._trace("console", "done-signal", "the console showed the image's done-signal")
+        self._see(matched_boot=boot)
+
+    async def _wait(self, until: float | None) -> None:
+        timeout = None if until is None else max(0.0, until - time.time())
+        try:
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _record(self, memory: Memory) -> None:
+        before = self._view.memory.run
+        await self._port.keep(self.name, memory)
+        self._view = replace(self._view, memory=memory)
+        after = memory.run
+        if after is not None and after != before:
+            if before is None or (before.step, before.id, before.phase) != (
+                after.step,
+                after.id,
+                after.phase,
+            ):
+                self._see(done=0, total=0, agent_phase=Phase.EXECUTING)
+            self._trace_run(after.state.ended)
+        self._changed()
+
+    def _trace_run(self, ended: bool) -> None:
+        status, order = self._view.memory.run, self._view.desired.run
+        if status is None:
+            return
+        if ended:
+            text = f"run {status.state}" + (f": {status.error}" if status.error else "")
+            self._trace("run", str(status.state), text, {"run": status.id})
+            return
+        steps = order.steps if order is not None else ()
+        kind = str(steps[status.step].kind) if status.step < len(steps) else "end"
+        text = f"step {status.step + 1} of {len(steps)}, {kind}: {status.phase}"
+        if status.attempt > 1:
+            text += f", attempt {status.attempt} because {status.error}"
+        data: Document = {"run": status.id, "step": status.step, "attempt": status.attempt}
+        self._trace("run", str(status.phase), text, data)
+
+    async def _set_power(self, state: PowerState) -> None:
+        assert self.power is not None
+        started = time.time()
+        try:
+            reading = await self.power.set(state)
+        except DriverError as error:
+            self._trace("power", "error", f"could not switch {state}: {error}")
+            self._see(power_error=str(error), power_tried=time.time(), sent=None)
+            return
+        self._see(power=reading, sent=state, power_error="", power_tried=0.0)
+        memory = self._view.memory
+        if state is PowerState.ON and memory.boot is not None and not memory.boot.powered:
+            boot = replace(memory.boot, powered=True, started=started)
+            await self._record(replace(memory, boot=boot))
+        took = time.time() - started
+        watts = f", {reading.watts:g} W" if reading.watts is not None else ""
+        how = "verified" if reading.state is state else "not verified"
+        text = f"switched {state} in {took:.1f} s, {how} ({reading.detail}{watts})"
+        self._trace("power", str(state), text, {"seconds": round(took, 3)})
+
+    async def _start_boot(self, purpose: str) -> None:
+        memory = self._view.memory
+        boot = BootRecord(
+            id=f"b-{secrets.token_hex(8)}",
+            number=memory.boots + 1,
+            started=time.time(),
+            purpose=purpose,
+            token=secrets.token_urlsafe(32),
+        )
+        run = memory.run
+        if run is not None and not run.state.ended:
+            run = replace(run, boot=boot.id)
+        if self.console is not None:
+            self.console.new_boot(boot.id)
+        await self._record(replace(memory, boot=boot, boots=boot.number, run=run))
+        self._trace("run", "boot", f"boot {boot.number} begins, to {purpose}", {"number": boot.number})
+
+    async def _poll_forever(self) -> None:
+        """Read the supply now and then, so that what is shown is what is."""
+        while self.power is not None:
+            try:
+                reading = await self.power.get()
+            except DriverError as error:
+                reading = PowerReading(PowerState.UNKNOWN, detail=str(error))
+            if reading != self._view.seen.power:
+                if reading.state is not self._view.seen.power.state:
+                    self._trace("power", "observed", f"the supply reads {reading.state} ({reading.detail})")
+                self._see(power=reading)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _tell_forever(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            await self._port.tell(self.observed())
+            await asyncio.sleep(_TELL_SECONDS)
+
+    def observed(self) -> Observed:
+        """Return what the hub is to know of the board now."""
+        memory, seen = self._view.memory, self._view.seen
+        run = memory.run
+        if run is not None and not run.state.ended:
+            phase = run.phase
+            if agent_step(self._view) is not None:
+                phase = seen.agent_phase
+            run = replace(run, phase=phase, done=seen.done, total=seen.total)
+        return Observed(
+            board=self.name,
+            power=seen.power,
+            power_error=seen.power_error,
+            run=run,
+            boot=replace(memory.boot, token="") if memory.boot is not None else None,
+            facts=self._facts,
+            conflict=self._conflict,
+            console=self.console.connected if self.console is not None else None,
+            cycles=memory.cycles,
+            at=time.time(),
+        )
+
+    def _current(self, run: str, step: int) -> bool:
+        status = self._view.memory.run
+        if status is None or (status.id, status.step) != (run, step):
+            return False
+        return agent_step(self._view) is not None or reboot_asked(self._view)
+
+    def _is_past(self, report: Report) -> bool:
+        status = self._view.memory.run
+        return status is not None and status.id == report.run and report.step < status.step
+
+    def _see(self, **changes: Any) -> None:
+        seen: Seen = replace(self._view.seen, **changes)
+        if seen != self._view.seen:
+            self._view = replace(self._view, seen=seen)
+            self._changed()
+
+    def _changed(self) -> None:
+        self._wake.set()
+        self._dirty.set()
+
+    def _trace(self, source: str, kind: str, text: str, data: Document | None = None) -> None:
+        boot = self._view.memory.boot
+        event = TraceEvent(
+            time.time(), source, kind, text, board=self.name, boot=boot.id if boot else None, data=data or {}
+        )
+        self._port.trace(event)

@@ -1,0 +1,58 @@
+"""What a rack must not forget: every keeper's memory, in a file of the rack's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy
+from pydantic import TypeAdapter
+from sqlalchemy.dialects.sqlite import insert
+
+from hostler.link.group_commit import GroupCommit, sqlite_engine
+from hostler.model.keeper import Memory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_metadata = sqlalchemy.MetaData()
+_memories = sqlalchemy.Table(
+    "memories",
+    _metadata,
+    sqlalchemy.Column("board", sqlalchemy.String, primary_key=True),
+    sqlalchemy.Column("memory", sqlalchemy.String, nullable=False),
+)
+_MEMORY = TypeAdapter(Memory)
+
+
+class RackStore:
+    """Memories by board; what ``keep`` was awaited for survives ``kill -9``."""
+
+    def __init__(self, path: Path) -> None:
+        engine = sqlite_engine(path)
+        with engine.begin() as connection:
+            _metadata.create_all(connection)
+            rows = connection.execute(sqlalchemy.select(_memories)).all()
+        self._memories = {row.board: _MEMORY.validate_json(row.memory) for row in rows}
+        self._writer = GroupCommit(engine)
+
+    def memory(self, board: str) -> Memory:
+        """Return what was kept of a board; an empty memory for a new one."""
+        return self._memories.get(board, Memory())
+
+    async def keep(self, board: str, memory: Memory) -> None:
+        """Replace a board's memory; durable when it returns."""
+        self._memories[board] = memory
+        text = _MEMORY.dump_json(memory).decode()
+        row = insert(_memories).values(board=board, memory=text)
+        statement = row.on_conflict_do_update(index_elements=["board"], set_={"memory": text})
+        await self._writer.write(lambda connection: connection.execute(statement) and None)
+
+    async def forget(self, board: str) -> None:
+        """Forget a board that was taken out of the inventory."""
+        self._memories.pop(board, None)
+        statement = _memories.delete().where(_memories.c.board == board)
+        await self._writer.write(lambda connection: connection.execute(statement) and None)
+
+    def close(self) -> None:
+        """Write what is waiting and close the file."""
+        self._writer.close()

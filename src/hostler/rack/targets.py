@@ -1,0 +1,81 @@
+"""What netboot is to know of a board, derived from what is wanted of it and how far it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostler.model.board import Lifecycle
+from hostler.model.boot import BootIntent, boot_intent
+from hostler.model.keeper import View, agent_step, reboot_asked
+from hostler.model.plan import StepKind
+from hostler.model.platform import PLATFORMS
+from hostler.netboot.table import Target
+
+if TYPE_CHECKING:
+    from hostler.model.json import Document
+
+_HELD = {
+    Lifecycle.DISCOVERED: "it is not in the inventory yet",
+    Lifecycle.AVAILABLE: "nobody has claimed it",
+    Lifecycle.RELEASING: "it is being taken back",
+    Lifecycle.QUARANTINED: "it is quarantined",
+    Lifecycle.MAINTENANCE: "it is in maintenance",
+    Lifecycle.CLAIMED: "its run is being prepared",
+    Lifecycle.RETIRED: "it is retired",
+}
+
+
+def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
+    """Derive a board's target.
+
+    Args:
+        view: The keeper's view.
+        agents: By architecture, the artefact ids of the agent's ``kernel`` and ``initrd``.
+    """
+    desired, memory = view.desired, view.memory
+    board, platform = desired.board, PLATFORMS[desired.platform]
+    intent = boot_intent(desired, memory.run)
+    agent = agents.get(platform.arch, {})
+    why = _HELD[desired.lifecycle]
+    if intent is BootIntent.STEP and not agent:
+        intent, why = BootIntent.HOLD, f"there is no agent for {platform.arch}; run: hostler agent build"
+    if desired.reason:
+        why = f"{why}: {desired.reason}"
+    return Target(
+        board=board.name,
+        platform=platform.name,
+        arch=platform.arch,
+        macs=board.macs,
+        uuid=board.uuid,
+        serial=board.serial,
+        address=board.address,
+        intent=intent,
+        boot=memory.boot.id if memory.boot else None,
+        token=memory.boot.token if memory.boot else None,
+        kernel=agent.get("kernel"),
+        initrd=agent.get("initrd"),
+        cmdline=f"console={platform.console} quiet",
+        step=_step(view),
+        message=f'Board "{board.name}" is held: {why}.',
+    )
+
+
+def _step(view: View) -> Document | None:
+    present = agent_step(view)
+    if present is not None:
+        status, step = present
+        params: Document = dict(step.params)
+        return {"run": status.id, "step": status.step, "kind": str(step.kind), "params": params}
+    status_now = view.memory.run
+    if reboot_asked(view) and status_now is not None:
+        return {"run": status_now.id, "step": status_now.step, "kind": "reboot", "params": {}}
+    return None
+
+
+def artefacts(view: View) -> tuple[str, ...]:
+    """Return the ids of the artefacts the board's present step needs on this rack."""
+    order, status = view.desired.run, view.memory.run
+    if order is None or status is None or status.state.ended or status.step >= len(order.steps):
+        return ()
+    step = order.steps[status.step]
+    return (str(step.params["index"]),) if step.kind is StepKind.INSTALL else ()

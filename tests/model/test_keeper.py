@@ -1,0 +1,330 @@
+"""The keeper's decision, run against a simulated board that can fail in every way."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostler.model.board import Binding, Board, Lifecycle
+from hostler.model.boot import BootIntent, boot_intent
+from hostler.model.keeper import (
+    ATTEMPTS,
+    STALL_SECONDS,
+    Memory,
+    Record,
+    Report,
+    Seen,
+    SetPower,
+    StartBoot,
+    View,
+    Wait,
+    agent_step,
+    decide,
+    reboot_asked,
+)
+from hostler.model.plan import StepKind, StepOrder
+from hostler.model.power import PowerReading, PowerState
+from hostler.model.run import Phase, RunOrder, RunState
+from hostler.model.seam import BootRecord, Desired
+
+BOARD = Board("b1", "pc", "boot", ("52:54:00:00:00:01",), power=(Binding("fake"),))
+WIPE = StepOrder(StepKind.WIPE)
+INSTALL = StepOrder(StepKind.INSTALL, {"index": "i", "size": 1, "image": "debian"})
+BOOT = StepOrder(StepKind.BOOT, {"pattern": "login:", "seconds": 600.0})
+
+
+def desired(*steps: StepOrder, run: str = "r1", **changes) -> Desired:
+    order = RunOrder(run, steps) if steps else None
+    values = {"lifecycle": Lifecycle.CLAIMED, "power": PowerState.ON, "run": order} | changes
+    return Desired(BOARD, "x86-bios", **values)
+
+
+@dataclass
+class World:
+    """A board under a keeper: obeys its actions, and breaks where a test says so."""
+
+    view: View
+    now: float = 1000.0
+    boot_takes: float = 20.0
+    step_takes: float = 30.0
+    agent_dies: int = 0  # how many times the agent goes silent in mid-step
+    never_boots: bool = False
+    power_fails: int = 0
+    fails_with: str = ""
+    powered_at: float | None = None
+    agent_up: bool = False
+    working_since: float | None = None
+    actions: list = field(default_factory=list)
+
+    def run(self, limit: int = 2000, kill_every: int = 0) -> View:
+        """Act until the run ends or nothing is waited for; with kill_every it forgets what it saw that often."""
+        for n in range(limit):
+            run = self.view.memory.run
+            if run is not None and run.state.ended:
+                return self.view
+            if kill_every and n % kill_every == kill_every - 1:
+                self.view = View(self.view.desired, self.view.memory, Seen())
+                self.read_power()
+            action = decide(self.view, self.now)
+            self.actions.append(action)
+            if isinstance(action, Wait):
+                if action.until is None and self.view.memory.run is None:
+                    return self.view
+                self.tick(min(5.0, max(0.1, (action.until or self.now + 5) - self.now)))
+            elif isinstance(action, Record):
+                self.view = replace(self.view, memory=action.memory)
+            elif isinstance(action, SetPower):
+                self.set_power(action.state)
+            elif isinstance(action, StartBoot):
+                self.start_boot(action.purpose)
+        raise AssertionError(f"no end after {limit} actions: {self.actions[-5:]}")
+
+    def see(self, **changes) -> None:
+        self.view = replace(self.view, seen=replace(self.view.seen, **changes))
+
+    def read_power(self) -> None:
+        self.see(power=PowerReading(PowerState.ON if self.powered_at is not None else PowerState.OFF))
+
+    def set_power(self, state: PowerState) -> None:
+        self.now += 1
+        if self.power_fails:
+            self.power_fails -= 1
+            self.see(power_error="the switch is silent", power_tried=self.now, sent=None)
+            return
+        if state is PowerState.OFF:
+            self.powered_at, self.agent_up, self.working_since = None, False, None
+        elif self.powered_at is None:
+            self.powered_at = self.now
+        self.read_power()
+        self.see(sent=state, power_error="")
+        boot = self.view.memory.boot
+        if state is PowerState.ON and boot is not None:
+            self.view = replace(self.view, memory=replace(self.view.memory, boot=replace(boot, powered=True)))
+
+    def start_boot(self, purpose: str) -> None:
+        memory = self.view.memory
+        number = memory.boots + 1
+        boot = BootRecord(f"boot{number}", number, self.now, purpose, token="t")
+        run = memory.run
+        if run is not None and not run.state.ended:
+            run = replace(run, boot=boot.id)
+        self.view = replace(self.view, memory=replace(memory, boot=boot, boots=number, run=run))
+        if self.powered_at is not None:
+            self.powered_at, self.agent_up = self.now, False  # it rebooted
+
+    def tick(self, seconds: float) -> None:
+        self.now += seconds
+        boot, step = self.view.memory.boot, agent_step(self.view)
+        if self.powered_at is None or boot is None:
+            return
+        if not self.agent_up and self.now - self.powered_at >= self.boot_takes and not self.never_boots:
+            intent = boot_intent(self.view.desired, self.view.memory.run)
+            if intent is BootIntent.STEP:
+                self.agent_up, self.working_since = True, None
+            elif intent is BootIntent.LOCAL:
+                self.see(matched_boot=boot.id)
+        if not self.agent_up:
+            return
+        self.see(agent_boot=boot.id, agent_at=self.now)
+        status = self.view.memory.run
+        if reboot_asked(self.view):
+            self.report(Report(status.id, status.step, result={}))
+        elif step is not None:
+            self.working_since = self.working_since or self.now
+            if self.agent_dies and self.now - self.working_since > 5:
+                self.agent_dies -= 1
+                self.agent_up, self.boot_takes = False, 10_000 if not self.agent_dies else self.boot_takes
+                self.boot_takes = 20.0
+                self.powered_at = self.now + 100_000  # hung: powered, but nothing comes of it
+            elif self.now - self.working_since >= self.step_takes:
+                self.working_since = None
+                if self.fails_with:
+                    self.report(Report(status.id, status.step, error=self.fails_with, log=("last line",)))
+                else:
+                    self.report(Report(status.id, status.step, result={"ok": True}))
+
+    def report(self, report: Report) -> None:
+        self.view = replace(self.view, memory=replace(self.view.memory, report=report))
+
+
+def world(*steps: StepOrder, **changes) -> World:
+    made = World(View(desired(*steps), Memory()), **changes)
+    made.read_power()
+    return made
+
+
+def powers(w: World) -> list[PowerState]:
+    return [a.state for a in w.actions if isinstance(a, SetPower)]
+
+
+def test_a_plan_runs_to_its_end_in_one_agent_boot_and_one_local_boot():
+    """Steps of the agent share one boot; the boot step reboots without pulling power."""
+    w = world(WIPE, INSTALL, BOOT)
+    run = w.run().memory.run
+    assert run.state is RunState.SUCCEEDED
+    assert len(run.results) == 3
+    assert [a.purpose for a in w.actions if isinstance(a, StartBoot)] == ["agent", "local"]
+    assert powers(w) == [PowerState.OFF, PowerState.ON]
+
+
+def test_an_agent_that_goes_silent_is_tried_once_more():
+    """A board that dies in mid-step is power-cycled and the step done again."""
+    w = world(INSTALL, agent_dies=1)
+    run = w.run().memory.run
+    assert run.state is RunState.SUCCEEDED
+    assert [a.purpose for a in w.actions if isinstance(a, StartBoot)] == ["agent", "agent"]
+
+
+def test_an_agent_that_goes_silent_twice_fails_the_run_with_the_reason():
+    """After the second silence the run fails and says what happened."""
+    run = world(INSTALL, agent_dies=ATTEMPTS).run().memory.run
+    assert run.state is RunState.FAILED
+    assert f"silent for {STALL_SECONDS:g} s" in run.error
+
+
+def test_a_failure_the_agent_reports_is_not_tried_again():
+    """What the agent says failed failed: trying again would hide it."""
+    w = world(INSTALL, fails_with="image is larger than the disk")
+    run = w.run().memory.run
+    assert (run.state, run.error, run.log) == (
+        RunState.FAILED,
+        "image is larger than the disk",
+        ("last line",),
+    )
+    assert len([a for a in w.actions if isinstance(a, StartBoot)]) == 1
+
+
+def test_a_board_that_never_boots_fails_after_its_deadline():
+    """No agent within the platform's deadline, twice: failed, with how long was waited."""
+    run = world(WIPE, never_boots=True).run().memory.run
+    assert run.state is RunState.FAILED
+    assert "did not report within" in run.error
+
+
+def test_a_switch_that_fails_once_costs_only_time():
+    """A power error is tried again after a pause."""
+    assert world(WIPE, power_fails=2).run().memory.run.state is RunState.SUCCEEDED
+
+
+def test_a_dead_switch_fails_the_run_and_names_its_error():
+    """Power that cannot be switched ends the run visibly."""
+    run = world(WIPE, power_fails=1000).run().memory.run
+    assert run.state is RunState.FAILED
+    assert "the switch is silent" in run.error
+
+
+def test_lost_power_in_mid_step_is_noticed_at_once():
+    """A supply that reads off while a step executes starts the next attempt without waiting for a deadline."""
+    w = world(INSTALL)
+    status = None
+    for _ in range(200):
+        action = decide(w.view, w.now)
+        if isinstance(action, Wait):
+            w.tick(2)
+        elif isinstance(action, Record):
+            w.view = replace(w.view, memory=action.memory)
+        elif isinstance(action, SetPower):
+            w.set_power(action.state)
+        elif isinstance(action, StartBoot):
+            w.start_boot(action.purpose)
+        status = w.view.memory.run
+        if status is not None and status.phase is Phase.EXECUTING:
+            break
+    w.see(power=PowerReading(PowerState.OFF))
+    action = decide(w.view, w.now)
+    assert isinstance(action, Record)
+    assert action.memory.run.attempt == 2
+    assert "lost power" in action.memory.run.error
+
+
+def test_a_cancelled_run_ends_cancelled():
+    """The hub's word is enough."""
+    w = world(INSTALL)
+    w.view = replace(w.view, desired=replace(w.view.desired, run=RunOrder("r1", (INSTALL,), cancelled=True)))
+    assert w.run().memory.run.state is RunState.CANCELLED
+
+
+def test_a_missing_artefact_fails_before_anything_is_touched():
+    """What is not on the rack is said before power is."""
+    w = world(INSTALL)
+    w.see(missing=("i",))
+    assert "missing on this rack: i" in w.run().memory.run.error
+    assert powers(w) == []
+
+
+def test_an_idle_board_is_switched_to_what_is_desired():
+    """Without a run, power follows the wish, and each power-on is a boot of its own."""
+    w = world()
+    w.run()
+    assert powers(w) == [PowerState.ON]
+    w.view = replace(w.view, desired=replace(w.view.desired, power=PowerState.OFF))
+    w.run()
+    w.view = replace(w.view, desired=replace(w.view.desired, power=PowerState.ON))
+    assert w.run().memory.boots == 2
+
+
+def test_a_cycle_is_done_once_for_each_time_it_was_asked():
+    """A power cycle is off and on, and is not repeated after it was done."""
+    w = world()
+    w.run()
+    w.view = replace(w.view, desired=replace(w.view.desired, cycles=1))
+    w.actions.clear()
+    view = w.run()
+    assert powers(w) == [PowerState.OFF, PowerState.ON]
+    assert view.memory.cycles == 1
+    assert view.memory.boots == 2
+
+
+def test_equipment_that_cannot_be_read_is_believed():
+    """Where the supply cannot be read, what was sent counts; unknown is never taken for off."""
+    w = world(WIPE)
+    w.read_power = lambda: w.see(power=PowerReading(PowerState.UNKNOWN))
+    w.read_power()
+    assert w.run().memory.run.state is RunState.SUCCEEDED
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    steps=st.lists(st.sampled_from([WIPE, INSTALL, BOOT]), min_size=1, max_size=5),
+    agent_dies=st.integers(0, 4),
+    never_boots=st.booleans(),
+    power_fails=st.integers(0, 15),
+    fails_with=st.sampled_from(["", "disk died"]),
+    step_takes=st.floats(1, 200),
+    kill_every=st.sampled_from([0, 2, 3, 7, 20]),
+)
+def test_every_run_ends_whatever_breaks_and_whenever_the_keeper_is_killed(
+    steps, agent_dies, never_boots, power_fails, fails_with, step_takes, kill_every
+):
+    """A run always ends: it succeeded with a result for each step, or it says why not."""
+    w = world(
+        *steps,
+        agent_dies=agent_dies,
+        never_boots=never_boots,
+        power_fails=power_fails,
+        fails_with=fails_with,
+        step_takes=step_takes,
+    )
+    run = w.run(limit=20_000, kill_every=kill_every).memory.run
+    assert run.state.ended
+    if run.state is RunState.SUCCEEDED:
+        assert len(run.results) == len(steps)
+    else:
+        assert run.error
+
+
+@pytest.mark.parametrize("lifecycle", list(Lifecycle))
+@pytest.mark.parametrize("steps", [(), (WIPE,), (BOOT,)])
+def test_boot_intent_is_total_and_never_writes_to_a_stranger(lifecycle, steps):
+    """Every state has an answer; a discovered board is held, whatever was ordered."""
+    wanted = desired(*steps, lifecycle=lifecycle)
+    w = World(View(wanted, Memory()))
+    status = None
+    action = decide(w.view, 0.0)
+    if isinstance(action, Record):
+        status = action.memory.run
+    intent = boot_intent(wanted, status)
+    assert intent in BootIntent
+    if lifecycle is Lifecycle.DISCOVERED:
+        assert intent is BootIntent.HOLD
