@@ -1,0 +1,393 @@
+"""One TFTP read transfer, sans I/O: datagrams and the time go in, datagrams and one last event come out.
+
+Blocks are laid out back to back as they go on the wire, header then data, so that a whole window is one
+stretch of memory: with ``UDP_SEGMENT`` the kernel cuts it into datagrams and it leaves in one system call.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from hostler.wire.tftp import (
+    HEADER_BYTES,
+    LARGEST_BLOCK,
+    LARGEST_WINDOW,
+    ErrorCode,
+    Opcode,
+    ReadRequest,
+    agree,
+    error_packet,
+    option_acknowledgement,
+    parse_error,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+IDLE_SECONDS: Final = 30.0  # U-Boot writing flash between files is quiet for several seconds
+FIRST_TIMEOUT: Final = 1.0  # before a round trip was measured
+SHORTEST_TIMEOUT: Final = 0.2  # as Linux's TCP: below it a busy board is taken for a lost packet
+LONGEST_TIMEOUT: Final = 5.0
+PACE_SECONDS: Final = 0.001  # between the bursts of a window that did not fit through in one piece
+SMALLEST_BURST: Final = 8  # small enough for the receive rings of boot loaders
+RUN_BYTES: Final = 65507  # largest UDP payload, hence largest UDP_SEGMENT send
+READ_AHEAD: Final = 16  # blocks read at once in lockstep; more saves calls but leaves the CPU's cache
+
+_NUMBER: Final = struct.Struct("!H")
+_WRAP: Final = 0xFFFF  # block numbers go on at 0 after 65535, as every implementation does
+
+
+class Source(Protocol):
+    """What is read: ``size`` bytes that do not change while they are served."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read_into(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """Fill the buffers one after the other from ``offset``; return the bytes read.
+
+        Fewer than the buffers hold only at the end. May raise OSError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a transfer ended; one of the leaves below.
+
+    Attributes:
+        bytes: Of the file, acknowledged by the client.
+        seconds: From the request to the end.
+        retransmits: Blocks sent more than once.
+    """
+
+    bytes: int
+    seconds: float
+    retransmits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Ended):
+    """The client has the whole file.
+
+    ``acknowledged`` is False where it closed its port on the last block without a word, as some firmware
+    does.
+    """
+
+    acknowledged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Probed(Ended):
+    """The client wanted to know size or existence and stopped; firmware does, and it is no failure."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted(Ended):
+    """The client gave up in mid-file."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut(Ended):
+    """The client fell silent; ``all_sent``: only its last acknowledgement is missing."""
+
+    all_sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Ended):
+    """The file could not be read any more."""
+
+    reason: str = ""
+
+
+TftpEvent = Done | Probed | Aborted | TimedOut | Failed
+
+
+class TftpSession:
+    """Serve one read request (RFC 1350, 2347-2349, 7440).
+
+    Feed it datagrams and time; send what it hands back. It never reads a socket or the clock.
+    """
+
+    def __init__(
+        self,
+        request: ReadRequest,
+        source: Source,
+        now: float,
+        *,
+        max_block: int = LARGEST_BLOCK,
+        max_window: int = LARGEST_WINDOW,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self.agreement = agree(request, source.size, max_block, max_window)
+        self.segment = HEADER_BYTES + self.agreement.block
+        self.burst = self.agreement.window
+        self._source = source
+        self._size = source.size
+        self._block = self.agreement.block
+        self._window = self.agreement.window
+        self._last = source.size // self._block + 1
+        self._idle = max(idle_seconds, 4.0 * (self.agreement.timeout or 0))
+
+        # Blocks are counted from 1 without wrapping; only the header wraps.
+        self._acked = 0
+        self._sent = 0  # highest block ever sent
+        self._from = 1  # next block to hand out …
+        self._to = 0  # … up to this one
+        self._again = False  # the present window was sent more than once
+        self._echo = False  # … or the one before: duplicate acknowledgements may be echoes of it
+        self._packet: bytes | None = None  # an OACK or ERROR to hand out before any block
+        self._negotiating = bool(self.agreement.options)
+
+        self._started = now
+        self._progress_at = now
+        self._sent_at = now
+        self._tries = 0
+        self._round_trip = FIRST_TIMEOUT / 6
+        self._retransmits = 0
+        self._event: TftpEvent | None = None
+        self._told = False
+
+        slots = min(max(READ_AHEAD, self._window), self._last)
+        if slots * self.segment > RUN_BYTES:
+            slots = min(self._window, self._last)
+        self._slots = slots
+        self._first = 1  # block in slot 0
+        self._loaded = 0  # slots that hold a block
+        self._buffer = memoryview(bytearray(b""))
+        self._packets: list[memoryview] = []
+        self._bodies: list[memoryview] = []
+        self._run = max(1, RUN_BYTES // self.segment)
+
+        if self._negotiating:
+            self._packet = option_acknowledgement(self.agreement)
+        else:
+            self._queue_window()
+
+    @property
+    def over(self) -> bool:
+        """True when nothing will come any more, except what ``runs_to_send`` still holds."""
+        return self._event is not None
+
+    @property
+    def paused(self) -> bool:
+        """True in the middle of a window that goes out in bursts: the timer is a millisecond away."""
+        return self._from <= self._to and self._event is None
+
+    @property
+    def untouched(self) -> bool:
+        """True until the client reacted to the first answer."""
+        return self._event is None and self._acked == 0 and (self._negotiating or not self.agreement.options)
+
+    def receive(self, datagram: bytes, now: float) -> None:
+        """Take a datagram from the client's port. Any bytes are fine; nonsense is ignored."""
+        if self._event is not None or len(datagram) < HEADER_BYTES or datagram[0]:
+            return
+        if datagram[1] == Opcode.ACK:
+            ahead = ((datagram[2] << 8 | datagram[3]) - self._acked) & _WRAP
+            if ahead == 0:
+                self._receive_duplicate(now)
+            elif ahead <= self._sent - self._acked:
+                self._receive_progress(self._acked + ahead, now)
+        elif datagram[1] == Opcode.ERROR:
+            code, text = parse_error(datagram)
+            self._stop(now, f"client sent error {code}" + (f": {text}" if text else ""))
+
+    def peer_gone(self, now: float, reason: str = "the client closed its port") -> None:
+        """Take the news that nobody listens at the client's port any more (ICMP says so)."""
+        if self._event is not None:
+            return
+        if self._sent == self._last and self._acked >= self._last - self._window:
+            self._event = Done(self._size, now - self._started, self._retransmits, acknowledged=False)
+            self._from = self._to + 1
+        else:
+            self._stop(now, reason)
+
+    def handle_timer(self, now: float) -> None:
+        """Take the time; does nothing before ``timer()``."""
+        if self._event is not None or now < self._due():
+            return
+        if self._from <= self._to:
+            return  # the next burst of a paced window; runs_to_send hands it out
+        if now - self._progress_at >= self._idle:
+            all_sent = self._sent == self._last and self._acked >= self._last - self._window
+            self._event = TimedOut(self._bytes(), now - self._started, self._retransmits, all_sent)
+            self._packet = error_packet(ErrorCode.UNDEFINED, "timed out")
+            return
+        self._tries += 1
+        if self._negotiating:
+            self._packet = option_acknowledgement(self.agreement)
+            self._retransmits += 1
+        else:
+            self._lost(self._sent - self._acked)
+            self._queue_window()
+
+    def timer(self) -> float | None:
+        """Return when ``handle_timer`` and then ``runs_to_send`` want to be called, or None when over."""
+        return None if self._event is not None else self._due()
+
+    def runs_to_send(self, now: float) -> list[bytes | memoryview]:
+        """Return runs of datagrams: each ``segment`` bytes long and back to back, the last may be shorter.
+
+        The memory is reused: send a run before the next call of any method.
+        """
+        if self._packet is not None:
+            packet, self._packet = self._packet, None
+            self._sent_at = now
+            return [packet]
+        first = self._from
+        if first > self._to or (self.burst < self._window and first > self._acked + 1 and now < self._due()):
+            return []
+        to = min(self._to, first + self.burst - 1)
+        slot = first - self._first
+        if slot < 0 or slot + (to - first) >= self._loaded:
+            # From the window's begin on: a gap in it is mended without reading again.
+            if not self._load(self._acked + 1, now):
+                return self.runs_to_send(now)
+            slot = first - self._first
+        self._from = to + 1
+        self._sent_at = now
+        if to > self._sent:
+            self._sent = to
+        if to == first:
+            return [self._packets[slot]]
+        runs: list[bytes | memoryview] = []
+        end = slot + to - first + 1
+        while slot < end:
+            stop = min(end, slot + self._run)
+            tail = len(self._packets[stop - 1])
+            runs.append(self._buffer[slot * self.segment : (stop - 1) * self.segment + tail])
+            slot = stop
+        return runs
+
+    def datagrams_to_send(self, now: float) -> list[bytes]:
+        """Return the same as ``runs_to_send``, cut into single datagrams."""
+        return [bytes(part) for run in self.runs_to_send(now) for part in split_run(run, self.segment)]
+
+    def events(self) -> Iterator[TftpEvent]:
+        """Yield how the transfer ended, once."""
+        if self._event is not None and not self._told:
+            self._told = True
+            yield self._event
+
+    def _due(self) -> float:
+        if self._from <= self._to and self._from > self._acked + 1:
+            return self._sent_at + PACE_SECONDS
+        if self.agreement.timeout is not None:
+            return self._sent_at + self.agreement.timeout
+        patience = min(max(6 * self._round_trip, SHORTEST_TIMEOUT), FIRST_TIMEOUT)
+        return self._sent_at + min(patience * (1 << min(self._tries, 8)), LONGEST_TIMEOUT)
+
+    def _bytes(self) -> int:
+        return min(self._acked * self._block, self._size)
+
+    def _receive_duplicate(self, now: float) -> None:
+        """Take an acknowledgement of what was acknowledged before.
+
+        In lockstep it is never answered: answering every duplicate doubles all traffic from there on (the
+        Sorcerer's Apprentice, RFC 1123 §4.2.3.1). With windows it is how a client says that the first block
+        of the window was lost (RFC 7440 §4), so it is answered once, and never while it may be an echo.
+        """
+        if self._negotiating:
+            self._negotiating = False
+            self._echo = self._tries > 0  # a second OACK brings a second acknowledgement
+            self._moved(now)
+            self._queue_window()
+        elif self._window > 1 and self._from > self._to and not self._echo and not self._again and self._sent:
+            self._lost(self._sent - self._acked)
+            self._queue_window()
+
+    def _receive_progress(self, acked: int, now: float) -> None:
+        if not self._again:
+            self._round_trip += (now - self._sent_at - self._round_trip) * 0.125
+        whole = acked == self._to
+        self._echo = self._again or not whole
+        self._again = False
+        self._acked = acked
+        self._moved(now)
+        if acked == self._last:
+            self._event = Done(self._size, now - self._started, self._retransmits)
+            self._from = self._to + 1
+            return
+        if not whole:
+            self._lost(self._sent - acked, again=False)
+        elif self.burst < self._window:
+            self.burst += 1
+        self._queue_window()
+
+    def _moved(self, now: float) -> None:
+        self._progress_at = now
+        self._tries = 0
+
+    def _lost(self, blocks: int, *, again: bool = True) -> None:
+        """Note that blocks must be sent again, and send what follows in smaller bursts.
+
+        A window cannot be narrowed any more: the client counts to the agreed number before it acknowledges.
+        """
+        self._again = again
+        self._retransmits += blocks
+        self.burst = min(self._window, max(SMALLEST_BURST, self.burst // 2))
+
+    def _queue_window(self) -> None:
+        self._from = self._acked + 1
+        self._to = min(self._acked + self._window, self._last)
+
+    def _stop(self, now: float, reason: str) -> None:
+        kind = Probed if self._acked <= 1 else Aborted
+        self._event = kind(self._bytes(), now - self._started, self._retransmits, reason)
+        self._from = self._to + 1
+        self._packet = None
+
+    def _load(self, first: int, now: float) -> bool:
+        """Read blocks from ``first`` on into the slots."""
+        if not self._packets:
+            self._lay_out()
+        count = min(self._slots, self._last - first + 1)
+        offset = (first - 1) * self._block
+        wanted = min(count * self._block, self._size - offset)
+        self._loaded = 0
+        try:
+            got = self._source.read_into(self._bodies[:count], offset) if wanted else 0
+            problem = f"only {got} of {wanted} bytes at {offset}: the file changed" if got < wanted else None
+        except OSError as error:
+            problem = error.strerror or str(error)
+        if problem is not None:
+            self._event = Failed(self._bytes(), now - self._started, self._retransmits, problem)
+            self._packet = error_packet(ErrorCode.UNDEFINED, "the server cannot read the file")
+            self._from = self._to + 1
+            return False
+        position = 2
+        for block in range(first, first + count):
+            _NUMBER.pack_into(self._buffer, position, block & _WRAP)
+            position += self.segment
+        if first + count > self._last:
+            start = (count - 1) * self.segment
+            tail = self._size - (self._last - 1) * self._block
+            self._packets[count - 1] = self._buffer[start : start + HEADER_BYTES + tail]
+        self._first = first
+        self._loaded = count
+        return True
+
+    def _lay_out(self) -> None:
+        """Make room for the slots; put off until the first block so that a probe costs nothing."""
+        segment = self.segment
+        self._buffer = memoryview(bytearray(_header(segment) * self._slots))
+        starts = range(0, self._slots * segment, segment)
+        self._packets = [self._buffer[start : start + segment] for start in starts]
+        self._bodies = [packet[HEADER_BYTES:] for packet in self._packets]
+
+
+def split_run(run: bytes | memoryview, segment: int) -> list[bytes | memoryview]:
+    """Cut a run into its datagrams, for a link that cannot do it itself."""
+    return [run[start : start + segment] for start in range(0, len(run), segment)]
+
+
+def _header(segment: int) -> bytes:
+    return struct.pack("!H", Opcode.DATA).ljust(segment, b"\0")
