@@ -58,7 +58,7 @@ class World:
     actions: list = field(default_factory=list)
 
     def run(self, limit: int = 2000, kill_every: int = 0) -> View:
-        """Act until the run ends or nothing is waited for; with kill_every it forgets what it saw that often."""
+        """Act until the run ends or nothing is waited for; kill_every: forget what was seen that often."""
         for n in range(limit):
             run = self.view.memory.run
             if run is not None and run.state.ended:
@@ -215,7 +215,7 @@ def test_a_dead_switch_fails_the_run_and_names_its_error():
 
 
 def test_lost_power_in_mid_step_is_noticed_at_once():
-    """A supply that reads off while a step executes starts the next attempt without waiting for a deadline."""
+    """A supply that reads off while a step executes starts the next attempt at once."""
     w = world(INSTALL)
     status = None
     for _ in range(200):
