@@ -226,7 +226,7 @@ class Apt:
         return self._archives / f"{package.name}_{package.version.replace(':', '%3a')}_{package.arch}.deb"
 
     def _prepare(self) -> None:
-        for place in ("lists/partial", "archives/partial", "preferences.d"):
+        for place in ("lists/partial", "archives", "none/partial", "preferences.d"):
             (self._root / place).mkdir(parents=True, exist_ok=True)
         (self._root / "status").touch()
         text = "\n".join(source.stanza() for source in host_sources(self._etc))
@@ -244,7 +244,8 @@ class Apt:
             "Dir::State::lists": root / "lists",
             "Dir::State::extended_states": root / "extended_states",
             "Dir::Cache": root,
-            "Dir::Cache::archives": root / "archives",
+            # Not where ours lie: apt does not name the address of what it finds there.
+            "Dir::Cache::archives": root / "none",
             "Dir::Etc::sourcelist": self.sources_file,
             "Dir::Etc::sourceparts": "-",
             "Dir::Etc::preferences": "/dev/null",
@@ -275,7 +276,7 @@ class Apt:
         return "\n".join(lines) + "\n"
 
     def _run(self, tool: str, *arguments: str, deadline: float, directory: Path | None = None) -> str:
-        command = [find(tool, "apt"), "-c", self._root / "apt.conf", *arguments]
+        command: list[str | Path] = [find(tool, "apt"), "-c", self._root / "apt.conf", *arguments]
         try:
             output = run(command, deadline=deadline, directory=directory or self._root)
         except ToolFailedError as error:

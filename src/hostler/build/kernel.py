@@ -7,6 +7,7 @@ The tables that ``modprobe`` reads are written here from the modules' own ``.mod
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from hostler.build.errors import PackageError
 from hostler.wire import newc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _MODULE = re.compile(r"^usr/lib/modules/(?P<release>[^/]+)/kernel/(?P<inner>.+\.ko)$")

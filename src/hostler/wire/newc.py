@@ -88,8 +88,8 @@ def write(entries: Iterable[Entry], mtime: int = 0) -> Iterator[bytes]:
         NewcError: A name is absolute, empty, listed twice, or an entry is 4 GiB or more.
     """
     seen: set[str] = set()
-    inode = 0
-    for entry in sorted(entries, key=lambda entry: entry.name.split("/")):
+    ordered = sorted(entries, key=lambda entry: entry.name.split("/"))
+    for inode, entry in enumerate(ordered, start=1):
         if not entry.name or entry.name.startswith("/") or ".." in entry.name.split("/"):
             raise NewcError(f'"{entry.name}" is not a relative path inside the archive')
         if "\0" in entry.name:
@@ -99,7 +99,6 @@ def write(entries: Iterable[Entry], mtime: int = 0) -> Iterator[bytes]:
         if len(entry.data) >= 1 << 32:
             raise NewcError(f'"{entry.name}" is 4 GiB or more; the newc format cannot hold it')
         seen.add(entry.name)
-        inode += 1
         yield _header(entry, inode, mtime)
         if entry.data:
             yield entry.data

@@ -1,0 +1,104 @@
+#!/bin/sh
+# First process on a board that runs the agent: devices, drivers, network, then the agent itself.
+# Nothing here may end: when PID 1 exits the kernel panics.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
+mount -t devtmpfs -o mode=755 dev /dev
+exec </dev/console >/dev/console 2>&1
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /run/hostler /dev/shm
+hostname hostler-agent
+
+# Kernel chatter must not cut the agent's marker lines in two.
+dmesg -n 4
+
+uptime_now() { read -r now _ </proc/uptime; echo "$now"; }
+say() { echo "hostler: [$(uptime_now)] $*"; }
+# A marker line: one JSON object a person and the console broker can both read.
+lost() { echo "@hostler {\"event\":\"lost\",\"why\":\"$1\"}"; }
+
+# Wait for N seconds, then restart: what a watching person would do, done by the deadline instead.
+again() { lost "$1; restarting in ${2:-10} s"; sync; sleep "${2:-10}"; reboot -f; sleep 60; }
+
+argument() {
+    for word in $(cat /proc/cmdline); do
+        case $word in "$1"=*) echo "${word#*=}"; return ;; esac
+    done
+}
+dhcp_seconds=$(argument hostler.dhcp_seconds)
+dhcp_seconds=${dhcp_seconds:-300}
+
+# Drivers: whatever the devices ask for by their modalias, until a round brings nothing new.
+known=/run/hostler/modalias
+: >$known
+drivers() {
+    find /sys/devices -name modalias -exec cat {} + 2>/dev/null | sort -u >$known.now
+    if cmp -s $known $known.now; then return 1; fi
+    mv $known.now $known
+    xargs modprobe -qab <$known >/dev/null 2>&1
+    return 0
+}
+# What no modalias leads to.
+modprobe -qa sd_mod mmc_block virtio_mmio crc32c_generic >/dev/null 2>&1
+rounds=0
+while [ $rounds -lt 10 ] && drivers; do rounds=$((rounds + 1)); done
+say "drivers loaded in $rounds rounds"
+# Disks and network cards on USB, or behind a slow link, come late.
+( for _ in 1 2 3 4 5 6 7 8 9 10 15 20 30 60; do sleep 1; drivers; done ) &
+
+# Network: the interface the firmware booted from when it said so, else every one that has a cable;
+# the first that gets an answer is used.
+ip link set lo up
+wanted=$(argument BOOTIF | sed 's/^01-//; s/-/:/g' | tr A-F a-f)
+asked=' '
+ask() {
+    for path in /sys/class/net/*; do
+        name=${path##*/}
+        [ -e "$path/device" ] || continue
+        [ -z "$wanted" ] || [ "$wanted" = "$(cat "$path/address")" ] || continue
+        [ "$(cat "$path/operstate")" != down ] || ip link set "$name" up
+        case $asked in *" $name "*) continue ;; esac
+        [ "$(cat "$path/carrier" 2>/dev/null)" = 1 ] || continue
+        asked="$asked$name "
+        say "asking for an address on $name"
+        udhcpc -f -i "$name" -s /etc/udhcpc.sh -t 4 -T 2 -A 3 -S -x hostname:hostler-agent >/dev/null 2>&1 &
+        echo "$! $name" >>/run/hostler/clients
+    done
+}
+start=$(uptime_now); start=${start%.*}
+told=$start
+while [ ! -e /run/hostler/lease ]; do
+    ask
+    [ -e /run/hostler/lease ] && break
+    sleep 0.1
+    now=$(uptime_now); now=${now%.*}
+    if [ $((now - told)) -ge 30 ]; then
+        told=$now
+        if [ "$asked" = ' ' ]; then why="no network cable found"; else why="no DHCP answer on$asked"; fi
+        lost "${why% } for $((now - start)) s"
+    fi
+    [ $((now - start)) -lt "$dhcp_seconds" ] || again "no network for $dhcp_seconds s"
+done
+read -r interface address </run/hostler/lease
+while read -r client name; do [ "$name" = "$interface" ] || kill "$client"; done </run/hostler/clients
+say "$interface has $address"
+
+[ -e /etc/hostler/boot.json ] || again "no boot.json: the initramfs came without this board's configuration" 60
+
+# The agent says by its exit status what is to become of the board: 10 restart, 11 power off.
+# Anything else is a crash: it gets two more chances, for its rack is the better judge.
+for try in 1 2 3; do
+    say "starting the agent"
+    PYTHONPATH=/usr/lib/hostler python3 -SPBu -m hostler.agent
+    code=$?
+    sync
+    case $code in
+        10) reboot -f; sleep 60 ;;
+        11) poweroff -f; sleep 60 ;;
+    esac
+    lost "the agent ended with status $code (try $try of 3)"
+    sleep 3
+done
+lost "the agent ended three times; waiting to be switched off"
+while :; do sleep 3600; done
