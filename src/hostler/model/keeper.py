@@ -79,6 +79,7 @@ class Seen:
         agent_boot: Id of the boot whose agent spoke last.
         agent_at: Unix time it spoke.
         agent_phase: The phase it reported.
+        agent_trouble: What it last complained of on the console, or empty.
         done: Bytes it reported done in that phase.
         total: Bytes it reported to be done in that phase.
         matched_boot: Id of the boot in which the awaited console pattern was seen.
@@ -92,6 +93,7 @@ class Seen:
     agent_boot: str | None = None
     agent_at: float = 0.0
     agent_phase: Phase = Phase.EXECUTING
+    agent_trouble: str = ""
     done: int = 0
     total: int = 0
     matched_boot: str | None = None
@@ -283,7 +285,9 @@ def _booting(view: View, status: RunStatus, step: StepOrder, now: float) -> Acti
         return _next(view, status, now, phase=Phase.EXECUTING)
     seconds = PLATFORMS[view.desired.platform].boot_seconds
     if now > status.since + seconds:
-        return _again(view, status, now, f"the agent did not report within {seconds:g} s of power-on")
+        return _again(
+            view, status, now, f"the agent did not report within {seconds:g} s of power-on{_trouble(seen)}"
+        )
     return Wait(status.since + seconds)
 
 
@@ -300,7 +304,10 @@ def _executing(view: View, status: RunStatus, step: StepOrder, now: float) -> Ac
     heard = max(status.since, seen.agent_at if seen.agent_boot == status.boot else 0.0)
     if now > heard + STALL_SECONDS:
         return _again(
-            view, status, now, f"the agent went silent for {STALL_SECONDS:g} s during step {step.kind}"
+            view,
+            status,
+            now,
+            f"the agent went silent for {STALL_SECONDS:g} s during step {step.kind}{_trouble(seen)}",
         )
     return Wait(min(heard + STALL_SECONDS, status.since + step.seconds))
 
@@ -327,6 +334,10 @@ def _again(view: View, status: RunStatus, now: float, why: str) -> Action:
         total=0,
         error=why,
     )
+
+
+def _trouble(seen: Seen) -> str:
+    return f" (on the console it said: {seen.agent_trouble})" if seen.agent_trouble else ""
 
 
 def _agent_alive(view: View, now: float, within: float = AGENT_FRESH_SECONDS) -> bool:

@@ -149,6 +149,11 @@ class Keeper:
             self._trace("agent", str(phase), f"step {step + 1}: {phase}", {"total": total})
         self._see(agent_phase=phase, done=done, total=total)
 
+    def agent_trouble(self, text: str) -> None:
+        """Note what an agent complained of on the console; it is told when a deadline passes."""
+        self._trace("agent", "trouble", text)
+        self._see(agent_trouble=text)
+
     async def agent_report(self, report: Report) -> bool:
         """Take an agent's word that a step is done or failed.
 
@@ -287,6 +292,7 @@ class Keeper:
         if self.console is not None:
             self.console.new_boot(boot.id)
         await self._record(replace(memory, boot=boot, boots=boot.number, run=run))
+        self._see(agent_trouble="")
         self._trace("run", "boot", f"boot {boot.number} begins, to {purpose}", {"number": boot.number})
 
     async def _poll_forever(self) -> None:

@@ -1,0 +1,84 @@
+"""What agents report, brought to the keeper of the board they run on."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from hostler.model.identity import contradiction
+from hostler.model.keeper import Report
+from hostler.model.run import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hostler.model.json import Document
+    from hostler.rack.keeper import Keeper
+
+_LOG_LINES = 200
+"""Lines of an agent's log kept with a failure."""
+
+
+class AgentReports:
+    """Takes reports over HTTP and from the console, and gives each to its keeper.
+
+    Args:
+        keeper_of: The keeper of a board, or None.
+    """
+
+    def __init__(self, keeper_of: Callable[[str], Keeper | None]) -> None:
+        self._keeper_of = keeper_of
+
+    def seen(self, board: str, boot: str, at: float) -> None:
+        """Note that the agent of a boot spoke."""
+        keeper = self._keeper_of(board)
+        if keeper is not None and _is_present(keeper, boot):
+            keeper.agent_seen(boot, at)
+
+    async def report(self, kind: str, board: str, boot: str, body: Document) -> int:
+        """Take a report; returns the HTTP status the agent is answered with."""
+        keeper = self._keeper_of(board)
+        if keeper is None:
+            return HTTPStatus.NOT_FOUND
+        if not _is_present(keeper, boot):
+            return HTTPStatus.FORBIDDEN
+        keeper.agent_seen(boot, time.time())
+        try:
+            return await self._take(keeper, kind, body)
+        except (KeyError, TypeError, ValueError):
+            return HTTPStatus.BAD_REQUEST
+
+    async def _take(self, keeper: Keeper, kind: str, body: Document) -> int:
+        values: dict[str, Any] = body
+        if kind == "hello":
+            facts = dict(values.get("facts") or {})
+            uuid, serial = facts.get("uuid"), facts.get("serial")
+            keeper.agent_hello(facts, contradiction(keeper.view.desired.board, uuid, serial))
+            return HTTPStatus.NO_CONTENT
+        run, step = str(values["run"]), int(values["step"])
+        if kind == "progress":
+            phase = Phase(values.get("phase", Phase.EXECUTING))
+            keeper.agent_progress(run, step, phase, int(values["done"]), int(values["total"]))
+            return HTTPStatus.NO_CONTENT
+        if kind == "done":
+            report = Report(run, step, result=dict(values.get("result") or {}))
+        elif kind == "fail":
+            log = tuple(str(line) for line in values.get("log") or ())[-_LOG_LINES:]
+            report = Report(run, step, error=str(values.get("error") or "the agent gave no reason"), log=log)
+        else:
+            return HTTPStatus.NOT_FOUND
+        return HTTPStatus.NO_CONTENT if await keeper.agent_report(report) else HTTPStatus.CONFLICT
+
+    def marker(self, board: str, boot: str, marker: Document) -> None:
+        """Take a marker line an agent wrote on the console: the only word of one that has no network."""
+        keeper = self._keeper_of(board)
+        if keeper is None or not _is_present(keeper, boot):
+            return
+        if marker.get("event") in ("lost", "fail"):
+            keeper.agent_trouble(str(marker.get("error") or marker.get("text") or "no reason given"))
+
+
+def _is_present(keeper: Keeper, boot: str) -> bool:
+    present = keeper.view.memory.boot
+    return present is not None and present.id == boot

@@ -1,0 +1,90 @@
+"""Look at every wire of the lab and say which one is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from hostler.drivers.errors import DriverError
+from hostler.link.port import RequestRefusedError
+from hostler.model.platform import PLATFORMS
+from hostler.model.power import PowerState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hostler.model.json import Document
+    from hostler.model.seam import RackPlan
+    from hostler.rack.keeper import Keeper
+    from hostler.rack.netboot import Netboot
+
+_POWER_SECONDS = 15.0
+"""Longest wait for one supply's reading, its equipment's queue included."""
+
+
+async def check_lab(plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot, board: object) -> Document:
+    """Check networks, supplies and consoles without switching anything.
+
+    Args:
+        plan: What the rack serves.
+        keepers: All boards under care.
+        netboot: The netboot children.
+        board: Name of the one board to check, or None for the whole lab.
+
+    Returns:
+        ``{"ok": bool, "checks": [{"what", "ok", "text", "advice"}]}``.
+    """
+    chosen = [keeper for keeper in keepers if board in (None, keeper.name)]
+    if board is not None and not chosen:
+        raise RequestRefusedError(f'this rack does not keep a board "{board}"')
+    checks = [_network(name, netboot) for name in plan.networks]
+    for arch in sorted({PLATFORMS[keeper.view.desired.platform].arch for keeper in chosen}):
+        advice = "" if arch in plan.agents else f"run: hostler agent build --arch {arch}"
+        checks.append(_row(f"agent for {arch}", arch in plan.agents, "registered", "not registered", advice))
+    checks += await asyncio.gather(*(_power(keeper) for keeper in chosen))
+    checks += [_console(keeper) for keeper in chosen]
+    return {"ok": all(check["ok"] for check in checks), "checks": list(checks)}
+
+
+def _row(what: str, ok: bool, good: str, bad: str, advice: str) -> dict[str, Any]:
+    return {"what": what, "ok": ok, "text": good if ok else bad, "advice": "" if ok else advice}
+
+
+def _network(name: str, netboot: Netboot) -> dict[str, Any]:
+    trouble = netboot.trouble(name)
+    return _row(
+        f"network {name}", not trouble, "served", trouble, "mend what it says; Hostler tries again by itself"
+    )
+
+
+async def _power(keeper: Keeper) -> dict[str, Any]:
+    what = f"power of {keeper.name}"
+    if keeper.power is None:
+        return _row(what, False, "", "no power binding", f"add power = {{…}} to [boards.{keeper.name}]")
+    try:
+        async with asyncio.timeout(_POWER_SECONDS):
+            reading = await keeper.power.get()
+    except TimeoutError:
+        return _row(
+            what,
+            False,
+            "",
+            f"no reading within {_POWER_SECONDS:g} s",
+            "look at the equipment and its network",
+        )
+    except DriverError as error:
+        return _row(what, False, "", str(error), "look at the equipment, its address, port and credentials")
+    want = keeper.view.desired.power
+    busy = (run := keeper.view.memory.run) is not None and not run.state.ended
+    if not busy and reading.state not in (want, PowerState.UNKNOWN):
+        text = f"reads {reading.state} ({reading.detail}) though it should be {want}"
+        return _row(what, False, "", text, "is the board plugged into this port?")
+    return _row(what, True, f"reads {reading.state} ({reading.detail})", "", "")
+
+
+def _console(keeper: Keeper) -> dict[str, Any]:
+    what = f"console of {keeper.name}"
+    if keeper.console is None:
+        return _row(what, True, "none bound", "", "")
+    advice = "look at the serial adapter or terminal server, and that nobody else holds it"
+    return _row(what, keeper.console.connected, "connected", "not connected", advice)

@@ -1,0 +1,227 @@
+"""A rack: follows what the hub desires, runs one keeper per board, and tells what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hostler.drivers.errors import DriverError
+from hostler.link.documents import DocumentError, from_document, to_document
+from hostler.link.port import RequestRefusedError
+from hostler.model.seam import Desired, Observed, RackPlan
+from hostler.rack.agents import AgentReports
+from hostler.rack.check import check_lab
+from hostler.rack.console_door import read_log, serve_console
+from hostler.rack.keeper import Keeper
+from hostler.rack.netboot import Netboot
+from hostler.rack.strangers import Strangers
+from hostler.rack.targets import artefacts, target
+from hostler.rack.wires import Wires
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hostler.images.store import ImageStore
+    from hostler.link.port import RackLink, Stream
+    from hostler.model.json import Document
+    from hostler.model.keeper import Memory, View
+    from hostler.model.trace import TraceEvent
+    from hostler.rack.store import RackStore
+
+log = logging.getLogger(__name__)
+
+_RESTART_SECONDS = 5.0
+"""Pause before a keeper that fell over is started again."""
+
+_UNSENT_EVENTS = 20_000
+"""Trace events held while the link does not take them; older ones are dropped, and their number is told."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A board under care: its keeper and the task that runs it."""
+
+    keeper: Keeper
+    task: asyncio.Task[None]
+
+
+class Rack:
+    """Everything on the metal of one host.
+
+    Args:
+        link: The rack's end of the link.
+        store: The keepers' memories.
+        images: Chunks and artefacts this rack serves.
+        state_dir: Where leases and console logs lie.
+    """
+
+    def __init__(self, link: RackLink, store: RackStore, images: ImageStore, state_dir: Path) -> None:
+        self._link = link
+        self._store = store
+        self._images = images
+        self._plan = RackPlan()
+        self._kept: dict[str, _Kept] = {}
+        self._strangers = Strangers()
+        self._events: deque[TraceEvent] = deque()
+        self._dropped = 0
+        self._event_there = asyncio.Event()
+        self.wires = Wires(state_dir / "consoles", self.trace)
+        self.reports = AgentReports(lambda name: kept.keeper if (kept := self._kept.get(name)) else None)
+        self.netboot = Netboot(images.root, state_dir, self._heard, self.reports)
+
+    async def run(self) -> None:
+        """Keep the rack until cancelled."""
+        self._link.serve(self._request, self._stream)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self._publish_forever(), name="publish")
+            tasks.create_task(self._follow(), name="follow")
+
+    # What the hub wants.
+
+    async def _follow(self) -> None:
+        async for change in self._link.desired():
+            try:
+                if change.key == "rack":
+                    await self._take_plan(from_document(RackPlan, change.document or {}))
+                elif change.key.startswith("board/"):
+                    name = change.key.removeprefix("board/")
+                    if change.document is None:
+                        await self._drop(name)
+                    else:
+                        await self._take(from_document(Desired, change.document))
+            except (DocumentError, DriverError) as error:
+                log.error("%s is not what this rack understands: %s", change.key, error)  # noqa: TRY400
+
+    async def _take_plan(self, plan: RackPlan) -> None:
+        rewire = plan.equipment != self._plan.equipment
+        self._plan = plan
+        self.wires.equip(plan.equipment)
+        for files in plan.agents.values():
+            for artefact in files.values():
+                self.netboot.put_artefact(artefact, self._images.artefact_path(artefact))
+        await self.netboot.serve(plan.networks, self._tasks)
+        for kept in tuple(self._kept.values()):
+            if rewire:
+                await self._take(kept.keeper.view.desired, rewire=True)
+            else:
+                self.answer(kept.keeper.view)
+
+    async def _take(self, desired: Desired, *, rewire: bool = False) -> None:
+        name = desired.board.name
+        for mac in desired.board.macs:
+            if self._strangers.forget(mac):
+                await self._link.observe(f"stranger/{mac}", None)
+        kept = self._kept.get(name)
+        if kept is not None:
+            old = kept.keeper.view.desired.board
+            if not rewire and (old.power, old.console) == (desired.board.power, desired.board.console):
+                kept.keeper.desire(desired)
+                return
+            await self._stop(name)
+        await self._start(desired, self._store.memory(name))
+
+    async def _start(self, desired: Desired, memory: Memory) -> None:
+        board = desired.board
+        power = self.wires.power(board)
+        console = await self.wires.console(
+            board, memory.boot.id if memory.boot else None, self.reports.marker
+        )
+        keeper = Keeper(desired, memory, self, power, console)
+        task = self._tasks.create_task(self._keep(keeper, console), name=f"keeper {board.name}")
+        self._kept[board.name] = _Kept(keeper, task)
+
+    async def _keep(self, keeper: Keeper, console: Any) -> None:
+        """Run a keeper with its console; start it again when it falls over, from what it stored."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    if console is not None:
+                        tasks.create_task(console.run())
+                    tasks.create_task(keeper.run())
+            except* Exception:
+                log.exception("the keeper of %s fell over; it starts again", keeper.name)
+            await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _stop(self, name: str) -> None:
+        kept = self._kept.pop(name, None)
+        if kept is not None:
+            kept.task.cancel()
+            await asyncio.wait({kept.task})
+            self.wires.release(name)
+
+    async def _drop(self, name: str) -> None:
+        await self._stop(name)
+        self.netboot.drop_target(name)
+        await self._store.forget(name)
+        await self._link.observe(f"board/{name}", None)
+
+    # What keepers ask for (KeeperPort).
+
+    async def keep(self, board: str, memory: Memory) -> None:
+        """See KeeperPort."""
+        await self._store.keep(board, memory)
+
+    async def tell(self, observed: Observed) -> None:
+        """See KeeperPort."""
+        await self._link.observe(f"board/{observed.board}", to_document(observed))
+
+    def answer(self, view: View) -> None:
+        """See KeeperPort."""
+        for artefact in artefacts(view):
+            self.netboot.put_artefact(artefact, self._images.artefact_path(artefact))
+        self.netboot.put_target(target(view, self._plan.agents))
+
+    def missing(self, view: View) -> tuple[str, ...]:
+        """See KeeperPort."""
+        return tuple(a for a in artefacts(view) if not self._images.artefact_path(a).exists())
+
+    def trace(self, event: TraceEvent) -> None:
+        """Add an event to history; never blocks."""
+        if len(self._events) >= _UNSENT_EVENTS:
+            self._events.popleft()
+            self._dropped += 1
+        self._events.append(event)
+        self._event_there.set()
+
+    async def _publish_forever(self) -> None:
+        while True:
+            await self._event_there.wait()
+            self._event_there.clear()
+            batch = [self._events.popleft() for _ in range(len(self._events))]
+            if self._dropped:
+                text = f"{self._dropped} events were dropped because they came faster than they could be kept"
+                batch.append(replace(batch[-1], source="run", kind="dropped", text=text, data={}))
+                self._dropped = 0
+            # Started in order, so they are kept in order; together, so they share an fsync.
+            await asyncio.gather(*(self._link.publish(event.to_json()) for event in batch))
+
+    # What netboot and the hub tell or ask.
+
+    def _heard(self, event: TraceEvent) -> None:
+        self.trace(event)
+        stranger = self._strangers.note(event)
+        if stranger is not None:
+            self._tasks.create_task(self._link.observe(f"stranger/{stranger.mac}", to_document(stranger)))
+
+    async def _request(self, kind: str, body: Document) -> Document:
+        if kind == "check":
+            boards = [kept.keeper for kept in self._kept.values()]
+            return await check_lab(self._plan, boards, self.netboot, body.get("board"))
+        if kind == "console-log":
+            return await read_log(self._kept_keeper(body), body)
+        raise RequestRefusedError(f'this rack does not know the request "{kind}"')
+
+    async def _stream(self, kind: str, body: Document, stream: Stream) -> None:
+        if kind != "console":
+            raise RequestRefusedError(f'this rack does not know the stream "{kind}"')
+        await serve_console(self._kept_keeper(body), body, stream)
+
+    def _kept_keeper(self, body: Document) -> Keeper:
+        kept = self._kept.get(str(body.get("board")))
+        if kept is None:
+            raise RequestRefusedError(f'this rack does not keep a board "{body.get("board")}"')
+        return kept.keeper
