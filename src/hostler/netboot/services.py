@@ -1,0 +1,83 @@
+"""DHCP, TFTP and HTTP boot together, for the networks of one namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING
+
+from hostler.netboot.boot_files import BootFiles
+from hostler.netboot.dhcp_server import DhcpServer, DhcpServerError
+from hostler.netboot.http_server import BootHttp, HttpBindError
+from hostler.netboot.tftp_server import TftpServer, TftpStartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Address
+
+    from hostler.model.trace import TraceEvent
+    from hostler.netboot.agent_door import Rack
+    from hostler.netboot.setup import NetbootSetup
+    from hostler.netboot.table import BootTable
+
+
+class ServicesError(Exception):
+    """A service cannot start; the message names port and network and says what to do. None runs then."""
+
+
+class Services:
+    """The three boot services.
+
+    Args:
+        setup: What to serve.
+        table: What every board is to do; filled by the caller.
+        emit: Takes trace events from any thread; never blocks.
+        rack: Takes agents' reports.
+    """
+
+    def __init__(
+        self, setup: NetbootSetup, table: BootTable, emit: Callable[[TraceEvent], None], rack: Rack
+    ) -> None:
+        self._table = table
+        self._emit = emit
+        self._dhcp = DhcpServer(
+            setup.networks, table, emit, state=setup.state_dir / "leases", boot_files=setup.firmware.keys()
+        )
+        files = BootFiles(table, setup.networks, self._mac_of, setup.firmware)
+        self._tftp = TftpServer(setup.networks, files.open, self._emit_named)
+        self._http = BootHttp(table, setup.networks, self._mac_of, emit, rack, setup.store)
+
+    async def start(self) -> None:
+        """Open all sockets and begin to answer; DHCP last, for it is what sends boards to the others.
+
+        Raises:
+            ServicesError: One of them cannot start.
+        """
+        try:
+            self._dhcp.open()
+            await self._http.start()
+            self._tftp.start()
+            self._dhcp.start()
+        except (HttpBindError, TftpStartError, DhcpServerError) as error:
+            await self.stop()
+            raise ServicesError(str(error)) from error
+
+    async def stop(self) -> None:
+        """Stop what runs."""
+        for server in (self._dhcp, self._tftp):
+            await asyncio.to_thread(server.stop)
+        await self._http.close()
+
+    def _mac_of(self, address: IPv4Address) -> str | None:
+        return self._dhcp.mac_of(str(address))
+
+    def _emit_named(self, event: TraceEvent) -> None:
+        """TFTP knows its clients by address; the trace is kept by board."""
+        client = event.data.get("client")
+        if event.board is None and isinstance(client, str):
+            mac = self._dhcp.mac_of(client)
+            target = self._table.by_mac(mac) if mac else None
+            event = dataclasses.replace(
+                event, mac=mac, board=target.board if target else None, boot=target.boot if target else None
+            )
+        self._emit(event)
