@@ -1,0 +1,138 @@
+"""The rack's netboot processes: one for each network namespace it serves, each told about every board."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hostler.netboot.child import NetbootChild, NetbootError
+from hostler.netboot.setup import NetbootSetup
+from hostler.rack.networks import by_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hostler.model.trace import TraceEvent
+    from hostler.netboot.table import Target
+    from hostler.rack.agents import AgentReports
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 3.0
+"""Pause before a netboot process that could not start is tried again: its ports may get free."""
+
+# Debian's places of the first stages firmware asks for by TFTP (package ipxe).
+_FIRMWARE = {
+    "undionly.kpxe": Path("/usr/lib/ipxe/undionly.kpxe"),
+    "snponly.efi": Path("/usr/lib/ipxe/snponly.efi"),
+    "snponly-arm64.efi": Path("/usr/lib/ipxe/snponly-arm64.efi"),
+}
+
+
+class _Group:
+    """The networks of one namespace, the process that serves them, and the task that keeps it."""
+
+    def __init__(self, setup: NetbootSetup, child: NetbootChild) -> None:
+        self.setup = setup
+        self.child = child
+        self.refused = "it is not started yet"
+        self.task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with self.child:
+                    self.refused = ""
+                    names = ", ".join(network.name for network in self.setup.networks)
+                    log.info("network boot serves %s", names)
+                    await asyncio.Event().wait()
+            except NetbootError as error:
+                if self.refused != str(error):
+                    self.refused = str(error)
+                    log.error("network boot: %s (tried again every %g s)", error, _RETRY_SECONDS)  # noqa: TRY400
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+class Netboot:
+    """All netboot processes of a rack.
+
+    Args:
+        store: Root of the chunk store.
+        state_dir: Where leases are kept, a folder for each namespace.
+        on_event: Takes trace events.
+        reports: Takes agents' words.
+    """
+
+    def __init__(
+        self, store: Path, state_dir: Path, on_event: Callable[[TraceEvent], None], reports: AgentReports
+    ) -> None:
+        self._store = store
+        self._state_dir = state_dir
+        self._on_event = on_event
+        self._reports = reports
+        self._groups: dict[Path | None, _Group] = {}
+        self._targets: dict[str, Target] = {}
+        self._artefacts: dict[str, Path] = {}
+
+    async def serve(self, networks: Mapping[str, Mapping[str, Any]], tasks: asyncio.TaskGroup) -> None:
+        """Serve exactly these networks: begin, end and restart processes as needed."""
+        wanted = {pidfile: self._setup(pidfile, group) for pidfile, group in by_namespace(networks).items()}
+        for pidfile in [key for key, group in self._groups.items() if wanted.get(key) != group.setup]:
+            group = self._groups.pop(pidfile)
+            if group.task is not None:
+                group.task.cancel()
+                await asyncio.wait({group.task})
+        for pidfile, setup in wanted.items():
+            if pidfile not in self._groups:
+                group = self._groups[pidfile] = _Group(setup, self._child(setup))
+                group.task = tasks.create_task(group.run(), name="netboot")
+
+    def put_target(self, target: Target) -> None:
+        """Say what a board is to be answered; nothing happens when it was said already."""
+        if self._targets.get(target.board) != target:
+            self._targets[target.board] = target
+            for group in self._groups.values():
+                group.child.put_target(target)
+
+    def drop_target(self, board: str) -> None:
+        """Forget a board."""
+        if self._targets.pop(board, None) is not None:
+            for group in self._groups.values():
+                group.child.drop_target(board)
+
+    def put_artefact(self, artefact: str, path: Path) -> None:
+        """Register a file to be served by its id."""
+        if self._artefacts.get(artefact) != path:
+            self._artefacts[artefact] = path
+            for group in self._groups.values():
+                group.child.put_artefact(artefact, path)
+
+    def trouble(self, network: str) -> str:
+        """Tell why a network is not served; empty when it is."""
+        for group in self._groups.values():
+            if any(served.name == network for served in group.setup.networks):
+                return group.refused or group.child.problem or ""
+        return "Hostler does not serve it (dhcp is not own)"
+
+    def _setup(self, pidfile: Path | None, networks: list[Any]) -> NetbootSetup:
+        place = "-".join(sorted(network.name for network in networks))
+        firmware = {name: path for name, path in _FIRMWARE.items() if path.exists()}
+        return NetbootSetup(
+            networks=tuple(networks),
+            store=self._store,
+            state_dir=self._state_dir / "netboot" / place,
+            firmware=firmware,
+            netns_pidfile=pidfile,
+        )
+
+    def _child(self, setup: NetbootSetup) -> NetbootChild:
+        child = NetbootChild(
+            setup, on_event=self._on_event, on_seen=self._reports.seen, on_request=self._reports.report
+        )
+        for artefact, path in self._artefacts.items():
+            child.put_artefact(artefact, path)
+        for target in self._targets.values():
+            child.put_target(target)
+        return child
