@@ -1,1 +1,1 @@
-"""The `hostler` command: every verb speaks the REST API and nothing else."""
+"""The ``hostler`` command: one module a group of verbs, each loaded only when its verb is used."""

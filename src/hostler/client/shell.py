@@ -18,6 +18,7 @@ _ASKS = (
     rf"(?P<login>login: ?\Z)|(?P<password>[Pp]assword: ?\Z)|(?P<wrong>Login incorrect)|(?P<shell>{_PROMPT})"
 )
 _QUIET_SECONDS = 0.5
+_SETTLE_SECONDS = 5.0
 _TRIES = 3
 _NUDGE_SECONDS = 10.0  # a slow machine under emulation needs seconds from Enter to prompt
 
@@ -74,8 +75,9 @@ def login(session: ConsoleSession, user: str, password: str, *, seconds: float) 
                 raise LoginError(f"{session.board}: the console did not let {user} in: login incorrect")
             continue
         if asked == "login":
-            # An Enter typed ahead makes getty ask twice; the second question must not get the name as password.
-            while session.read(_QUIET_SECONDS):
+            # An Enter typed ahead makes getty ask twice; the name must not answer for the password.
+            settle = min(end, time.monotonic() + _SETTLE_SECONDS)
+            while time.monotonic() < settle and session.read(_QUIET_SECONDS):
                 pass
         session.send((user if asked == "login" else password).encode() + b"\r")
 

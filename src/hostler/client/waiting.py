@@ -96,6 +96,43 @@ def wait_claim(
     )
 
 
+def wait_release(
+    client: Client, claim: str, *, seconds: float, seen: Callable[[Board], None] = lambda _: None
+) -> tuple[Claim, Board | None]:
+    """Wait until a claim has closed and tell how its board came out of it.
+
+    Args:
+        client: The server.
+        claim: Id or name of a claim that is being released.
+        seconds: Deadline from now.
+        seen: Called with the board while it is being cleaned.
+
+    Returns:
+        The closed claim, and its board; None if it never had one.
+
+    Raises:
+        DeadlineError: it did not close in time.
+        UnreachableError: the server was away too long.
+        RefusedError: it said no.
+    """
+
+    def look() -> tuple[Claim, Board | None]:
+        present = client.get_claim(claim)
+        return present, client.board(present["board"]) if present["board"] else None
+
+    def tell(both: tuple[Claim, Board | None]) -> None:
+        if both[1] is not None and both[0]["state"] == "releasing":
+            seen(both[1])
+
+    return poll(
+        look,
+        lambda both: both[0]["state"] == "closed",
+        seconds=seconds,
+        what=f"the release of claim {claim}",
+        seen=tell,
+    )
+
+
 def wait_board(
     client: Client,
     board: str,

@@ -1,0 +1,84 @@
+"""The verb agent: build the agent's kernel and initramfs, and register them with the server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hostler.cli.progress import progress
+from hostler.cli.words import size_text
+from hostler.client.client import Client
+from hostler.client.errors import ClientError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from hostler.cli.output import Output
+
+ARCHITECTURES = ("amd64", "arm64")
+
+
+def cache_directory() -> Path:
+    """Return where packages and what is built of them are kept."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "hostler"
+
+
+def _agent_arguments(parser: argparse.ArgumentParser) -> None:
+    import argparse as names
+
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="build")
+    build = verbs.add_parser("build", help="build it from Debian packages", allow_abbrev=False)
+    build.add_argument("--arch", choices=ARCHITECTURES, action="append", help="only this one (default: both)")
+    build.add_argument("--output", type=Path, metavar="DIR", help="where to put it (default: in the cache)")
+    build.add_argument("--no-register", action="store_true", help="build only; no server is asked")
+    build.add_argument("--json", action="store_true", default=names.SUPPRESS)
+
+
+def agent(args: argparse.Namespace, out: Output) -> int:
+    """Build the agent for each architecture and tell the server where it lies."""
+    cache = cache_directory()
+    output = (args.output or cache / "agent").resolve()
+    built: list[dict[str, Any]] = []
+    client = None if args.no_register else Client()
+    for arch in args.arch or ARCHITECTURES:
+        kernel, initrd = _build(arch, output / arch, cache, out)
+        size = kernel.stat().st_size + initrd.stat().st_size
+        document = {
+            "arch": arch,
+            "kernel": str(kernel),
+            "initrd": str(initrd),
+            "size": size,
+            "registered": False,
+        }
+        if client is not None:
+            client.register_agent(arch, kernel, initrd)
+            document["registered"] = True
+        built.append(document)
+        out.line(f"agent {arch}: {size_text(size)} in {kernel.parent}" + (", registered" if client else ""))
+    if client is not None:
+        client.close()
+    if out.json:
+        out.document(built)
+    return 0
+
+
+def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Path]:
+    from hostler.build.agent_image import build_agent
+    from hostler.build.errors import BuildError
+
+    with progress(live=out.live, quiet=out.json) as view:
+        try:
+            image = build_agent(
+                arch,
+                output,
+                cache,
+                lambda stage, done, total: view.part(f"agent {arch}", stage, done, total),
+            )
+        except BuildError as error:
+            raise ClientError(f"cannot build the agent for {arch}: {error}") from None
+    return image.kernel, image.initrd
+
+
+VERBS = {"agent": (_agent_arguments, agent)}

@@ -1,0 +1,241 @@
+"""Verbs about boards: classes, boards, show, power, recover."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from hostler.cli.progress import run_text
+from hostler.cli.waits import TIMEOUT, going_on
+from hostler.cli.words import duration, local_time, until
+from hostler.client.client import Client
+from hostler.client.errors import ClientError, NotFoundError
+from hostler.client.waiting import wait_board
+
+if TYPE_CHECKING:
+    import argparse
+
+    from hostler.cli.output import Output
+    from hostler.client.documents import Board, Claim, Holder, Power
+
+_POWER_SECONDS = 60.0
+
+
+def _classes_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--available", action="store_true", help="only classes with a free board")
+
+
+def classes(args: argparse.Namespace, out: Output) -> int:
+    """Print the classes."""
+    with Client() as client:
+        found = client.classes(available=args.available)
+    if out.json:
+        out.document(found)
+    out.table(
+        ("class", "platform", "arch", "boards", "available", "waiting"),
+        [
+            (c["name"], c["platform"], c["arch"], str(c["boards"]), str(c["available"]), str(c["waiting"]))
+            for c in found
+        ],
+        "no class has a free board"
+        if args.available
+        else "no classes; write a lab.toml and `hostler apply` it",
+    )
+    return 0
+
+
+def _boards_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--claimed", choices=("mine", "any", "none"), help="only boards you hold, anybody holds, nobody holds"
+    )
+
+
+def boards(args: argparse.Namespace, out: Output) -> int:
+    """Print the boards."""
+    with Client() as client:
+        found = client.boards(args.claimed)
+    if out.json:
+        out.document(found)
+    out.table(
+        ("board", "class", "lifecycle", "power", "claim", "run"),
+        [
+            (
+                board["name"],
+                board["class"],
+                board["lifecycle"],
+                power_text(board["power"]),
+                (board["claim"]["name"] or board["claim"]["id"]) if board["claim"] else "",
+                run_text(board["run"]) if board["run"] else "",
+            )
+            for board in found
+        ],
+        "no boards; write a lab.toml and `hostler apply` it",
+    )
+    return 0
+
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="BOARD|CLAIM")
+
+
+def show(args: argparse.Namespace, out: Output) -> int:
+    """Print everything about a board or a claim."""
+    with Client() as client:
+        try:
+            board = client.board(args.name)
+        except NotFoundError:
+            try:
+                claim = client.get_claim(args.name)
+            except NotFoundError:
+                raise ClientError(
+                    f'there is no board and no claim "{args.name}"',
+                    "`hostler boards` and `hostler claims` list them",
+                ) from None
+            _show_claim(claim, out)
+        else:
+            _show_board(board, out)
+    return 0
+
+
+def _show_board(board: Board, out: Output) -> None:
+    if out.json:
+        out.document(board)
+        return
+    claim, run, boot = board["claim"], board["run"], board["boot"]
+    lifecycle = board["lifecycle"] + (f": {board['reason']}" if board["reason"] else "")
+    out.pairs(
+        [
+            ("board", board["name"]),
+            ("class", f"{board['class']} ({board['platform']}, {board['arch']})"),
+            ("lifecycle", lifecycle),
+            ("claim", holder_text(claim) if claim else ""),
+            ("power", power_text(board["power"])),
+            ("run", run_text(run) if run else ""),
+            ("boot", f"{boot['number']} ({boot['purpose']}) {local_time(boot['started'])}" if boot else ""),
+            ("console", {True: "connected", False: "not connected", None: "none"}[board["console"]]),
+            ("network", board["network"]),
+            ("macs", ", ".join(board["macs"])),
+            ("uuid", board["uuid"] or ""),
+            ("serial", board["serial"] or ""),
+            ("address", board["address"] or ""),
+            ("labels", ", ".join(f"{key}={value}" for key, value in board["labels"].items())),
+            *((f"fact {key}", _fact(value)) for key, value in sorted(board["facts"].items())),
+        ]
+    )  # fmt: skip
+
+
+def _show_claim(claim: Claim, out: Output) -> None:
+    if out.json:
+        out.document(claim)
+        return
+    state = claim["state"] + (f", number {claim['position']} in the queue" if claim["position"] else "")
+    out.pairs(
+        [
+            ("claim", claim["id"]),
+            ("name", claim["name"]),
+            ("class", claim["class"]),
+            ("board", claim["board"] or ""),
+            ("state", state + (f" ({claim['reason']})" if claim["reason"] else "")),
+            ("principal", claim["principal"]),
+            ("image", claim["image"] or ""),
+            ("created", local_time(claim["created"])),
+            ("ends", until(claim["expires"]) if claim["state"] == "active" else ""),
+            ("closed", local_time(claim["closed"])),
+        ]
+    )
+
+
+def _power_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("board", metavar="BOARD")
+    parser.add_argument("action", choices=("on", "off", "cycle", "status"))
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until it is read back")
+
+
+def power(args: argparse.Namespace, out: Output) -> int:
+    """Switch a board's power, wait until it is read back, and print it."""
+    with Client() as client:
+        if args.action == "status":
+            present = client.power(args.board)
+        else:
+            present = client.set_power(args.board, args.action)
+            wanted = "off" if args.action == "off" else "on"
+            asked = present["at"]
+            if not args.no_wait:
+                with going_on("the switching", f"look with `hostler power {args.board} status`"):
+                    # After a cycle "on" is only news once it was read again.
+                    present = wait_board(
+                        client,
+                        args.board,
+                        lambda board: (
+                            board["power"]["observed"] == wanted
+                            and (args.action != "cycle" or board["power"]["at"] != asked)
+                        ),
+                        seconds=_POWER_SECONDS,
+                        what=f"power {wanted}",
+                    )["power"]
+    if out.json:
+        out.document(present)
+    out.line(f"{args.board}: {power_text(present)}")
+    return 1 if args.action != "status" and present["error"] else 0
+
+
+def _recover_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("board", metavar="BOARD")
+    parser.add_argument("--no-wait", action="store_true", help="start it and return at once")
+    parser.add_argument("--timeout", type=duration, default=TIMEOUT, metavar="TIME", help="longest wait")
+
+
+def recover(args: argparse.Namespace, out: Output) -> int:
+    """Have a quarantined board wiped again and wait for it."""
+    from hostler.cli.progress import progress
+
+    with Client() as client:
+        board = client.recover(args.board)
+        if not args.no_wait:
+            advice = f"look with `hostler show {args.board}`"
+            with going_on("the wipe", advice), progress(live=out.live, quiet=out.json) as view:
+
+                def seen(now: Board) -> None:
+                    if now["run"] is not None:
+                        view.run(now["name"], now["run"])
+
+                board = wait_board(
+                    client,
+                    args.board,
+                    lambda now: now["lifecycle"] != "releasing",
+                    seconds=args.timeout,
+                    what="being clean",
+                    seen=seen,
+                )
+    if out.json:
+        out.document(board)
+    out.line(f"{board['name']} is {board['lifecycle']}" + (f": {board['reason']}" if board["reason"] else ""))
+    return 1 if board["lifecycle"] == "quarantined" else 0
+
+
+def power_text(power: Power) -> str:
+    """Return a board's power in words: what is, and what should be where that differs."""
+    text = power["observed"]
+    if power["desired"] != power["observed"]:
+        text += f" (should be {power['desired']})"
+    if power["watts"] is not None:
+        text += f", {power['watts']:.1f} W"
+    return text + (f": {power['error']}" if power["error"] else "")
+
+
+def holder_text(claim: Holder) -> str:
+    """Return who holds a board until when."""
+    return f"{claim['name'] or claim['id']} of {claim['principal']}, ends {until(claim['expires'])}"
+
+
+def _fact(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+VERBS = {
+    "classes": (_classes_arguments, classes),
+    "boards": (_boards_arguments, boards),
+    "show": (_show_arguments, show),
+    "power": (_power_arguments, power),
+    "recover": (_recover_arguments, recover),
+}

@@ -1,0 +1,132 @@
+"""Entry point of the ``hostler`` command.
+
+Only what is needed to find the verb is imported here: help and completion must be instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from hostler.cli.output import Output
+
+    Arguments = Callable[[argparse.ArgumentParser], None]
+    Action = Callable[[argparse.Namespace, Output], int]
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+# Each module has VERBS: verb -> (adds its arguments to a parser, carries it out).
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "use boards": {
+        "classes": ("boards", "what boards there are to claim, by class"),
+        "boards": ("boards", "every board and what it is doing"),
+        "claim": ("claims", "claim a board of a class"),
+        "claims": ("claims", "claims that are held or wait"),
+        "show": ("boards", "everything about a board or a claim"),
+        "deploy": ("runs", "install an image on a board and boot it"),
+        "run": ("runs", "carry out a plan on a board, such as wipe,install:debian,boot"),
+        "power": ("boards", "switch a board on or off, or look"),
+        "console": ("console", "a board's serial console"),
+        "trace": ("trace", "what happened while a board booted, and when"),
+        "release": ("claims", "give a board back: it is wiped and switched off"),
+    },
+    "keep a lab": {
+        "image": ("images", "import, list, show and remove images"),
+        "apply": ("inventory", "make a lab.toml the inventory"),
+        "check": ("inventory", "look at every wire of the lab"),
+        "recover": ("boards", "wipe a quarantined board again"),
+        "events": ("events", "what happened in the lab"),
+        "agent": ("agent", "build the agent that runs on boards"),
+    },
+    "run servers": {
+        "serve": ("servers", "run the server"),
+        "virtual": ("servers", "run a virtual lab: boards in QEMU behind a virtual switch"),
+        "version": ("servers", "the version of this program, and of the server"),
+    },
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 refused or failed, 2 usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        print(usage(), file=sys.stderr)
+        return USAGE
+    verb = arguments.pop(0)
+    if verb in ("-h", "--help", "help"):
+        print(usage())
+        return DONE
+    if verb == "--version":
+        verb = "version"
+    for verbs in GROUPS.values():
+        if verb in verbs:
+            module, summary = verbs[verb]
+            return _run(verb, module, summary, arguments)
+    print(f'hostler: there is no verb "{verb}"{_guess(verb)}; `hostler --help` lists them', file=sys.stderr)
+    return USAGE
+
+
+def usage() -> str:
+    """Return the text of ``hostler --help``."""
+    lines = ["usage: hostler VERB [ARGUMENTS] [--json]"]
+    for group, verbs in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {verb:<10}{summary}" for verb, (_, summary) in verbs.items()]
+    lines += [
+        "",
+        "`hostler VERB --help` tells a verb's arguments. With --json every verb prints one JSON document.",
+        "The server is found by HOSTLER_URL and HOSTLER_TOKEN, or ~/.config/hostler/config.toml.",
+        "Exit status: 0 done, 1 refused or failed, 2 usage.",
+    ]
+    return "\n".join(lines)
+
+
+def _run(verb: str, module: str, summary: str, arguments: list[str]) -> int:
+    import argparse
+    from importlib import import_module
+
+    from hostler.cli.output import Output
+    from hostler.client.errors import ClientError
+
+    add_arguments: Arguments
+    action: Action
+    add_arguments, action = import_module(f"hostler.cli.{module}").VERBS[verb]
+    parser = argparse.ArgumentParser(prog=f"hostler {verb}", description=summary, allow_abbrev=False)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_arguments(parser)
+    try:
+        args = parser.parse_args(arguments)
+    except SystemExit as stop:  # argparse has said why; 0 after --help
+        return int(stop.code or 0)
+    out = Output(json=args.json)
+    try:
+        status = action(args, out)
+        sys.stdout.flush()
+    except ClientError as error:
+        return out.fail(error)
+    except KeyboardInterrupt:
+        print("hostler: stopped", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        # Who read our output has gone (`hostler events | head`): nothing is left to say, not even at exit.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return status
+
+
+def _guess(verb: str) -> str:
+    import difflib
+
+    known = [name for verbs in GROUPS.values() for name in verbs]
+    near = difflib.get_close_matches(verb, known, n=1)
+    return f' (did you mean "{near[0]}"?)' if near else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

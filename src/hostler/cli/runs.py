@@ -1,0 +1,71 @@
+"""Verbs that work on a board: deploy, run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostler.cli.waits import run_status, wait_arguments, watch_run
+from hostler.client.client import Client
+from hostler.client.documents import ENDED
+from hostler.client.errors import ClientError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from hostler.cli.output import Output
+    from hostler.client.documents import Run
+
+
+def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("board", metavar="BOARD")
+    parser.add_argument("image", metavar="IMAGE")
+    wait_arguments(parser)
+
+
+def deploy(args: argparse.Namespace, out: Output) -> int:
+    """Install an image, boot it and wait until it has booted."""
+    with Client() as client:
+        return _follow(client, out, client.deploy(args.board, args.image), args)
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("board", metavar="BOARD")
+    parser.add_argument(
+        "plan", metavar="STEP[,STEP…]", nargs="?", help="steps: discover, wipe, install:IMAGE, boot"
+    )
+    parser.add_argument("--cancel", action="store_true", help="call the board's run off")
+    wait_arguments(parser)
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Carry out a plan and wait for its end, or call the present run off."""
+    with Client() as client:
+        if not args.cancel:
+            if args.plan is None:
+                out.note("hostler: say what to do, for example wipe,install:debian,boot")
+                return 2
+            return _follow(client, out, client.start_run(args.board, args.plan), args)
+        present = client.board(args.board)["run"]
+        if present is None or present["state"] in ENDED:
+            raise ClientError(f"no run is active on {args.board}", "`hostler boards` shows the runs")
+        cancelled = client.cancel_run(present["id"])
+        if not args.no_wait:
+            cancelled = watch_run(client, out, cancelled, args.timeout)
+    if out.json:
+        out.document(cancelled)
+    return 0
+
+
+def _follow(client: Client, out: Output, started: Run, args: argparse.Namespace) -> int:
+    if args.no_wait:
+        if out.json:
+            out.document(started)
+        out.line(f"run {started['id']} is {started['state']}; look with `hostler show {started['board']}`")
+        return 0
+    ended = watch_run(client, out, started, args.timeout)
+    if out.json:
+        out.document(ended)
+    return run_status(out, ended)
+
+
+VERBS = {"deploy": (_deploy_arguments, deploy), "run": (_run_arguments, run)}

@@ -1,0 +1,72 @@
+"""Verbs that run servers: serve, virtual, version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from hostler.cli.output import Output
+
+
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="lab.toml", help="the inventory; read again when it changes"
+    )
+    parser.add_argument(
+        "--state", type=Path, default=Path("/var/lib/hostler"), metavar="DIR",
+        help="database, images and logs (default /var/lib/hostler)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--listen", default="127.0.0.1:8066", metavar="HOST:PORT",
+        help="where people reach the API (default 127.0.0.1:8066)",
+    )  # fmt: skip
+
+
+def serve(args: argparse.Namespace, _out: Output) -> int:
+    """Run the server until it is told to stop."""
+    from hostler.serve import main
+
+    return main(args)
+
+
+def _virtual_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, metavar="virtual.toml")
+
+
+def virtual(args: argparse.Namespace, _out: Output) -> int:
+    """Run a virtual lab until it is told to stop."""
+    from hostler.virtual.main import main
+
+    return main(["--config", str(args.config)])
+
+
+def _version_arguments(_parser: argparse.ArgumentParser) -> None:
+    """Take no argument."""
+
+
+def version(_args: argparse.Namespace, out: Output) -> int:
+    """Print the version of this program, and of the server if one is configured and answers."""
+    from hostler import __version__
+    from hostler.client.client import Client
+    from hostler.client.errors import ClientError
+
+    server: str | None = None
+    try:
+        with Client() as client:
+            server = client.health(seconds=2.0)["version"]
+    except ClientError:
+        pass  # asked for in passing; the answer is the version of this program
+    if out.json:
+        out.document({"version": __version__, "server": server})
+    out.line(f"hostler {__version__}" + (f", server {server}" if server else ""))
+    return 0
+
+
+VERBS = {
+    "serve": (_serve_arguments, serve),
+    "virtual": (_virtual_arguments, virtual),
+    "version": (_version_arguments, version),
+}
