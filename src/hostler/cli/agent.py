@@ -43,7 +43,7 @@ def agent(args: argparse.Namespace, out: Output) -> int:
     built: list[dict[str, Any]] = []
     client = None if args.no_register else Client()
     for arch in args.arch or ARCHITECTURES:
-        kernel, initrd = _build(arch, output / arch, cache, out)
+        kernel, initrd = _build(arch, output, cache, out)
         size = kernel.stat().st_size + initrd.stat().st_size
         document = {
             "arch": arch,

@@ -53,9 +53,8 @@ def claim(args: argparse.Namespace, out: Output) -> int:
             held = _wait_in_queue(client, out, held, args.wait)
         status = 0 if held["state"] in ("pending", "active") else 1
         if held["state"] == "active":
-            out.line(
-                f"{held['board']} is yours for {seconds_text(held['ttl'])}: claim {held['name'] or held['id']}"
-            )
+            claim_name = held["name"] or held["id"]
+            out.line(f"{held['board']} is yours for {seconds_text(held['ttl'])}: claim {claim_name}")
         else:
             out.line(f"claim {held['id']} is {held['state']} {held['reason']}".rstrip())
         run = client.board(held["board"])["run"] if args.image and held["board"] else None

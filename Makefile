@@ -1,0 +1,26 @@
+# `make demo` and `make test` on a fresh Debian 12 need nothing but git, make, python3 and sudo.
+bin := .venv/bin
+paths := src tests benchmarks
+
+.PHONY: demo test lint types bench
+
+demo:            ## the main job on a virtual lab; ARGS="--exit --json" to stop at its end
+	@scripts/setup demo
+	@$(bin)/python -m hostler.demo $(ARGS)
+
+test:            ## all tests; ARGS="-k name" for some
+	@scripts/setup test
+	@$(bin)/python -m pytest $(ARGS)
+
+lint: types      ## style, types and who may import whom
+	@$(bin)/ruff check $(paths)
+	@$(bin)/ruff format --check $(paths)
+	@$(bin)/lint-imports
+
+types:
+	@scripts/setup demo
+	@$(bin)/mypy
+
+bench:           ## every benchmark beside its peers; ARGS="tftp dhcp" for some
+	@scripts/setup bench
+	@benchmarks/run $(ARGS)
