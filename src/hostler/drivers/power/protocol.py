@@ -1,0 +1,45 @@
+"""What every power driver is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hostler.model.power import PowerCapabilities, PowerReading, PowerState
+
+
+class PowerDriver(Protocol):
+    """Switches and reads the supply of one board. Both calls end by themselves within a few seconds."""
+
+    capabilities: PowerCapabilities
+
+    async def set(self, state: PowerState) -> None:
+        """Ask the equipment for ON or OFF; returning means it agreed, not that it happened.
+
+        Raises:
+            ValueError: For UNKNOWN, which cannot be asked for.
+            DriverError: One of its leaves, when the equipment did not agree.
+        """
+        ...
+
+    async def get(self) -> PowerReading:
+        """Read what is.
+
+        Raises:
+            DriverError: One of its leaves, when the equipment cannot be read.
+        """
+        ...
+
+
+class PowerDriverClass(Protocol):
+    """How a power driver is made."""
+
+    def from_config(self, equipment: Mapping[str, object], binding: Mapping[str, object]) -> PowerDriver:
+        """Make the driver; opens nothing and reveals no secret.
+
+        Raises:
+            DriverConfigError: Names the wrong key.
+        """
+        ...

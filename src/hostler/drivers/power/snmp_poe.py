@@ -1,0 +1,132 @@
+"""Power over Ethernet of any switch with POWER-ETHERNET-MIB (RFC 3621), over SNMP v2c.
+
+Equipment: ``host = "10.0.0.2"`` or ``"10.0.0.2:161"``, ``community = "env:NAME" | "file:PATH"``,
+optional ``timeout`` (seconds per attempt), ``min_off_seconds``. Binding: ``port``, optional ``group``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hostler.drivers import settings
+from hostler.drivers.errors import DriverTimeout, UnknownPort
+from hostler.drivers.secrets import SecretReference
+from hostler.drivers.snmp import SnmpClient
+from hostler.model.power import PowerCapabilities, PowerReading, PowerState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+# pethPsePortEntry columns, indexed by group and port (RFC 3621 section 4).
+_PORT_ENTRY = (1, 3, 6, 1, 2, 1, 105, 1, 1, 1)
+_ADMIN_ENABLE = 3
+_DETECTION_STATUS = 6
+
+_TRUE, _FALSE = 1, 2  # TruthValue (RFC 2579)
+
+# pethPsePortDetectionStatus: name, and whether the port feeds its device. test(5) feeds it or not: unknown.
+_DETECTION = {
+    1: ("disabled", PowerState.OFF),
+    2: ("searching", PowerState.OFF),
+    3: ("delivering power", PowerState.ON),
+    4: ("fault", PowerState.OFF),
+    5: ("test", PowerState.UNKNOWN),
+    6: ("other fault", PowerState.OFF),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SnmpPoeConfig:
+    """One port of one switch.
+
+    Attributes:
+        host: Name or address of the switch.
+        snmp_port: UDP port of its agent.
+        community: Where the community string is.
+        group: pethPsePortGroupIndex: the stack member or module, 1 on most switches.
+        port: pethPsePortIndex.
+        timeout: Seconds one attempt waits; a call makes three and so ends within 3.5 times this.
+        min_off_seconds: Time without power that surely resets a board behind this switch.
+    """
+
+    host: str
+    snmp_port: int
+    community: SecretReference
+    group: int
+    port: int
+    timeout: float
+    min_off_seconds: float
+
+
+class SnmpPoe:
+    """The PoE supply of one switch port; see SnmpPoeConfig."""
+
+    def __init__(self, config: SnmpPoeConfig) -> None:
+        self.config = config
+        self.capabilities = PowerCapabilities(can_read=True, min_off_seconds=config.min_off_seconds)
+        self._client = SnmpClient(config.host, config.snmp_port, config.community, config.timeout)
+
+    @classmethod
+    def from_config(cls, equipment: Mapping[str, object], binding: Mapping[str, object]) -> SnmpPoe:
+        """Make the driver from the tables described at the head of this file.
+
+        Raises:
+            DriverConfigError: Names the wrong key.
+        """
+        settings.only(equipment, "host", "community", "timeout", "min_off_seconds")
+        settings.only(binding, "port", "group")
+        host, snmp_port = settings.address(equipment, "host", default_port=161)
+        return cls(
+            SnmpPoeConfig(
+                host=host,
+                snmp_port=snmp_port,
+                community=SecretReference.parse("community", equipment.get("community")),
+                group=settings.whole_number(binding, "group", least=1, most=2**31 - 1, default=1),
+                port=settings.whole_number(binding, "port", least=1, most=2**31 - 1),
+                timeout=settings.seconds(equipment, "timeout", 1.0),
+                # Switches keep their output capacitors charged for a moment, boards theirs for longer.
+                min_off_seconds=settings.seconds(equipment, "min_off_seconds", 2.0),
+            )
+        )
+
+    async def set(self, state: PowerState) -> None:
+        """Set pethPsePortAdminEnable; the switch answers before the power has changed."""
+        if state is PowerState.UNKNOWN:
+            raise ValueError("a port can be switched on or off, not to unknown")
+        async with self._deadline():
+            await self._client.set(self._oid(_ADMIN_ENABLE), _TRUE if state is PowerState.ON else _FALSE)
+
+    async def get(self) -> PowerReading:
+        """Read detection status and admin state in one request; where they disagree, ``detail`` says so."""
+        async with self._deadline():
+            admin, detection = await self._client.get(
+                [self._oid(_ADMIN_ENABLE), self._oid(_DETECTION_STATUS)]
+            )
+        if admin is None and detection is None:
+            raise UnknownPort(f"{self._client}: has no PoE port {self.config.group}.{self.config.port}")
+        name, state = _DETECTION.get(detection or 0, (f"detection status {detection}", PowerState.UNKNOWN))
+        detail = name
+        enabled = {_TRUE: True, _FALSE: False}.get(admin or 0)
+        if enabled is False and state is PowerState.ON:
+            detail = f"{name}, although the port is disabled"
+        elif enabled and detection == 1:
+            detail = f"{name}, although the port is enabled"
+        elif enabled is None:
+            detail = f"{name}, admin state {admin}"
+        return PowerReading(state, None, detail)
+
+    def _oid(self, column: int) -> tuple[int, ...]:
+        return (*_PORT_ENTRY, column, self.config.group, self.config.port)
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        """End a call whatever hangs below it, the resolver included."""
+        seconds = self.config.timeout * 3.5 + 0.5
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise DriverTimeout(f"{self._client}: not done within {seconds:g} s") from error
