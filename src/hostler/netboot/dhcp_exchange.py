@@ -1,0 +1,428 @@
+"""The DHCP server without its sockets: datagrams and the time in, answers, leases and trace events out."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from socket import inet_ntoa
+from typing import TYPE_CHECKING, NamedTuple
+
+from hostler.model.trace import TraceEvent
+from hostler.netboot.dhcp_policy import Answer, Facts, Refusal, boot_answer, client_facts
+from hostler.netboot.leases import LeaseTable, NoAddressError
+from hostler.netboot.trace_budget import TraceBudget
+from hostler.wire import dhcp_options as option
+from hostler.wire.dhcp import (
+    BROADCAST_FLAG,
+    ETHERNET,
+    NOWHERE,
+    REPLY,
+    REQUEST,
+    DhcpError,
+    Message,
+    MessageType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Sequence
+
+    from hostler.model.json import JSON
+    from hostler.netboot.leases import Lease
+    from hostler.netboot.table import BootTable, NetworkConfig, Target
+
+EVERYBODY = "255.255.255.255"
+
+_OFFER, _ACK, _NAK = (bytes((kind,)) for kind in (MessageType.OFFER, MessageType.ACK, MessageType.NAK))
+# What a board does in a boot fits; a board that asks in a tight loop does not.
+_BOARD_BURST, _BOARD_RATE, _BOARDS = 40, 1, 65536
+# A stranger is to be seen, and soon; a thousand of them, or one that raves, are not to fill the trace.
+_STRANGER_BURST, _STRANGER_RATE, _STRANGERS = 10, 0.5, 4096
+_STRANGERS_BURST, _STRANGERS_RATE = 200, 20
+
+
+class Reply(NamedTuple):
+    """One datagram to send.
+
+    Attributes:
+        data: Its bytes.
+        destination: IPv4 address and port.
+        durable: Whether the leases in ``records`` must be on disk before it leaves.
+        event: What to write into the trace when it leaves.
+    """
+
+    data: bytes
+    destination: tuple[str, int]
+    durable: bool
+    event: TraceEvent | None
+
+
+class ServedNetwork:
+    """One network and its leases, with what every answer on it says laid out beforehand."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        self.config = config
+        self.leases = LeaseTable(config)
+        self.server = config.server.packed
+        subnet = config.address.network
+        self._mask, self._subnet = int(subnet.netmask), int(subnet.network_address)
+        self._subnet_broadcast = int(subnet.broadcast_address)
+        seconds = config.lease_seconds
+        settings: dict[int, bytes] = {option.SUBNET_MASK: subnet.netmask.packed}
+        if config.router is not None:
+            settings[option.ROUTER] = config.router.packed
+        if config.dns:
+            settings[option.DNS] = b"".join(server.packed for server in config.dns)
+        settings[option.BROADCAST] = subnet.broadcast_address.packed
+        self.settings = option.write_options(settings)
+        self.lease_settings = self.settings + option.write_options(
+            {
+                option.LEASE_TIME: seconds.to_bytes(4, "big"),
+                option.RENEWAL_TIME: (seconds // 2).to_bytes(4, "big"),
+                option.REBINDING_TIME: (seconds * 7 // 8).to_bytes(4, "big"),
+            }
+        )
+
+    def contains(self, address: bytes) -> bool:
+        """Whether it is an address a host on this network can have."""
+        number = int.from_bytes(address, "big")
+        return (
+            len(address) == 4
+            and number & self._mask == self._subnet
+            and self._subnet < number < self._subnet_broadcast
+        )
+
+
+class _Ask(NamedTuple):
+    """One message with all that was found out about its sender."""
+
+    message: Message
+    network: ServedNetwork
+    mac: str
+    target: Target | None
+    server_id: bytes
+    fixed: bytes | None
+    answer: Answer
+    facts: Facts
+    now: float
+    traced: int | None
+
+
+class DhcpExchange:
+    """Answers DHCP for networks of which we are the one DHCP server (RFC 2131, "authoritative").
+
+    Args:
+        networks: The networks, each with its leases.
+        table: The boards.
+        boot_files: Names that TFTP can serve.
+        emit: Takes what is to be traced at once.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[ServedNetwork],
+        table: BootTable,
+        boot_files: Container[str],
+        emit: Callable[[TraceEvent], None],
+    ) -> None:
+        self._networks = networks
+        self._table = table
+        self._boot_files = boot_files
+        self._emit = emit
+        self._boards = TraceBudget(_BOARD_BURST, _BOARD_RATE, _BOARDS)
+        self._strangers = TraceBudget(
+            _STRANGER_BURST, _STRANGER_RATE, _STRANGERS, _STRANGERS_BURST, _STRANGERS_RATE
+        )
+        self.records: list[bytes] = []
+        """Leases that changed and are to be written to disk; the caller takes them out."""
+
+    def receive(self, datagram: bytes, arrived: ServedNetwork, now: float) -> Reply | None:
+        """Take one datagram that came in on a network; return the answer, if there is to be one.
+
+        Args:
+            datagram: Any bytes.
+            arrived: The network whose interface it came in on.
+            now: Unix time in seconds.
+        """
+        try:
+            message = Message.parse(datagram)
+        except DhcpError as error:
+            self._ignored_bytes(arrived, str(error), now)
+            return None
+        if message.op != REQUEST:
+            return None
+        if message.htype != ETHERNET or len(message.chaddr) != 6:
+            self._ignored_bytes(arrived, f"hardware type {message.htype} is not served, only Ethernet", now)
+            return None
+        ask = self._look_up(message, arrived, now)
+        if ask is None:
+            return None
+        kind = message.message_type
+        if kind == MessageType.DISCOVER:
+            return self._discover(ask)
+        if kind == MessageType.REQUEST:
+            return self._request(ask)
+        if kind == MessageType.INFORM:
+            return self._inform(ask)
+        if kind == MessageType.RELEASE:
+            self._release(ask)
+        elif kind == MessageType.DECLINE:
+            self._decline(ask)
+        else:
+            self._ignored(ask, f"message type {kind} is not for a server")
+        return None
+
+    def _look_up(self, message: Message, arrived: ServedNetwork, now: float) -> _Ask | None:
+        mac = message.mac
+        target = self._table.by_mac(mac)
+        traced = (
+            self._boards.take(target.board, now) if target is not None else self._strangers.take(mac, now)
+        )
+        network = arrived
+        server_id = network.server
+        relay = message.relay_options if option.RELAY_AGENT in message.options else {}
+        facts = client_facts(message)
+        fixed: bytes | None = None
+        refused: str | None = None
+        if message.giaddr != NOWHERE or option.RELAY_LINK_SELECTION in relay:
+            link = relay.get(option.RELAY_LINK_SELECTION, message.giaddr)
+            if not arrived.contains(link):
+                found = next((served for served in self._networks if served.contains(link)), None)
+                if found is None:
+                    refused = f"a relay asks for a network that is not served here ({link.hex('.')} in hex)"
+                else:
+                    network = found
+                    server_id = network.server
+        override = relay.get(option.RELAY_SERVER_ID)
+        if override is not None and len(override) == 4:
+            server_id = override
+        if target is not None and target.address is not None and refused is None:
+            try:
+                fixed = IPv4Address(target.address).packed
+            except ValueError:
+                refused = f"its fixed address {target.address!r} is no IPv4 address"
+            else:
+                if not network.contains(fixed) or fixed == network.server:
+                    refused = f"its fixed address {target.address} cannot be used on {network.config.address}"
+                else:
+                    fixed = self._first_interface(target, network, fixed, mac, now)
+        answer = boot_answer(message, facts, target, network.config, self._boot_files)
+        if isinstance(answer, Refusal):
+            refused = refused or answer.reason
+            answer = Answer()
+        ask = _Ask(message, network, mac, target, server_id, fixed, answer, facts, now, traced)
+        if refused is not None:
+            self._ignored(ask, refused)
+            return None
+        return ask
+
+    @staticmethod
+    def _first_interface(
+        target: Target, network: ServedNetwork, fixed: bytes, mac: str, now: float
+    ) -> bytes | None:
+        """A board's fixed address is for the interface that came first; its others get dynamic ones."""
+        if len(target.macs) == 1:
+            return fixed
+        holder = network.leases.at(fixed)
+        if holder is None or holder.mac == mac or holder.mac not in target.macs or holder.expires <= now:
+            return fixed
+        return None
+
+    def _discover(self, ask: _Ask) -> Reply | None:
+        self._asked(
+            ask, "discover", f"asks for an address: {ask.facts.name}" if ask.traced is not None else ""
+        )
+        try:
+            lease = ask.network.leases.offer(
+                ask.mac, ask.fixed, ask.message.requested_address, ask.now, known=ask.target is not None
+            )
+        except NoAddressError as error:
+            self._ignored(ask, str(error))
+            return None
+        return self._give(ask, _OFFER, lease)
+
+    def _request(self, ask: _Ask) -> Reply | None:
+        message = ask.message
+        leases = ask.network.leases
+        chosen = message.server_id
+        if chosen is not None and chosen not in (ask.server_id, ask.network.server):
+            leases.drop_offer(ask.mac)
+            self._ignored(
+                ask,
+                f"it chose another DHCP server, {IPv4Address(chosen)}; there must be none beside this one",
+                server=str(IPv4Address(chosen)),
+            )
+            return None
+        # RFC 2131 section 4.3.2: who has the address says so in ciaddr, who wants it in option 50.
+        address = message.requested_address if message.ciaddr == NOWHERE else message.ciaddr
+        if address is None:
+            self._ignored(ask, "a request for no address")
+            return None
+        if ask.traced is not None:
+            self._asked(ask, "request", f"requests {IPv4Address(address)}: {ask.facts.name}")
+        lease = leases.claim(ask.mac, address, ask.fixed, ask.now)
+        if lease is None:
+            return self._refuse(ask, address)
+        self.records.append(lease.record())
+        return self._give(ask, _ACK, lease)
+
+    def _inform(self, ask: _Ask) -> Reply | None:
+        if not ask.network.contains(ask.message.ciaddr):
+            self._ignored(ask, "an inform from an address that is not of this network")
+            return None
+        self._asked(ask, "inform", f"has {IPv4Address(ask.message.ciaddr)} and asks for settings")
+        return self._give(ask, _ACK, None)
+
+    def _release(self, ask: _Ask) -> None:
+        lease = ask.network.leases.release(ask.mac, ask.message.ciaddr, ask.now)
+        if lease is None:
+            self._ignored(ask, "it gives back an address that is not its own")
+            return
+        self.records.append(lease.record())
+        self._asked(ask, "release", f"gives back {lease.text}", address=lease.text)
+
+    def _decline(self, ask: _Ask) -> None:
+        address = ask.message.requested_address
+        lease = ask.network.leases.decline(ask.mac, address, ask.now) if address is not None else None
+        if lease is None:
+            self._ignored(ask, "it declines an address that was not offered to it")
+            return
+        self.records.append(lease.record())
+        self._asked(
+            ask,
+            "decline",
+            f"says that {lease.text} is in use by another machine; find that machine",
+            address=lease.text,
+        )
+
+    def _give(self, ask: _Ask, kind: bytes, lease: Lease | None) -> Reply | None:
+        """Return an OFFER or ACK; without a lease the ACK to an INFORM."""
+        message, network, answer = ask.message, ask.network, ask.answer
+        first = bytes((option.MESSAGE_TYPE, 1)) + kind + bytes((option.SERVER_ID, 4)) + ask.server_id
+        first += network.lease_settings if lease is not None else network.settings
+        options = dict(answer.options)
+        reply = self._reply(
+            message,
+            options,
+            ciaddr=NOWHERE if kind == _OFFER else message.ciaddr,
+            yiaddr=lease.address if lease is not None else NOWHERE,
+            siaddr=network.server if answer.next_server else NOWHERE,
+            file=answer.file,
+        )
+        try:
+            data = reply.encode(message.reply_limit, first)
+        except DhcpError as error:
+            self._ignored(ask, f"the answer cannot be written: {error}")
+            return None
+        event: TraceEvent | None = None
+        if ask.traced is not None:
+            text, details = self._given(ask, kind, lease)
+            event = self._event(ask, "offer" if kind == _OFFER else "ack", text, details)
+        return Reply(data, self._destination(ask), kind == _ACK and lease is not None, event)
+
+    @staticmethod
+    def _given(ask: _Ask, kind: bytes, lease: Lease | None) -> tuple[str, dict[str, JSON]]:
+        config = ask.network.config
+        details: dict[str, JSON] = {"server": str(config.server)}
+        text = "is told the settings"
+        if lease is not None:
+            details["address"] = lease.text
+            details["lease_seconds"] = config.lease_seconds
+            verb = "is offered" if kind == _OFFER else "gets"
+            text = f"{verb} {lease.text}"
+        if ask.answer.file:
+            details["file"] = ask.answer.file
+            text += f", to boot {ask.answer.file}"
+        return text, details
+
+    def _refuse(self, ask: _Ask, address: bytes) -> Reply:
+        reason = "this address is not yours to have"
+        options = {
+            option.MESSAGE_TYPE: _NAK,
+            option.SERVER_ID: ask.server_id,
+            option.MESSAGE: reason.encode(),
+        }
+        # A relay is to broadcast it: the client does not answer ARP for the address it asked for.
+        flags = ask.message.flags | (BROADCAST_FLAG if ask.message.giaddr != NOWHERE else 0)
+        reply = self._reply(ask.message, options, flags=flags)
+        event: TraceEvent | None = None
+        if ask.traced is not None:
+            text = f"may not have {IPv4Address(address)} and is to start over"
+            event = self._event(ask, "nak", text, {"address": str(IPv4Address(address))})
+        destination = self._destination(ask) if ask.message.giaddr != NOWHERE else self._broadcast(ask)
+        return Reply(reply.encode(ask.message.reply_limit), destination, False, event)
+
+    @staticmethod
+    def _reply(
+        message: Message,
+        options: dict[int, bytes],
+        *,
+        flags: int | None = None,
+        ciaddr: bytes = NOWHERE,
+        yiaddr: bytes = NOWHERE,
+        siaddr: bytes = NOWHERE,
+        file: str = "",
+    ) -> Message:
+        asked = message.options
+        if option.CLIENT_ID in asked:
+            options[option.CLIENT_ID] = asked[option.CLIENT_ID]  # RFC 6842
+        if option.RELAY_AGENT in asked:
+            options[option.RELAY_AGENT] = asked[option.RELAY_AGENT]  # RFC 3046 section 2.2: unchanged, last
+        return Message(
+            REPLY,
+            message.xid,
+            message.chaddr,
+            options,
+            flags=message.flags if flags is None else flags,
+            ciaddr=ciaddr,
+            yiaddr=yiaddr,
+            siaddr=siaddr,
+            giaddr=message.giaddr,
+            file=file.encode() if len(file) < 128 else b"",
+        )
+
+    def _destination(self, ask: _Ask) -> tuple[str, int]:
+        message, port = ask.message, ask.network.config.dhcp_port
+        if message.giaddr != NOWHERE:
+            return inet_ntoa(message.giaddr), port
+        # Only within the network: nobody is to aim our answers at somebody far away.
+        if message.ciaddr != NOWHERE and ask.network.contains(message.ciaddr):
+            return inet_ntoa(message.ciaddr), port + 1
+        return self._broadcast(ask)
+
+    @staticmethod
+    def _broadcast(ask: _Ask) -> tuple[str, int]:
+        # Whatever the broadcast flag says: many ROMs that do not set it cannot take unicast before ARP.
+        return EVERYBODY, ask.network.config.dhcp_port + 1
+
+    def _asked(self, ask: _Ask, kind: str, text: str, **details: JSON) -> None:
+        if ask.traced is not None:
+            self._emit(self._event(ask, kind, text, {**ask.facts.to_json(), **details}))
+
+    def _ignored(self, ask: _Ask, reason: str, **details: JSON) -> None:
+        self._asked(ask, "ignored", f"gets no answer: {reason}", reason=reason, **details)
+
+    def _ignored_bytes(self, network: ServedNetwork, reason: str, now: float) -> None:
+        missed = self._strangers.take("", now)
+        if missed is not None:
+            details: dict[str, JSON] = {"network": network.config.name, "reason": reason}
+            if missed:
+                details["left_out"] = missed
+            self._emit(
+                TraceEvent(now, "dhcp", "ignored", f"a datagram gets no answer: {reason}", data=details)
+            )
+
+    @staticmethod
+    def _event(ask: _Ask, kind: str, text: str, details: dict[str, JSON]) -> TraceEvent:
+        target = ask.target
+        data: dict[str, JSON] = {"network": ask.network.config.name, **details}
+        if ask.traced:
+            data["left_out"] = ask.traced
+        return TraceEvent(
+            at=ask.now,
+            source="dhcp",
+            kind=kind,
+            text=f"{target.board if target else ask.mac} {text}",
+            board=target.board if target else None,
+            mac=ask.mac,
+            boot=target.boot if target else None,
+            data=data,
+        )

@@ -1,0 +1,239 @@
+"""What a client that asks by DHCP is told to boot: a pure function of what it said and who it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from hostler.model.boot import BootIntent
+from hostler.wire.dhcp_options import (
+    BOOT_FILE,
+    CLIENT_ARCH,
+    CLIENT_UUID,
+    IPXE,
+    IPXE_HTTP,
+    IPXE_NO_PROXY,
+    PXE_DISCOVERY_CONTROL,
+    TFTP_SERVER,
+    USER_CLASS,
+    VENDOR,
+    VENDOR_CLASS,
+    encapsulate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from hostler.model.json import Document
+    from hostler.netboot.table import NetworkConfig, Target
+    from hostler.wire.dhcp import Message
+
+BIOS_FILE = "undionly.kpxe"
+UEFI_X64_FILE = "snponly.efi"
+UEFI_ARM64_FILE = "snponly-arm64.efi"
+IPXE_PATH = "/boot/ipxe"
+
+_PXE = "PXEClient"
+_BIOS, _UEFI_X64, _EBC, _UEFI_ARM64 = 0, 7, 9, 11
+_UBOOT_ARCHITECTURES = (0x15, 0x16)
+# Some x64 firmware calls itself EBC: RFC 4578 had 7 and 9 swapped (errata).
+_PXE_FILES = {_BIOS: BIOS_FILE, _UEFI_X64: UEFI_X64_FILE, _EBC: UEFI_X64_FILE, _UEFI_ARM64: UEFI_ARM64_FILE}
+_ARCHITECTURE_NAMES = {
+    0: "x86 BIOS",
+    2: "Itanium",
+    6: "x86 UEFI",
+    7: "x64 UEFI",
+    9: "EBC",
+    10: "ARM32 UEFI",
+    11: "ARM64 UEFI",
+    15: "x86 UEFI HTTP",
+    16: "x64 UEFI HTTP",
+    18: "ARM32 UEFI HTTP",
+    19: "ARM64 UEFI HTTP",
+    20: "x86 BIOS HTTP",
+    21: "ARM32 U-Boot",
+    22: "ARM64 U-Boot",
+    27: "RISC-V 64 UEFI",
+    41: "ARM rpiboot",
+}
+# Bit 3: use the file you were given. UEFI and BIOS ROMs would otherwise look for a boot server by multicast.
+_USE_FILE = encapsulate([(PXE_DISCOVERY_CONTROL, b"\x08")], end=True)
+_NO_PROXY = encapsulate([(IPXE_NO_PROXY, b"\x01")])
+_JUNK_IDS = (bytes(16), b"\xff" * 16)
+
+
+class Firmware(StrEnum):
+    """Who asks.
+
+    Attributes:
+        IPXE: iPXE that speaks HTTP.
+        PXE: A PXE ROM, BIOS or UEFI, or an iPXE that cannot do HTTP: fetches one file by TFTP.
+        UBOOT: U-Boot: looks for ``pxelinux.cfg`` by TFTP.
+        HTTP: UEFI HTTP boot.
+        SYSTEM: An operating system, or anything else that wants an address and no more.
+    """
+
+    IPXE = "ipxe"
+    PXE = "pxe"
+    UBOOT = "u-boot"
+    HTTP = "uefi-http"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a client says about itself.
+
+    Attributes:
+        firmware: Who asks.
+        architecture: First number of option 93, or None.
+        uuid: Option 97 as the SMBIOS UUID reads in ``dmidecode``; None if absent or junk.
+        vendor_class: Option 60.
+        user_class: Option 77, classes joined by commas.
+    """
+
+    firmware: Firmware
+    architecture: int | None = None
+    uuid: str | None = None
+    vendor_class: str = ""
+    user_class: str = ""
+
+    @property
+    def name(self) -> str:
+        """The client in words: ``iPXE (x86 BIOS)``."""
+        kind = {"ipxe": "iPXE", "pxe": "PXE", "u-boot": "U-Boot", "uefi-http": "HTTP boot"}.get(self.firmware)
+        if kind is None:
+            return self.vendor_class or "system"
+        return f"{kind} ({architecture_name(self.architecture)})"
+
+    def to_json(self) -> Document:
+        """Return what is known, for the trace."""
+        document: Document = {"firmware": self.firmware.value}
+        for name in ("architecture", "uuid", "vendor_class", "user_class"):
+            value = getattr(self, name)
+            if value not in (None, ""):
+                document[name] = value
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to put into OFFER and ACK beside the lease.
+
+    Attributes:
+        file: Boot file or URL; empty for none.
+        next_server: Whether ``siaddr`` is this server.
+        options: Boot options by code.
+    """
+
+    file: str = ""
+    next_server: bool = False
+    options: Mapping[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No answer at all, and why, in words for the trace."""
+
+    reason: str
+
+
+_PLAIN = Answer()
+_SYSTEM = Facts(Firmware.SYSTEM)
+
+
+def client_facts(message: Message) -> Facts:
+    """Return what the sender of a DISCOVER, REQUEST or INFORM says about itself."""
+    options = message.options
+    if VENDOR_CLASS not in options and CLIENT_ARCH not in options and USER_CLASS not in options:
+        return _SYSTEM
+    vendor_class = message.vendor_class
+    user_classes = message.user_classes
+    architectures = message.architectures
+    architecture = architectures[0] if architectures else None
+    if "iPXE" in user_classes:
+        # Without option 175 it says nothing about itself; every build in use speaks HTTP.
+        features = message.ipxe_options
+        firmware = Firmware.PXE if features and IPXE_HTTP not in features else Firmware.IPXE
+    elif vendor_class.startswith("U-Boot") or architecture in _UBOOT_ARCHITECTURES:
+        firmware = Firmware.UBOOT
+    elif vendor_class.startswith("HTTPClient"):
+        firmware = Firmware.HTTP
+    elif vendor_class.startswith(_PXE) or (not vendor_class and architecture is not None):
+        # Raspberry Pi EEPROMs leave option 60 out of the REQUEST.
+        firmware = Firmware.PXE
+    else:
+        firmware = Firmware.SYSTEM
+    return Facts(firmware, architecture, _uuid(message), vendor_class, ",".join(user_classes))
+
+
+def boot_answer(
+    message: Message,
+    facts: Facts,
+    target: Target | None,
+    network: NetworkConfig,
+    boot_files: Container[str],
+) -> Answer | Refusal:
+    """Return what the client is to boot.
+
+    A client nobody knows is answered like a held board: it gets as far as a script that tells it to wait.
+    What the script says differs by intent, and is not decided here.
+
+    Args:
+        message: What it sent.
+        facts: ``client_facts`` of that.
+        target: The board, or None for a stranger.
+        network: Where it asked.
+        boot_files: Names that TFTP can serve.
+    """
+    if target is not None and target.intent is BootIntent.DENY:
+        return Refusal(f"{target.board} is to get no answer now")
+    firmware = facts.firmware
+    if firmware is Firmware.SYSTEM:
+        return _PLAIN
+    if firmware is Firmware.UBOOT:
+        # No file: U-Boot would fetch and start it. It ignores 43 and 66, and finds pxelinux.cfg by siaddr.
+        return Answer(next_server=True)
+    server = str(network.server)
+    if firmware is Firmware.IPXE:
+        url = f"http://{server}:{network.http_port}{IPXE_PATH}"
+        return Answer(url, next_server=True, options={BOOT_FILE: url.encode(), IPXE: _NO_PROXY})
+    if firmware is Firmware.HTTP:
+        return Refusal("UEFI HTTP boot is not served here; let the board boot by PXE")
+    if facts.architecture is None:
+        return Refusal("a PXE client that does not tell its architecture (option 93)")
+    file = _PXE_FILES.get(facts.architecture)
+    if file is None:
+        return Refusal(f"no boot file for {architecture_name(facts.architecture)} firmware")
+    if file not in boot_files:
+        return Refusal(
+            f"{architecture_name(facts.architecture)} firmware needs {file}, which is not registered"
+        )
+    options = {
+        VENDOR_CLASS: _PXE.encode(),
+        VENDOR: _USE_FILE,
+        TFTP_SERVER: server.encode(),
+        BOOT_FILE: file.encode(),
+    }
+    machine = message.options.get(CLIENT_UUID)
+    if machine is not None:
+        options[CLIENT_UUID] = machine  # RFC 4578 section 2.3 and the PXE specification want it back
+    return Answer(file, next_server=True, options=options)
+
+
+def architecture_name(number: int | None) -> str:
+    """Return an option 93 number in words."""
+    if number is None:
+        return "unknown architecture"
+    return _ARCHITECTURE_NAMES.get(number, f"architecture {number}")
+
+
+def _uuid(message: Message) -> str | None:
+    machine = message.machine_id
+    if machine is None or machine in _JUNK_IDS:
+        return None
+    # ROMs copy the SMBIOS bytes, whose first three fields are little endian; iPXE turns them round first.
+    return str(UUID(bytes=machine) if "iPXE" in message.user_classes else UUID(bytes_le=machine))
