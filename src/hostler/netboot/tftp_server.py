@@ -186,12 +186,11 @@ class TftpServer:
             for descriptor, _ in ready:
                 transfer = transfers.get(descriptor)
                 if transfer is not None:
-                    transfer.ready(now)
-                    session = transfer.session
-                    if session.over:
-                        self._end(transfer)
-                    elif session.paused:
-                        paused.add(transfer)
+                    if transfer.ready(now):
+                        if transfer.session.over:
+                            self._end(transfer)
+                        elif transfer.session.paused:
+                            paused.add(transfer)
                 elif descriptor in listeners:
                     self._accept(listeners[descriptor], now)
             if paused:

@@ -22,7 +22,7 @@ UDP_SEGMENT: Final = 103  # linux/udp.h, since 4.18; the socket module does not 
 IP_MTU: Final = 14  # linux/in.h
 IP_AND_UDP_BYTES: Final = 28
 SEND_BUFFER: Final = 512 * 1024  # two windows with what the kernel adds to each packet
-LONGEST_ANSWER: Final = 512  # clients send acknowledgements and errors only
+LONGEST_ANSWER: Final = 400  # clients send acknowledgements and errors only; below malloc's threshold
 SMALLEST_SEGMENT: Final = 516  # ERROR and OACK must not be cut up
 
 
@@ -75,6 +75,7 @@ class Transfer:
         self.session = session
         self._socket = sock
         self._file = file
+        self._step = session.step
         self._receive: Callable[[int], bytes] = sock.recv
         self._send: Callable[[bytes | memoryview], int] = sock.send
         if session.agreement.window > 1:
@@ -84,19 +85,24 @@ class Transfer:
         """Return the socket's descriptor."""
         return self._socket.fileno()
 
-    def ready(self, now: float) -> None:
-        """Take one datagram from the socket and send what follows from it."""
+    def ready(self, now: float) -> bool:
+        """Take one datagram and send what follows; return whether the session may have ended or paused."""
         try:
             datagram = self._receive(LONGEST_ANSWER)
-        except BlockingIOError:
-            return
+            block = self._step(datagram, now)
+            if block is not None:
+                self._send(block)
+                return False
         except ConnectionRefusedError:
             self.session.peer_gone(now)
         except OSError:
-            return  # no route, no ARP answer: like a lost packet, the timer decides
+            return (
+                False  # nothing there, no route, filtered, buffer full: like a lost packet, the timer decides
+            )
         else:
             self.session.receive(datagram, now)
         self.send(now)
+        return True
 
     def tick(self, now: float) -> None:
         """Tell the session the time and send what follows from it."""
