@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
-PING_SECONDS = 5.0
 SILENCE_SECONDS = 20.0
 """A process that has not said a word for this long, though it was asked to, is stuck and is replaced."""
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -75,11 +74,13 @@ class NetbootChild:
         on_event: Callable[[TraceEvent], None],
         on_seen: Callable[[str, str, float], None],
         on_request: Callable[[str, str, str, Document], Awaitable[int]],
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._setup = setup
         self._on_event = on_event
         self._on_seen = on_seen
         self._on_request = on_request
+        self._silence = silence
         self._targets: dict[str, Target] = {}
         self._artefacts: dict[str, Path] = {}
         self._connection: _Connection | None = None
@@ -237,8 +238,8 @@ class NetbootChild:
     async def _watch(self, connection: _Connection) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(PING_SECONDS)
-            if clock() - connection.heard > SILENCE_SECONDS:
+            await asyncio.sleep(self._silence / 4)
+            if clock() - connection.heard > self._silence:
                 log.error("the netboot process is stuck; it is replaced")
                 _kill(connection.process)
             self._tell({"t": "ping"})
