@@ -1,0 +1,74 @@
+"""Describing the lab anew: what may change at once, and what must wait until its holder is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hostler.hub.boards import stranger_name
+from hostler.hub.errors import ConflictError, Fault
+from hostler.hub.inventory import Inventory, InventoryChange, differences
+from hostler.hub.records import BoardRecord, Principal
+from hostler.model.board import Lifecycle
+from hostler.model.claim import ClaimState
+
+if TYPE_CHECKING:
+    from hostler.hub.state import Draft
+
+_HELD = frozenset({Lifecycle.CLAIMED, Lifecycle.RELEASING})
+
+
+def apply(draft: Draft, principal: Principal, new: Inventory) -> list[InventoryChange]:
+    """Make this the inventory; returns what changes. Raises ConflictError, and changes nothing, if it may not."""
+    changes = differences(draft.inventory, new)
+    faults = tuple(_faults(draft, new))
+    if faults:
+        raise ConflictError("\n".join(fault.text for fault in faults), kind="board-held", faults=faults)
+    for change in changes:
+        if change.what != "board":
+            continue
+        if change.change == "remove":
+            draft.boards.remove(change.name)
+            continue
+        board = new.boards[change.name]
+        known = draft.boards.get(change.name)
+        record = replace(known, board=board) if known else BoardRecord(board, Lifecycle.AVAILABLE)
+        draft.boards.put(change.name, record)
+        for mac in board.macs:
+            if stranger_name(mac) in draft.boards:
+                draft.boards.remove(stranger_name(mac))
+    draft.inventory = new
+    if changes:
+        words = ", ".join(f"{change.change} {change.what} {change.name}" for change in changes)
+        draft.event(
+            "inventory.applied", f"{principal.name} applied lab.toml: {words}", principal=principal.name
+        )
+    return changes
+
+
+def _faults(draft: Draft, new: Inventory) -> list[Fault]:
+    faults = []
+    for name, board in draft.inventory.boards.items():
+        record = draft.boards.get(name)
+        if record is None or record.lifecycle not in _HELD:
+            continue
+        if name not in new.boards:
+            faults.append(_held(record, "removed"))
+        elif new.boards[name].board_class != board.board_class:
+            faults.append(_held(record, "moved to another class"))
+        elif new.platform(board.board_class) != draft.inventory.platform(board.board_class):
+            faults.append(_held(record, "moved to another platform"))
+    for claim in draft.claims.values():
+        if claim.state is ClaimState.PENDING and claim.board_class not in new.classes:
+            text = f'claim {claim.id} of {claim.principal} waits for class "{claim.board_class}"'
+            faults.append(
+                Fault(f"{text}; release it before the class is removed", key=f"classes.{claim.board_class}")
+            )
+    return faults
+
+
+def _held(record: BoardRecord, what: str) -> Fault:
+    return Fault(
+        f'board "{record.name}" is {record.lifecycle} and cannot be {what}; release it and wait until it is available',
+        key=f"boards.{record.name}",
+    )

@@ -1,0 +1,215 @@
+"""Boards: what racks see of them, their power, and their way back to clean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hostler.hub import runs
+from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hostler.hub.records import BoardRecord, Principal, Purpose, RunRecord
+from hostler.model.board import Board, Lifecycle, move
+from hostler.model.claim import ClaimState
+from hostler.model.power import PowerState
+from hostler.model.run import RunState
+
+if TYPE_CHECKING:
+    from hostler.hub.state import Draft
+    from hostler.model.seam import Observed, Stranger
+
+# From the verified wipe until the board must read off: switches take seconds, a queue behind one a minute.
+POWER_OFF_SECONDS = 180.0
+
+
+def observe(draft: Draft, observed: Observed) -> None:
+    """Take over what a rack sees of a board."""
+    record = draft.boards.get(observed.board)
+    if record is None or record.lifecycle is Lifecycle.DISCOVERED:
+        return
+    _observe_facts(draft, record, observed)
+    if observed.run is not None:
+        runs.observe(draft, draft.boards[observed.board], observed.run)
+    _observe_conflict(draft, draft.boards[observed.board], observed.conflict)
+    finish_release(draft, draft.boards[observed.board])
+
+
+def _observe_facts(draft: Draft, record: BoardRecord, observed: Observed) -> None:
+    changed = record
+    if observed.facts and observed.facts != record.facts:
+        changed = replace(changed, facts=observed.facts)
+    boot = replace(observed.boot, token="") if observed.boot else None  # it never leaves the rack
+    if boot is not None and boot != record.boot:
+        changed = replace(changed, boot=boot)
+        old = record.boot if record.boot and record.boot.id == boot.id else None
+        if old is None or (old.started, old.number) != (boot.started, boot.number):
+            draft.boots.append((record.name, boot, record.claim))
+    if changed is not record:
+        draft.boards.put(record.name, changed)
+
+
+def _observe_conflict(draft: Draft, record: BoardRecord, conflict: str) -> None:
+    if conflict == record.conflict:
+        return
+    record = replace(record, conflict=conflict)
+    draft.boards.put(record.name, record)
+    if not conflict:
+        return
+    # A holder's work is not taken away; the board is not given to the next one, though: see finish_release.
+    draft.event("board.conflict", conflict, board=record.name, claim=record.claim)
+    if record.lifecycle is Lifecycle.AVAILABLE:
+        quarantine(draft, record, conflict)
+
+
+def give_back(draft: Draft, record: BoardRecord, principal: Principal) -> None:
+    """Send a board through RELEASING: its run is called off, it is wiped and powered off."""
+    runs.supersede(draft, record, "the board was given back")
+    lifecycle = move(record.name, record.lifecycle, Lifecycle.RELEASING)
+    record = replace(record, lifecycle=lifecycle, reason="", power=PowerState.OFF)
+    draft.boards.put(record.name, record)
+    platform = draft.inventory.platform(record.board.board_class)
+    if platform.arch not in draft.agents:
+        quarantine(
+            draft,
+            record,
+            f"it cannot be wiped: {runs.no_agent(platform)}, and then: hostler recover {record.name}",
+        )
+        return
+    runs.begin(draft, record, "wipe", runs.wipe_order(), Purpose.RELEASE, principal, PowerState.OFF)
+
+
+def finish_release(draft: Draft, record: BoardRecord) -> None:
+    """Let a releasing board go on when its wipe has ended: clean and off it is free, else put aside."""
+    run = draft.runs.get(record.run) if record.run else None
+    if record.lifecycle is not Lifecycle.RELEASING or run is None or not run.status.state.ended:
+        return
+    if run.status.state is not RunState.SUCCEEDED:
+        quarantine(draft, record, f"wipe {_ended(run)}")
+    elif record.conflict:
+        quarantine(draft, record, record.conflict)
+    elif _surely_off(draft, record):
+        draft.boards.put(record.name, replace(record, lifecycle=Lifecycle.AVAILABLE, claim=None, reason=""))
+        _close_claim(draft, record, "")
+        draft.event("board.available", f'board "{record.name}" is clean and free', board=record.name)
+    elif draft.now >= (run.status.ended or draft.now) + POWER_OFF_SECONDS:
+        seen = draft.observed.get(record.name)
+        state = seen.power.state if seen else PowerState.UNKNOWN
+        why = f": {seen.power_error}" if seen and seen.power_error else ""
+        quarantine(draft, record, f"wiped, but its power reads {state} instead of off{why}")
+
+
+def release_deadline(record: BoardRecord, run: RunRecord | None) -> float | None:
+    """Return when a wiped board must have gone off, if it is one."""
+    if record.lifecycle is not Lifecycle.RELEASING or run is None or run.status.ended is None:
+        return None
+    return run.status.ended + POWER_OFF_SECONDS
+
+
+def _surely_off(draft: Draft, record: BoardRecord) -> bool:
+    if not record.board.power:
+        return True  # nothing to switch and nothing to read
+    seen = draft.observed.get(record.name)
+    return seen is not None and seen.power.state is PowerState.OFF
+
+
+def _ended(run: RunRecord) -> str:
+    return (
+        f"{run.status.state.replace('_', ' ')}: {run.status.error}"
+        if run.status.error
+        else str(run.status.state)
+    )
+
+
+def quarantine(draft: Draft, record: BoardRecord, reason: str) -> None:
+    """Put a board aside and say why; a claim that was giving it back is closed with the reason."""
+    lifecycle = move(record.name, record.lifecycle, Lifecycle.QUARANTINED)
+    aside = replace(record, lifecycle=lifecycle, reason=reason, claim=None, power=PowerState.OFF)
+    draft.boards.put(record.name, aside)
+    _close_claim(draft, record, reason)
+    draft.event("board.quarantined", f'board "{record.name}" is quarantined: {reason}', board=record.name)
+
+
+def _close_claim(draft: Draft, record: BoardRecord, reason: str) -> None:
+    claim = draft.claims.get(record.claim) if record.claim else None
+    if claim is None:
+        return
+    closed = replace(claim, state=ClaimState.CLOSED, closed=draft.now, reason=reason or claim.reason)
+    draft.claims.put(claim.id, closed)
+    text = f'{claim.principal} no longer holds board "{record.name}": {closed.reason}'
+    draft.event("claim.closed", text, board=record.name, claim=claim.id)
+
+
+def power(draft: Draft, principal: Principal, name: str, action: str) -> BoardRecord:
+    """Set what a board's power is to be; ``action`` is on, off or cycle."""
+    record = runs.held(draft, principal, name)
+    if action not in ("on", "off", "cycle"):
+        raise InvalidError(f'"{action}" is no power action; say on, off or cycle')
+    if record.lifecycle is Lifecycle.DISCOVERED or not record.board.power:
+        raise ConflictError(f'board "{name}" has no power wire in lab.toml', kind="no-power")
+    if record.lifecycle is Lifecycle.RELEASING:
+        raise ConflictError(
+            f'board "{name}" is being given back; wait until that has ended', kind="board-busy"
+        )
+    runs.refuse_while_active(draft, record)
+    record = replace(
+        record,
+        power=PowerState.OFF if action == "off" else PowerState.ON,
+        cycles=record.cycles + (action == "cycle"),
+    )
+    draft.boards.put(name, record)
+    draft.event(
+        f"power.{action}", f'{principal.name} asked for power {action} on board "{name}"',
+        board=name, claim=record.claim, principal=principal.name,
+    )  # fmt: skip
+    return record
+
+
+def recover(draft: Draft, principal: Principal, name: str) -> BoardRecord:
+    """Send a board that was put aside through another wipe."""
+    record = draft.boards.get(name)
+    if record is None:
+        raise NotFoundError(f'there is no board "{name}"', kind="unknown-board")
+    if not principal.admin:
+        raise ForbiddenError("only an admin may recover a board")
+    if record.lifecycle not in (Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE):
+        raise ConflictError(
+            f'board "{name}" is {record.lifecycle}; only a quarantined board or one in maintenance '
+            "can be recovered"
+        )
+    platform = draft.inventory.platform(record.board.board_class)
+    if platform.arch not in draft.agents:
+        raise ConflictError(runs.no_agent(platform), kind="no-agent")
+    text = f'{principal.name} recovers board "{name}"'
+    draft.event("board.recovering", text, board=name, principal=principal.name)
+    give_back(draft, record, principal)
+    return draft.boards[name]
+
+
+def stranger_name(mac: str) -> str:
+    """Return the name a machine nobody knows is listed under."""
+    return f"unknown-{mac.replace(':', '')}"
+
+
+def meet(draft: Draft, stranger: Stranger) -> None:
+    """List a machine nobody knows; never written to, and gone from the list once ``lab.toml`` has its MAC."""
+    name = stranger_name(stranger.mac)
+    if any(stranger.mac in board.macs for board in draft.inventory.boards.values()):
+        return
+    known = draft.boards.get(name)
+    record = BoardRecord(
+        Board(name, "", stranger.network, (stranger.mac,)),
+        Lifecycle.DISCOVERED,
+        "not in lab.toml",
+        facts=stranger.facts,
+    )
+    if known != record:
+        draft.boards.put(name, record)
+    if known is None:
+        text = f'machine {stranger.mac} asks on network "{stranger.network}" and is not in lab.toml'
+        draft.event("board.discovered", text, board=name, data={"mac": stranger.mac, "facts": stranger.facts})
+
+
+def part(draft: Draft, mac: str) -> None:
+    """Take a machine nobody knows off the list."""
+    record = draft.boards.get(stranger_name(mac))
+    if record is not None and record.lifecycle is Lifecycle.DISCOVERED:
+        draft.boards.remove(record.name)

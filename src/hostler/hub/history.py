@@ -1,0 +1,171 @@
+"""What has happened: read page by page from the disk, followed live from memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from sqlalchemy import select
+
+from hostler.hub import tables
+from hostler.hub.records import Event
+from hostler.model.seam import BootRecord
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from hostler.hub.database import Database
+
+_RING = 4096  # events kept in memory for those who follow
+_PAGE = 500
+# A boot's first events (the lease, the switch) may be seen a moment before the keeper has named the boot.
+_BEFORE_BOOT = 2.0
+
+
+class Bells:
+    """Wakes those who watch a thing when it changes; of many changes they may notice only the last."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, int] = {}
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+
+    def version(self, key: str) -> int:
+        """Return a number that grows with each change."""
+        return self._versions.get(key, 0)
+
+    def ring(self, key: str) -> None:
+        """Tell that a thing has changed."""
+        self._versions[key] = self.version(key) + 1
+        for future in self._waiting.pop(key, ()):
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, key: str, version: int, seconds: float) -> bool:
+        """Wait until the version is another one; False when it was still the same after ``seconds``."""
+        if self.version(key) != version:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, set()).add(future)
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.get(key, set()).discard(future)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A board's boots, newest first, and the events of one of them."""
+
+    boots: list[BootRecord]
+    boot: BootRecord | None
+    events: list[Event]
+
+
+class History:
+    """The events of the lab, in order."""
+
+    def __init__(self, database: Database, bells: Bells) -> None:
+        self._database = database
+        self._bells = bells
+        self._ring: deque[Event] = deque(maxlen=_RING)
+        self._last = 0
+
+    def start(self, last: int) -> None:
+        """Begin after the last event on the disk."""
+        self._ring.clear()
+        self._last = last
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Hand on events that are durable now."""
+        for event in events:
+            self._ring.append(event)
+            self._last = event.seq
+        self._bells.ring("events")
+
+    async def page(self, after: int, board: str | None = None, limit: int = _PAGE) -> list[Event]:
+        """Return the next events after a number."""
+        query = select(tables.events).where(tables.events.c.seq > after)
+        if board is not None:
+            query = query.where(tables.events.c.board == board)
+        return await self._events(query.order_by(tables.events.c.seq).limit(limit))
+
+    async def follow(
+        self, after: int | None, board: str | None = None, idle: float = 15.0
+    ) -> AsyncIterator[Event | None]:
+        """Yield every event after a number (None: from now on) as it happens, and None after each idle time."""
+        last = self._last if after is None else after
+        while True:
+            version = self._bells.version("events")
+            if self._ring and self._ring[0].seq <= last + 1:
+                page = [event for event in self._ring if event.seq > last]
+                caught_up = True
+            else:
+                page = await self.page(last)
+                caught_up = len(page) < _PAGE and (not page or page[-1].seq >= self._last)
+            for event in page:
+                last = event.seq
+                if board is None or event.board == board:
+                    yield event
+            if (caught_up or not page) and not await self._bells.wait("events", version, idle):
+                yield None
+
+    async def trace(self, board: str, number: int | None) -> Trace:
+        """Return a board's boots and the events of one; None: the last."""
+        return await asyncio.to_thread(self._trace, board, number)
+
+    async def boot_claim(self, boot: str) -> str | None:
+        """Return the id of the claim a boot belonged to, or None."""
+        query = select(tables.boots.c.claim).where(tables.boots.c.id == boot)
+        return await asyncio.to_thread(
+            self._database.read, lambda connection: connection.execute(query).scalar()
+        )
+
+    def _trace(self, board: str, number: int | None) -> Trace:
+        columns = tables.boots.c
+        query = (
+            select(tables.boots).where(columns.board == board).order_by(columns.number.desc()).limit(_PAGE)
+        )
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        boots = [BootRecord(row.id, row.number, row.started, row.purpose) for row in rows]
+        index = (
+            0 if number is None else next((i for i, boot in enumerate(boots) if boot.number == number), None)
+        )
+        if index is None or not boots:
+            return Trace(boots, None, [])
+        boot = boots[index]
+        until = boots[index - 1].started - _BEFORE_BOOT if index else float("inf")
+        event = tables.events.c
+        nameless = sqlalchemy.and_(
+            event.board == board,
+            event.boot.is_(None),
+            event.at >= boot.started - _BEFORE_BOOT,
+            event.at < until,
+        )
+        traced = event.doc.like('%"trace": true}')
+        wanted = select(tables.events).where(sqlalchemy.or_(event.boot == boot.id, nameless), traced)
+        found = self._database.read(lambda connection: connection.execute(wanted).all())
+        return Trace(
+            boots, boot, sorted((_event(row) for row in found), key=lambda item: (item.at, item.seq))
+        )
+
+    async def _events(self, query: sqlalchemy.Select[Any]) -> list[Event]:
+        rows = await asyncio.to_thread(
+            self._database.read, lambda connection: connection.execute(query).all()
+        )
+        return [_event(row) for row in rows]
+
+
+def _event(row: Any) -> Event:
+    doc = json.loads(row.doc)
+    return Event(
+        row.seq, row.at, row.kind, doc["text"], row.board, row.boot, row.run, row.claim, row.principal,
+        doc["data"], doc["trace"],
+    )  # fmt: skip

@@ -1,0 +1,167 @@
+"""The catalogue of images: what may be called an image, and when one may go."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol
+
+from hostler.hub import runs
+from hostler.hub.errors import ConflictError, Fault, InvalidError
+from hostler.hub.principals import admin_only
+from hostler.hub.records import Agent, ImageRecord, Principal
+from hostler.model.claim import ClaimState
+from hostler.model.platform import PLATFORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hostler.hub.state import Draft
+
+ARCHITECTURES = tuple(sorted({platform.arch for platform in PLATFORMS.values()}))
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class Progress(Protocol):
+    """How far an import has come: bytes read of the input, of how many if known, plain bytes that came out."""
+
+    @property
+    def read(self) -> int: ...
+    @property
+    def total(self) -> int | None: ...
+    @property
+    def written(self) -> int: ...
+
+
+class Imported(Protocol):
+    """What an import brought: the index's artefact id, and sizes in bytes."""
+
+    @property
+    def index(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def data_bytes(self) -> int: ...
+    @property
+    def chunk_size(self) -> int: ...
+
+
+class ImageFiles(Protocol):
+    """Where the bytes of images are. Every method blocks and is called from a thread.
+
+    Attributes:
+        bad_source: What ``take`` raises when the input is at fault; its text says how.
+        bad_store: What the methods raise when the store is; its text says how.
+    """
+
+    @property
+    def bad_source(self) -> tuple[type[Exception], ...]: ...
+    @property
+    def bad_store(self) -> tuple[type[Exception], ...]: ...
+
+    def take(self, source: Path | str, progress: Callable[[Progress], None]) -> Imported:
+        """Read an image from a path or URL and keep it; what ``progress`` raises ends it and leaves nothing."""
+        ...
+
+    def drop(self, index: str) -> None:
+        """Remove an image's bytes, except those that other images share."""
+        ...
+
+    def keep(self, path: Path) -> str:
+        """Keep a whole file; returns its artefact id."""
+        ...
+
+
+def check_new(
+    draft: Draft, principal: Principal, *, name: str, arch: str, platforms: tuple[str, ...], pattern: str,
+    seconds: float,
+) -> None:  # fmt: skip
+    """Raise a Refusal, with every reason, when an image may not be imported under these terms."""
+    admin_only(principal, "import images")
+    faults = []
+    if not _NAME.fullmatch(name):
+        text = f'"{name}" is not an image name; use lower-case letters, digits, ".", "_" and "-", at most 63'
+        faults.append(Fault(text, key="name"))
+    if arch not in ARCHITECTURES:
+        faults.append(
+            Fault(f'there is no architecture "{arch}"; known: {", ".join(ARCHITECTURES)}', key="arch")
+        )
+    for platform in platforms:
+        if platform not in PLATFORMS:
+            text = f'there is no platform "{platform}"; known: {", ".join(PLATFORMS)}'
+            faults.append(Fault(text, key="platforms"))
+        elif arch in ARCHITECTURES and PLATFORMS[platform].arch != arch:
+            text = f"platform {platform} is {PLATFORMS[platform].arch}, not {arch}"
+            faults.append(Fault(text, key="platforms"))
+    try:
+        re.compile(pattern.encode())
+    except re.error as error:
+        faults.append(Fault(f'"{pattern}" is not a regular expression: {error}', key="done_console"))
+    if not 0 < seconds <= 86400:
+        faults.append(Fault("done_seconds must be more than 0 and at most a day", key="done_seconds"))
+    if faults:
+        raise InvalidError("; ".join(fault.text for fault in faults), kind="bad-image", faults=tuple(faults))
+    if name in draft.images:
+        raise ConflictError(f'there is an image "{name}" already; remove it first or choose another name')
+
+
+def add(draft: Draft, principal: Principal, image: ImageRecord) -> ImageRecord:
+    """Put an image whose bytes are stored into the catalogue."""
+    if image.name in draft.images:
+        raise ConflictError(f'there is an image "{image.name}" already')
+    draft.images.put(image.name, image)
+    text = f'{principal.name} imported image "{image.name}" ({image.arch}, {image.size} bytes)'
+    draft.event(
+        "image.imported", text, principal=principal.name, data={"image": image.name, "index": image.index}
+    )
+    return image
+
+
+def remove(draft: Draft, principal: Principal, name: str) -> str | None:
+    """Take an image out of the catalogue; returns the id of its index if no other image has it."""
+    admin_only(principal, "remove images")
+    image = runs.find_image(draft, name)
+    for run in draft.runs.values():
+        if not run.status.state.ended and any(
+            step.params.get("image") == name or step.params.get("index") == image.index
+            for step in run.order.steps
+        ):
+            raise ConflictError(
+                f'image "{name}" is in use by run {run.id} on board "{run.board}"', kind="image-in-use"
+            )
+    for claim in draft.claims.values():
+        if claim.state is ClaimState.PENDING and claim.image == name:
+            raise ConflictError(
+                f'claim {claim.id} waits for a board to put image "{name}" on', kind="image-in-use"
+            )
+    draft.images.remove(name)
+    text = f'{principal.name} removed image "{name}"'
+    draft.event("image.removed", text, principal=principal.name, data={"image": name, "index": image.index})
+    shared = any(other.index == image.index for other in draft.images.values())
+    return None if shared else image.index
+
+
+def set_agent(draft: Draft, principal: Principal, agent: Agent) -> Agent:
+    """Let this be the agent of its architecture from now on."""
+    admin_only(principal, "register agents")
+    draft.agents.put(agent.arch, agent)
+    data = {"kernel": agent.kernel, "initrd": agent.initrd}
+    text = f"{principal.name} registered the agent for {agent.arch}"
+    draft.event("agent.registered", text, principal=principal.name, data=data)
+    return agent
+
+
+def check_agent(principal: Principal, arch: str, paths: dict[str, Path]) -> None:
+    """Raise a Refusal when an agent may not be registered from these files."""
+    admin_only(principal, "register agents")
+    if arch not in ARCHITECTURES:
+        raise InvalidError(f'there is no architecture "{arch}"; known: {", ".join(ARCHITECTURES)}')
+    faults = tuple(
+        Fault(
+            f'{key}: "{path}" is not a file the server can read; give an absolute path on the server', key=key
+        )
+        for key, path in paths.items()
+        if not path.is_absolute() or not path.is_file()
+    )
+    if faults:
+        raise InvalidError("; ".join(fault.text for fault in faults), kind="bad-agent", faults=faults)

@@ -1,0 +1,229 @@
+"""What holds between the tables of ``lab.toml``: names that must exist, things only one board may have."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any
+
+from hostler.hub.errors import Fault
+from hostler.hub.inventory import Inventory
+from hostler.model.board import Binding, Board, BoardClass, Equipment
+from hostler.model.platform import PLATFORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from pathlib import Path
+
+    from hostler.hub.labfile_schema import BoardTable, LabFile, NetworkTable, WireTable
+    from hostler.hub.toml_lines import Places
+
+
+class Reader:
+    """Makes an inventory of a file whose tables are right one by one, and gathers what is wrong between them.
+
+    Attributes:
+        faults: Every mistake found so far.
+    """
+
+    def __init__(
+        self, parsed: LabFile, places: Places, file: str, base: Path,
+        drivers: Mapping[str, Collection[str]],
+        check: Callable[[str, str, Mapping[str, Any], Mapping[str, Any]], str] | None,
+        names: Mapping[str, Collection[str]],
+    ) -> None:  # fmt: skip
+        self.faults: list[Fault] = []
+        self._parsed = parsed
+        self._places = places
+        self._file = file
+        self._base = base
+        self._drivers = drivers
+        self._check = check
+        # Every table that stands in the file, also those left out of ``parsed`` for a mistake of their own.
+        self._names = names
+        self._owners: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def inventory(self, text: str) -> Inventory:
+        """Return the inventory; of no use when there are faults."""
+        parsed = self._parsed
+        networks = {name: self._network(name, table) for name, table in parsed.networks.items()}
+        self._networks_apart()
+        equipment = {}
+        for name, unit in parsed.equipment.items():
+            known = set().union(*self._drivers.values())
+            if unit.driver not in known:
+                self._fault(("equipment", name, "driver"), _unknown("driver", unit.driver, known))
+            equipment[name] = Equipment(name, unit.driver, unit.params)
+        classes = {}
+        for name, table in parsed.classes.items():
+            if table.platform not in PLATFORMS:
+                self._fault(("classes", name, "platform"), _unknown("platform", table.platform, PLATFORMS))
+            classes[name] = BoardClass(name, table.platform)
+        boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
+        return Inventory(parsed.lab.name, text, networks, equipment, classes, boards)
+
+    def _fault(self, path: tuple[str, ...], text: str) -> None:
+        self.faults.append(Fault(text, self._file, self._places.line(path), ".".join(path)))
+
+    def _network(self, name: str, table: NetworkTable) -> dict[str, Any]:
+        path = ("networks", name)
+        subnet, own = table.subnet, table.address.ip
+        if table.dhcp == "proxy":
+            self._fault((*path, "dhcp"), 'dhcp = "proxy" is not there yet; use "own" or "off"')
+        if subnet.prefixlen > 30:
+            self._fault(
+                (*path, "address"),
+                f"address {table.address} leaves no room for boards; write it like 10.77.0.1/24",
+            )
+        elif own in (subnet.network_address, subnet.broadcast_address):
+            self._fault((*path, "address"), f"{own} is not an address of a host in {subnet}")
+        if table.router is not None and table.router not in subnet:
+            self._fault(
+                (*path, "router"), f"router {table.router} is outside {subnet}; boards could not reach it"
+            )
+        if table.range is not None:
+            self._range(path, table)
+        elif table.dhcp == "own":
+            example = f"{subnet.network_address + 100}-{subnet.network_address + 199}"
+            self._fault(
+                (*path, "range"), f'network "{name}" has dhcp = "own" and needs a range, such as "{example}"'
+            )
+        pidfile = table.netns_pidfile
+        return {
+            "interface": table.interface,
+            "address": str(table.address),
+            "range": table.range,
+            "dhcp": table.dhcp,
+            "router": str(table.router) if table.router else None,
+            "dns": [str(server) for server in table.dns],
+            "http_port": table.http_port,
+            "lease": table.lease,
+            "netns_pidfile": str((self._base / pidfile).resolve()) if pidfile else None,
+        }
+
+    def _range(self, path: tuple[str, ...], table: NetworkTable) -> None:
+        assert table.range is not None
+        try:
+            first, last = (IPv4Address(part.strip()) for part in table.range.split("-"))
+        except ValueError:
+            self._fault((*path, "range"), f'range "{table.range}" is not two addresses; write FIRST-LAST')
+            return
+        if first not in table.subnet or last not in table.subnet:
+            self._fault((*path, "range"), f"range {table.range} is not inside {table.subnet}")
+        elif first > last:
+            self._fault((*path, "range"), f"range {table.range} ends before it begins; write FIRST-LAST")
+        elif first <= table.address.ip <= last:
+            self._fault(
+                (*path, "range"), f"range {table.range} holds the host's own address {table.address.ip}"
+            )
+
+    def _networks_apart(self) -> None:
+        seen: list[tuple[str, NetworkTable]] = []
+        for name, table in self._parsed.networks.items():
+            for other, earlier in seen:
+                if table.subnet.overlaps(earlier.subnet):
+                    text = f'network "{name}" ({table.subnet}) overlaps network "{other}" ({earlier.subnet})'
+                    self._fault(("networks", name, "address"), f"{text}; give one of them another subnet")
+            seen.append((name, table))
+
+    def _board(self, name: str, table: BoardTable) -> Board:
+        path = ("boards", name)
+        if table.board_class not in self._names["classes"]:
+            self._fault((*path, "class"), _unknown("class", table.board_class, self._names["classes"]))
+        if not table.all_macs:
+            self._fault(path, f'board "{name}" has no MAC; add mac = "…" so that it is known when it boots')
+        for mac in table.all_macs:
+            self._alone(name, "MAC", mac, (*path, "mac" if mac == table.mac else "macs"))
+        if table.uuid:
+            self._alone(name, "UUID", table.uuid.lower(), (*path, "uuid"))
+        if table.serial:
+            self._alone(name, "serial", table.serial, (*path, "serial"))
+        network = self._network_of(name, table)
+        if table.address is not None:
+            self._address(name, table, network)
+        return Board(
+            name, table.board_class, network, table.all_macs,
+            table.uuid.lower() if table.uuid else None, table.serial,
+            str(table.address) if table.address else None, table.labels,
+            tuple(self._wire(name, "power", wire) for wire in table.power),
+            self._wire(name, "console", table.console) if table.console else None,
+        )  # fmt: skip
+
+    def _network_of(self, name: str, table: BoardTable) -> str:
+        networks = self._names["networks"]
+        if table.network is not None:
+            if table.network not in networks:
+                self._fault(("boards", name, "network"), _unknown("network", table.network, networks))
+            return table.network
+        if len(networks) != 1:
+            which = f"one of {', '.join(networks)}" if networks else "a [networks.NAME] table and its name"
+            self._fault(
+                ("boards", name), f'board "{name}" does not say on which network it is; add network: {which}'
+            )
+            return ""
+        return next(iter(networks))
+
+    def _address(self, name: str, table: BoardTable, network: str) -> None:
+        path = ("boards", name, "address")
+        self._alone(name, "address", str(table.address), path)
+        known = self._parsed.networks.get(network)
+        if known is None or table.address is None:
+            return
+        if table.address not in known.subnet:
+            self._fault(path, f'address {table.address} is outside network "{network}" ({known.subnet})')
+        elif table.address == known.address.ip:
+            self._fault(path, f"address {table.address} is the host's own; give the board another")
+
+    def _wire(self, board: str, kind: str, wire: WireTable) -> Binding:
+        path = ("boards", board, kind)
+        unit = None
+        driver = wire.driver
+        if wire.equipment is not None:
+            unit = self._parsed.equipment.get(wire.equipment)
+            if wire.equipment not in self._names["equipment"]:
+                self._fault(path, _unknown("equipment", wire.equipment, self._names["equipment"]))
+            if unit is None:
+                return Binding("", wire.equipment, wire.params)
+            driver = driver or unit.driver
+        if driver is None:
+            self._fault(path, f'the {kind} wire of board "{board}" has neither equipment nor driver; add one')
+            return Binding("", None, wire.params)
+        known = self._drivers[kind]
+        if driver not in known:
+            self._fault(path, _unknown(f"{kind} driver", driver, known))
+        elif self._check is not None:
+            wrong = self._check(kind, driver, unit.params if unit else {}, wire.params)
+            if wrong:
+                self._fault(path, f'{kind} wire of board "{board}": {wrong}')
+        self._wire_alone(board, kind, wire)
+        return Binding(driver, wire.equipment, wire.params)
+
+    def _wire_alone(self, board: str, kind: str, wire: WireTable) -> None:
+        """Two boards on one port: switching one would switch the other."""
+        params = {key: str(value) for key, value in wire.params.items()}
+        if wire.equipment is None:
+            if not {"host", "port"} <= params.keys():
+                return  # what makes a wire of its own unique is known to its driver alone
+            params = {"host": params["host"], "port": params["port"]}
+        end = " ".join(f"{key} {params[key]}" for key in sorted(params))
+        through = f' of {self._driver_noun(wire.equipment)} "{wire.equipment}"' if wire.equipment else ""
+        self._alone(board, "", f"{end}{through}", ("boards", board, kind), advice="its own port")
+
+    def _driver_noun(self, equipment: str) -> str:
+        return "switch" if "poe" in self._parsed.equipment[equipment].driver else "equipment"
+
+    def _alone(self, board: str, what: str, value: str, path: tuple[str, ...], advice: str = "") -> None:
+        """Let only one board have this."""
+        named = f"{what} {value}" if what else value
+        owner = self._owners.setdefault((what, value.lower()), path)
+        if owner == path:
+            return
+        if owner[1] == board:
+            self._fault(path, f'board "{board}" has {named} twice; remove one')
+            return
+        fix = f"give one of them {advice or f'its own {what}'}"
+        self._fault(path, f'board "{board}" and board "{owner[1]}" both use {named}; {fix}')
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    names = ", ".join(sorted(known)) or "none yet"
+    return f'there is no {what} "{name}"; known: {names}'

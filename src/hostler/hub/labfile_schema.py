@@ -1,0 +1,160 @@
+"""``lab.toml`` as it may be written: the names and kinds of its keys, and nothing that spans two tables."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from hostler.hub.duration import seconds
+from hostler.model.identity import is_junk, normal_mac
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_INTERFACE = re.compile(r"[^\s/]{1,15}")
+_RESERVED = "unknown-"
+# Where a driver keeps what nobody may read in this file; the value must say where the secret is.
+_SECRETS = frozenset(
+    {"community", "password", "secret", "token", "passphrase", "auth_key", "priv_key", "api_key"}
+)
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError('is not a name; use letters, digits, ".", "_" and "-", at most 63')
+    if text.startswith(_RESERVED):
+        raise ValueError(f'begins with "{_RESERVED}", which is kept for machines nobody knows')
+    return text
+
+
+def _interface(text: str) -> str:
+    if not _INTERFACE.fullmatch(text):
+        raise ValueError("is not the name of a network interface (at most 15 characters, no spaces)")
+    return text
+
+
+def _mac(text: str) -> str:
+    return normal_mac(text)
+
+
+def _telling(text: str) -> str:
+    if is_junk(text):
+        raise ValueError("is a placeholder that many boards share; leave the key out")
+    return text
+
+
+def _labels(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: item if isinstance(item, (dict, list)) else str(item) for key, item in value.items()}
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+def _no_secret(values: dict[str, Any]) -> None:
+    for key in sorted(_SECRETS & values.keys()):
+        if not str(values[key]).startswith(("env:", "file:")):
+            raise ValueError(
+                f'{key} is a secret and must not stand here; write "env:NAME" or "file:PATH" where it is kept'
+            )
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Mac = Annotated[str, AfterValidator(_mac)]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Open(BaseModel):
+    """Every other key belongs to the driver."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="after")
+    def _secrets_are_references(self) -> _Open:
+        _no_secret(self.params)
+        return self
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The driver's own keys."""
+        return dict(self.model_extra or {})
+
+
+class LabTable(_Closed):
+    """``[lab]``."""
+
+    name: Name
+
+
+class NetworkTable(_Closed):
+    """``[networks.NAME]``."""
+
+    interface: Annotated[str, AfterValidator(_interface)]
+    address: IPv4Interface
+    range: str | None = None
+    dhcp: Literal["own", "off", "proxy"] = "own"
+    router: IPv4Address | None = None
+    dns: list[IPv4Address] = Field(default_factory=list)
+    http_port: int = Field(default=8067, ge=1, le=65535)
+    lease: Annotated[float, BeforeValidator(seconds), Field(ge=60, le=30 * 86400)] = 3600.0
+    netns_pidfile: str | None = None
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The addresses of the network."""
+        return self.address.network
+
+
+class EquipmentTable(_Open):
+    """``[equipment.NAME]``."""
+
+    driver: str
+
+
+class ClassTable(_Closed):
+    """``[classes.NAME]``."""
+
+    platform: str
+
+
+class WireTable(_Open):
+    """A wire of a board: through an equipment, or with a driver of its own."""
+
+    equipment: str | None = None
+    driver: str | None = None
+
+
+class BoardTable(_Closed):
+    """``[boards.NAME]``."""
+
+    board_class: str = Field(alias="class")
+    network: str | None = None
+    mac: Mac | None = None
+    macs: list[Mac] = Field(default_factory=list)
+    uuid: Annotated[str, AfterValidator(_telling)] | None = None
+    serial: Annotated[str, AfterValidator(_telling)] | None = None
+    address: IPv4Address | None = None
+    labels: Annotated[dict[str, str], BeforeValidator(_labels)] = Field(default_factory=dict)
+    power: Annotated[list[WireTable], BeforeValidator(_listed)] = Field(default_factory=list)
+    console: WireTable | None = None
+
+    @property
+    def all_macs(self) -> tuple[str, ...]:
+        """``mac`` and ``macs`` together."""
+        return tuple(([self.mac] if self.mac else []) + self.macs)
+
+
+class LabFile(_Closed):
+    """The whole file."""
+
+    lab: LabTable
+    networks: dict[Name, NetworkTable] = Field(default_factory=dict)
+    equipment: dict[Name, EquipmentTable] = Field(default_factory=dict)
+    classes: dict[Name, ClassTable] = Field(default_factory=dict)
+    boards: dict[Name, BoardTable] = Field(default_factory=dict)

@@ -1,0 +1,271 @@
+"""Runs: a plan made into an order, one at a time on a board, and what came of it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hostler.hub.records import BoardRecord, ImageRecord, Principal, Purpose, RunRecord
+from hostler.model.board import Lifecycle
+from hostler.model.plan import AGENT_STEPS, PlanError, Step, StepKind, StepOrder, parse_plan
+from hostler.model.power import PowerState
+from hostler.model.run import RunOrder, RunState, RunStatus
+
+if TYPE_CHECKING:
+    from hostler.hub.state import Draft
+    from hostler.model.platform import Platform
+
+# Looking takes seconds; the rest is for a slow network.
+DISCOVER_SECONDS = 600.0
+# A full overwrite of a large disk that cannot discard: 4 TB at 100 MB/s is eleven hours.
+WIPE_SECONDS = 12 * 3600.0
+# The slowest disks write 10 MB/s: a 32 GB image takes an hour.
+INSTALL_SECONDS = 4 * 3600.0
+BOOT_PATTERN = "login:"
+BOOT_SECONDS = 600.0
+
+
+def make(draft: Draft, principal: Principal, name: str, plan: str, purpose: Purpose) -> RunRecord:
+    """Begin a plan on a board somebody holds; raises a Refusal when it cannot be carried out."""
+    record = held(draft, principal, name)
+    if record.lifecycle is not Lifecycle.CLAIMED:
+        raise ConflictError(
+            f'board "{name}" is {record.lifecycle}; a plan runs on a claimed board: claim its class '
+            f'"{record.board.board_class}" first',
+            kind="board-not-claimed",
+        )
+    refuse_while_active(draft, record)
+    orders = resolve(draft, record, plan)
+    power = PowerState.ON if orders[-1].kind is StepKind.BOOT else PowerState.OFF
+    return begin(draft, record, plan, orders, purpose, principal, power)
+
+
+def begin(
+    draft: Draft, record: BoardRecord, plan: str, steps: tuple[StepOrder, ...], purpose: Purpose,
+    principal: Principal, final_power: PowerState,
+) -> RunRecord:  # fmt: skip
+    """Put an order on a board; power is to be ``final_power`` once it has ended."""
+    order = RunOrder(f"r-{secrets.token_hex(6)}", steps, final_power)
+    run = RunRecord(
+        order.id, record.name, plan, purpose, principal.name, record.claim, draft.now, order,
+        RunStatus(order.id, RunState.QUEUED),
+    )  # fmt: skip
+    draft.runs.put(run.id, run)
+    draft.boards.put(record.name, replace(record, run=run.id, power=final_power))
+    text = f'{principal.name} began "{plan}" on board "{record.name}"'
+    draft.event("run.created", text, principal=principal.name, **about(run))
+    return run
+
+
+def cancel(draft: Draft, principal: Principal, run_id: str) -> RunRecord:
+    """Call a run off; it ends once the rack has let go. Calling off a run that has ended changes nothing."""
+    run = draft.runs.get(run_id)
+    if run is None:
+        raise NotFoundError(f'there is no active run "{run_id}"', kind="unknown-run")
+    held(draft, principal, run.board)
+    if run.purpose is Purpose.RELEASE and not principal.admin:
+        raise ForbiddenError("a board is given back clean or not at all; only an admin may stop its wipe")
+    if run.status.state.ended or run.order.cancelled:
+        return run
+    run = replace(run, order=replace(run.order, cancelled=True))
+    draft.runs.put(run.id, run)
+    draft.boards.put(run.board, draft.boards[run.board])  # so that the rack is told
+    text = f'{principal.name} called off "{run.plan}" on board "{run.board}"'
+    draft.event("run.cancelling", text, principal=principal.name, **about(run))
+    return run
+
+
+def supersede(draft: Draft, record: BoardRecord, why: str) -> None:
+    """End a board's active run because another takes its place; the rack drops it on reading the new one."""
+    run = active(draft, record)
+    if run is None:
+        return
+    status = replace(run.status, state=RunState.CANCELLED, ended=draft.now, error=why)
+    draft.runs.put(run.id, replace(run, status=status, order=replace(run.order, cancelled=True)))
+    draft.event("run.cancelled", f'"{run.plan}" on board "{run.board}": {why}', **about(run))
+
+
+def observe(draft: Draft, record: BoardRecord, status: RunStatus) -> RunRecord | None:
+    """Take over what the rack says of a run; returns the run if this ended it.
+
+    Nothing is written for progress alone: bytes come every second, and are known again after a restart.
+    """
+    run = draft.runs.get(status.id)
+    if run is None or run.id != record.run or run.status.state.ended:
+        return None
+    before = run.status
+    if _milestone(before) == _milestone(status):
+        return None
+    if status.state.ended and status.ended is None:
+        status = replace(status, ended=draft.now)
+    run = replace(run, status=status)
+    draft.runs.put(run.id, run)
+    image = disk_after(run, record.image)
+    if image != record.image:
+        draft.boards.put(record.name, replace(record, image=image))
+    where = f'"{run.plan}" on board "{run.board}"'
+    if status.state.ended:
+        why = f": {status.error}" if status.error else ""
+        draft.event(f"run.{status.state}", f"{where} {_ENDS[status.state]}{why}", **about(run))
+        return run
+    if before.state is RunState.QUEUED:
+        draft.event("run.started", f"{where} started", **about(run))
+    if (before.step, before.attempt) != (status.step, status.attempt) and status.step < len(run.order.steps):
+        again = f", attempt {status.attempt}: {status.error}" if status.attempt > 1 else ""
+        step = step_names(run)[status.step]
+        draft.event("run.step", f"{where}: step {status.step + 1}, {step}{again}", **about(run))
+    return None
+
+
+_ENDS = {
+    RunState.SUCCEEDED: "succeeded",
+    RunState.FAILED: "failed",
+    RunState.CANCELLED: "was cancelled",
+    RunState.TIMED_OUT: "took too long",
+}
+
+
+def _milestone(status: RunStatus) -> tuple[Any, ...]:
+    return status.state, status.step, status.attempt, len(status.results)
+
+
+def disk_after(run: RunRecord, before: str | None) -> str | None:
+    """Return the name of the image that is whole on the board's disk, as far as the run has come."""
+    image = before
+    status = run.status
+    for number, order in enumerate(run.order.steps):
+        done = number < status.step or status.state is RunState.SUCCEEDED
+        begun = done or (number == status.step and status.state is not RunState.QUEUED)
+        if begun and order.kind in (StepKind.WIPE, StepKind.INSTALL):
+            image = order.params.get("image") if done else None
+    return image
+
+
+def resolve(draft: Draft, record: BoardRecord, plan: str) -> tuple[StepOrder, ...]:
+    """Make a plan into orders with everything the rack needs; raises a Refusal naming what is missing."""
+    try:
+        steps = parse_plan(plan)
+    except PlanError as error:
+        raise InvalidError(str(error), kind="bad-plan") from error
+    platform = draft.inventory.platform(record.board.board_class)
+    if any(step.kind in AGENT_STEPS for step in steps) and platform.arch not in draft.agents:
+        raise ConflictError(no_agent(platform), kind="no-agent")
+    on_disk = record.image
+    orders = []
+    for step in steps:
+        orders.append(_order(draft, record, platform, step, on_disk))
+        if step.kind is StepKind.INSTALL:
+            on_disk = step.image
+        elif step.kind is StepKind.WIPE:
+            on_disk = None
+    return tuple(orders)
+
+
+def no_agent(platform: Platform) -> str:
+    """Say that the agent of an architecture is missing, and how to come by one."""
+    return (
+        f"there is no agent for {platform.arch} yet; "
+        f"an admin makes it with: hostler agent build --arch {platform.arch}"
+    )
+
+
+def _order(
+    draft: Draft, record: BoardRecord, platform: Platform, step: Step, on_disk: str | None
+) -> StepOrder:
+    if step.kind is StepKind.INSTALL:
+        assert step.image is not None
+        image = find_image(draft, step.image)
+        refuse_misfit(image, platform, record)
+        params = {"image": image.name, "index": image.index, "size": image.size, "disk": None}
+        return StepOrder(step.kind, params, INSTALL_SECONDS)
+    if step.kind is StepKind.BOOT:
+        known = draft.images.get(on_disk) if on_disk else None
+        pattern, seconds = (known.pattern, known.seconds) if known else (BOOT_PATTERN, BOOT_SECONDS)
+        return StepOrder(step.kind, {"image": on_disk, "pattern": pattern, "seconds": seconds}, seconds)
+    return StepOrder(step.kind, {}, WIPE_SECONDS if step.kind is StepKind.WIPE else DISCOVER_SECONDS)
+
+
+def wipe_order() -> tuple[StepOrder, ...]:
+    """Return the steps that give a board back clean."""
+    return (StepOrder(StepKind.WIPE, {}, WIPE_SECONDS),)
+
+
+def find_image(draft: Draft, name: str) -> ImageRecord:
+    """Return an image; raises NotFoundError naming those there are."""
+    image = draft.images.get(name)
+    if image is None:
+        known = ", ".join(sorted(image.name for image in draft.images.values())) or "none yet"
+        raise NotFoundError(f'there is no image "{name}"; images: {known}', kind="unknown-image")
+    return image
+
+
+def refuse_misfit(image: ImageRecord, platform: Platform, record: BoardRecord | None = None) -> None:
+    """Raise InvalidError or ConflictError when an image cannot run on a platform or does not fit a board."""
+    if image.arch != platform.arch:
+        raise InvalidError(
+            f'image "{image.name}" is for {image.arch}, but platform {platform.name} is {platform.arch}; '
+            f"choose an image for {platform.arch}",
+            kind="wrong-architecture",
+        )
+    if image.platforms and platform.name not in image.platforms:
+        raise InvalidError(
+            f'image "{image.name}" boots on {", ".join(image.platforms)}, not on {platform.name}',
+            kind="wrong-platform",
+        )
+    largest = largest_disk(record.facts) if record else None
+    if record and largest is not None and image.size > largest:
+        raise ConflictError(
+            f'image "{image.name}" needs {image.size} bytes, but the largest disk of board "{record.name}" '
+            f"has {largest}; choose a smaller image or another board",
+            kind="image-too-large",
+        )
+
+
+def largest_disk(facts: dict[str, Any]) -> int | None:
+    """Return the size in bytes of the largest disk a board reported; None if it never did."""
+    disks = facts.get("disks")
+    if not isinstance(disks, list):
+        return None
+    sizes = [disk["size"] for disk in disks if isinstance(disk, dict) and isinstance(disk.get("size"), int)]
+    return max(sizes, default=None)
+
+
+def active(draft: Draft, record: BoardRecord) -> RunRecord | None:
+    """Return the board's run if it has not ended."""
+    run = draft.runs.get(record.run) if record.run else None
+    return run if run is not None and not run.status.state.ended else None
+
+
+def refuse_while_active(draft: Draft, record: BoardRecord) -> None:
+    """Raise ConflictError when the board has a run that has not ended."""
+    run = active(draft, record)
+    if run is not None:
+        raise ConflictError(
+            f'board "{record.name}" is busy with run {run.id} ("{run.plan}"); wait for it or cancel it',
+            kind="board-busy",
+        )
+
+
+def held(draft: Draft, principal: Principal, name: str) -> BoardRecord:
+    """Return a board that this principal may act on; raises NotFoundError or ForbiddenError."""
+    record = draft.boards.get(name)
+    if record is None:
+        raise NotFoundError(f'there is no board "{name}"', kind="unknown-board")
+    if not principal.admin:
+        claim = draft.claims.get(record.claim) if record.claim else None
+        if claim is None or claim.principal != principal.name:
+            holder = f"held by {claim.principal}" if claim else "not claimed"
+            raise ForbiddenError(f'board "{name}" is {holder}; you may act only on boards you have claimed')
+    return record
+
+
+def step_names(run: RunRecord) -> list[str]:
+    """Return the steps as they were written."""
+    return [word.strip() for word in run.plan.split(",")]
+
+
+def about(run: RunRecord) -> dict[str, str | None]:
+    """Return what an event about a run refers to."""
+    return {"board": run.board, "run": run.id, "claim": run.claim}

@@ -1,0 +1,188 @@
+"""What the hub knows, in memory; and drafts, in which it decides before anything is true.
+
+A decision works on a ``Draft``: it reads through to the state and writes into the draft alone. If it is
+refused half way the draft is thrown away and nothing has happened. Otherwise the draft is applied at once
+and its rows go to the journal; nobody is answered before they are durable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from hostler.hub.inventory import Inventory
+from hostler.hub.records import Agent, BoardRecord, Event, ImageRecord, Principal, RunRecord
+from hostler.model.claim import Claim, ClaimState
+from hostler.model.seam import BootRecord, Desired, Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that decisions are made from.
+
+    Attributes:
+        inventory: What ``lab.toml`` says.
+        boards: By name; those of the inventory and the discovered ones.
+        claims: By id; those not closed.
+        runs: By id; the active or last one of each board.
+        images: By name.
+        agents: By architecture.
+        principals: By name.
+        tokens: Principal's name by the token's hash.
+        observed: By board; never stored, a rack says it again.
+        seq: Number of the last event.
+        cursor: Number of the last event taken over from the link.
+    """
+
+    inventory: Inventory = field(default_factory=Inventory)
+    boards: dict[str, BoardRecord] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    runs: dict[str, RunRecord] = field(default_factory=dict)
+    images: dict[str, ImageRecord] = field(default_factory=dict)
+    agents: dict[str, Agent] = field(default_factory=dict)
+    principals: dict[str, Principal] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    observed: dict[str, Observed] = field(default_factory=dict)
+    seq: int = 0
+    cursor: int = 0
+
+
+class Overlay(Generic[V]):
+    """A dict seen through the changes a draft makes to it."""
+
+    def __init__(self, base: dict[str, V]) -> None:
+        self._base = base
+        self.changed: dict[str, V | None] = {}
+
+    def get(self, key: str) -> V | None:
+        """Return the value as the draft has it, or None."""
+        return self.changed[key] if key in self.changed else self._base.get(key)
+
+    def __getitem__(self, key: str) -> V:
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: str) -> bool:
+        return self.get(key) is not None
+
+    def put(self, key: str, value: V) -> None:
+        """Set a value."""
+        self.changed[key] = value
+
+    def remove(self, key: str) -> None:
+        """Take a value away."""
+        self.changed[key] = None
+
+    def values(self) -> Iterator[V]:
+        """Yield every value as the draft has it."""
+        for key, value in self._base.items():
+            if key not in self.changed:
+                yield value
+        yield from (value for value in self.changed.values() if value is not None)
+
+    def apply(self) -> None:
+        """Make the changes true."""
+        for key, value in self.changed.items():
+            if value is None:
+                self._base.pop(key, None)
+            else:
+                self._base[key] = value
+
+
+class Draft:
+    """A decision being made at the time ``now``."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self.now = now
+        self.boards = Overlay(state.boards)
+        self.claims = Overlay(state.claims)
+        self.runs = Overlay(state.runs)
+        self.images = Overlay(state.images)
+        self.agents = Overlay(state.agents)
+        self.principals = Overlay(state.principals)
+        self.tokens = Overlay(state.tokens)
+        self.inventory = state.inventory
+        self.cursor = state.cursor
+        self.events: list[Event] = []
+        self.boots: list[tuple[str, BootRecord, str | None]] = []
+        self._state = state
+
+    @property
+    def observed(self) -> dict[str, Observed]:
+        """What racks see; not for a draft to change."""
+        return self._state.observed
+
+    @property
+    def inventory_changed(self) -> bool:
+        """Whether this draft describes the lab anew."""
+        return self.inventory is not self._state.inventory
+
+    @property
+    def cursor_changed(self) -> bool:
+        """Whether this draft takes over events from the link."""
+        return self.cursor != self._state.cursor
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing would change."""
+        return not (
+            self.events or self.boots or self.inventory_changed or self.cursor_changed
+            or any(overlay.changed for overlay in self._overlays)
+        )  # fmt: skip
+
+    def event(self, kind: str, text: str, **about: Any) -> None:
+        """Add a fact: ``board``, ``run``, ``claim``, ``boot``, ``principal``, ``data``, ``at``, ``trace``."""
+        at = about.pop("at", self.now)
+        self.events.append(Event(self._state.seq + len(self.events) + 1, at, kind, text, **about))
+
+    def forget_tokens(self, principal: str) -> None:
+        """Take away every token of a principal."""
+        for digest, owner in self._state.tokens.items():
+            if owner == principal:
+                self.tokens.remove(digest)
+
+    def desired(self, name: str) -> Desired | None:
+        """Return what a rack is to bring about for a board; None: nothing, it is not in the inventory."""
+        record = self.boards.get(name)
+        if record is None or record.board.board_class not in self.inventory.classes:
+            return None
+        run = self.runs.get(record.run) if record.run else None
+        return Desired(
+            board=record.board,
+            platform=self.inventory.platform(record.board.board_class).name,
+            lifecycle=record.lifecycle,
+            claim=record.claim,
+            power=record.power,
+            cycles=record.cycles,
+            run=run.order if run else None,
+            reason=record.reason,
+        )
+
+    def apply(self) -> None:
+        """Make the decision true in memory; closed claims and runs followed by another leave it."""
+        before = {name: self._state.boards.get(name) for name in self.boards.changed}
+        for overlay in self._overlays:
+            overlay.apply()
+        for key, claim in self.claims.changed.items():
+            if claim is not None and claim.state is ClaimState.CLOSED:
+                self._state.claims.pop(key, None)
+        for name, old in before.items():
+            new = self._state.boards.get(name)
+            if old is not None and old.run and (new is None or new.run != old.run):
+                self._state.runs.pop(old.run, None)
+        self._state.inventory = self.inventory
+        self._state.cursor = self.cursor
+        self._state.seq += len(self.events)
+
+    @property
+    def _overlays(self) -> tuple[Overlay[Any], ...]:
+        return (
+            self.boards, self.claims, self.runs, self.images, self.agents, self.principals, self.tokens
+        )  # fmt: skip
