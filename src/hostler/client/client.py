@@ -58,6 +58,11 @@ class Client:
         """Close every connection."""
         self._http.close()
 
+    @property
+    def settings(self) -> Settings:
+        """The server and token in use."""
+        return self._http.settings
+
     def health(self, seconds: float = 5.0) -> Health:
         """Return whether the server lives, and its version; needs no valid token."""
         return cast("Health", self._http.call("GET", "/healthz", seconds=seconds))

@@ -1,1 +1,1 @@
-"""The main job shown on a virtual lab."""
+"""The main job of Hostler on a virtual lab, from nothing to clean boards: ``make demo``."""
