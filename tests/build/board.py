@@ -19,6 +19,7 @@ MACHINES = {
 }
 OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
 UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
+_ESCAPE = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[^\[])")
 
 
 class Board:
@@ -30,16 +31,22 @@ class Board:
         if shutil.which(command[0]) is None:
             pytest.fail(f"{command[0]} is not installed; scripts/setup test")
         self.seen = ""
+        self._raw = ""
         self._looked = 0
         self._started = time.monotonic()
         self._process = subprocess.Popen(
-            [*command, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [*command, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def __enter__(self) -> Board:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.kill()
         self._process.wait(10)
 
@@ -62,8 +69,17 @@ class Board:
             if not data:
                 why = "QEMU ended" if ready else f"not within {deadline:.0f} s"
                 pytest.fail(f"console never showed {pattern!r} ({why}); its end:\n{self.seen[-3000:]}")
-            # Firmware paints with escape sequences; a test reads words.
-            self.seen += re.sub(r"\x1b\[[0-9;?=]*[A-Za-z]", "", data.decode(errors="replace"))
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        # Firmware and shells paint with escape sequences, which may come in two reads; a test reads words.
+        self._raw += data.decode(errors="replace")
+        whole, escape, rest = self._raw.rpartition("\x1b")
+        if escape and not _ESCAPE.match(escape + rest) and len(rest) < 16:
+            self._raw = escape + rest
+        else:
+            whole, self._raw = self._raw, ""
+        self.seen += _ESCAPE.sub("", whole)
 
     def type(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -76,7 +92,7 @@ class Board:
         end = time.monotonic() + deadline
         while self._process.poll() is None and time.monotonic() < end:
             if select.select([self._process.stdout], [], [], 0.2)[0]:
-                self.seen += os.read(self._process.stdout.fileno(), 65536).decode(errors="replace")
+                self._take(os.read(self._process.stdout.fileno(), 65536))
         if self._process.poll() is None:
             pytest.fail(f"the board was still on after {deadline:.0f} s; its end:\n{self.seen[-3000:]}")
         return self._process.returncode

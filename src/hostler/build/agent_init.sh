@@ -39,8 +39,6 @@ drivers() {
     xargs modprobe -qab <$known >/dev/null 2>&1
     return 0
 }
-# What no modalias leads to.
-modprobe -qa sd_mod mmc_block virtio_mmio crc32c_generic >/dev/null 2>&1
 rounds=0
 while [ $rounds -lt 10 ] && drivers; do rounds=$((rounds + 1)); done
 say "drivers loaded in $rounds rounds"

@@ -14,6 +14,7 @@ _ETHERNET_LINES = (
 _ETHERNET = tuple(word for line in _ETHERNET_LINES for word in line.split())
 _EVERYWHERE = (
     *(f"drivers/net/ethernet/{vendor}/" for vendor in _ETHERNET),
+    "crypto/crc32c_generic.ko",  # ext4 asks for it by name when it mounts
     "drivers/ata/",
     "drivers/block/virtio_blk.ko",
     "drivers/block/xen-blkfront.ko",
@@ -114,6 +115,7 @@ _NEVER = (
 )
 
 _TINY = (
+    "crypto/crc32c_generic.ko",
     "drivers/ata/ahci.ko",
     "drivers/ata/ata_piix.ko",
     "drivers/block/virtio_blk.ko",

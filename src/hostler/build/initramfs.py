@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # 19 is the strongest level whose window (8 MiB) every kernel with zstd unpacks.
 _LEVEL = 19
 
-_APPLETS_LINES = (
+APPLETS_LINES = (
     "[ ash basename blkdiscard blockdev cat chgrp chmod chown chroot clear cmp cp cut date dd df",
     "dirname dmesg du echo env expr false fdisk find free getty grep gunzip gzip halt head hexdump",
     "hostname id ifconfig init insmod ip kill killall less ln login ls lsmod mkdir mknod mktemp",
@@ -23,7 +23,7 @@ _APPLETS_LINES = (
     "sulogin switch_root sync sysctl tail tar tee telnet test tftp time timeout top touch tr true",
     "tty udhcpc umount uname uniq uptime vi watch wc wget which xargs yes zcat",
 )
-_APPLETS = tuple(word for line in _APPLETS_LINES for word in line.split())
+APPLETS = tuple(word for line in APPLETS_LINES for word in line.split())
 
 
 def skeleton(busybox: bytes) -> list[newc.Entry]:
@@ -36,7 +36,7 @@ def skeleton(busybox: bytes) -> list[newc.Entry]:
         newc.directory("usr/lib64"),
         newc.symlink("usr/sbin", "bin"),
         newc.file("usr/bin/busybox", busybox, 0o755),
-        *(newc.symlink(f"usr/bin/{applet}", "busybox") for applet in _APPLETS),
+        *(newc.symlink(f"usr/bin/{applet}", "busybox") for applet in APPLETS),
         # The kernel opens it for the first process before devtmpfs can be mounted.
         newc.character_device("dev/console", 5, 1),
     ]
