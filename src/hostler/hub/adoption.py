@@ -19,7 +19,7 @@ _HELD = frozenset({Lifecycle.CLAIMED, Lifecycle.RELEASING})
 
 
 def apply(draft: Draft, principal: Principal, new: Inventory) -> list[InventoryChange]:
-    """Make this the inventory; returns what changes. Raises ConflictError, and changes nothing, if it may not."""
+    """Make this the inventory and return what changes; raises ConflictError when something must wait."""
     changes = differences(draft.inventory, new)
     faults = tuple(_faults(draft, new))
     if faults:
@@ -69,6 +69,7 @@ def _faults(draft: Draft, new: Inventory) -> list[Fault]:
 
 def _held(record: BoardRecord, what: str) -> Fault:
     return Fault(
-        f'board "{record.name}" is {record.lifecycle} and cannot be {what}; release it and wait until it is available',
+        f'board "{record.name}" is {record.lifecycle} and cannot be {what}; '
+        "release it and wait until it is available",
         key=f"boards.{record.name}",
     )

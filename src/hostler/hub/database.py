@@ -67,13 +67,16 @@ class Database:
         self, table: sqlalchemy.Table, kind: type[T], where: sqlalchemy.ColumnElement[bool]
     ) -> list[T]:
         """Return the values of the rows for which ``where`` holds."""
-        query = sqlalchemy.select(table.c.doc).where(where)
+        return self.load_query(sqlalchemy.select(table.c.doc).where(where), kind)
+
+    def load_query(self, query: sqlalchemy.Select[Any], kind: type[T]) -> list[T]:
+        """Return the values of the documents a query finds."""
         texts = self.read(lambda connection: connection.execute(query).scalars().all())
         try:
             return [from_document(kind, json.loads(text)) for text in texts]
         except (DocumentError, json.JSONDecodeError) as error:
             raise DatabaseError(
-                f"{self.path}: a row of {table.name} cannot be read: {error}; put the file back from a backup"
+                f"{self.path}: a {kind.__name__} cannot be read: {error}; put the file back from a backup"
             ) from error
 
     def rows(self, table: sqlalchemy.Table) -> list[Any]:

@@ -100,7 +100,7 @@ class History:
     async def follow(
         self, after: int | None, board: str | None = None, idle: float = 15.0
     ) -> AsyncIterator[Event | None]:
-        """Yield every event after a number (None: from now on) as it happens, and None after each idle time."""
+        """Yield every event after a number (None: from now on) as it happens; None after each idle time."""
         last = self._last if after is None else after
         while True:
             version = self._bells.version("events")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 from hostler.hub import runs
 from hostler.hub.errors import ConflictError, Fault, InvalidError
 from hostler.hub.principals import admin_only
-from hostler.hub.records import Agent, ImageRecord, Principal
 from hostler.model.claim import ClaimState
 from hostler.model.platform import PLATFORMS
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from hostler.hub.records import Agent, ImageRecord, Principal
     from hostler.hub.state import Draft
 
 ARCHITECTURES = tuple(sorted({platform.arch for platform in PLATFORMS.values()}))
@@ -23,44 +23,68 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Progress(Protocol):
-    """How far an import has come: bytes read of the input, of how many if known, plain bytes that came out."""
+    """How far an import has come."""
 
     @property
-    def read(self) -> int: ...
+    def read(self) -> int:
+        """Bytes of the input read."""
+        ...
+
     @property
-    def total(self) -> int | None: ...
+    def total(self) -> int | None:
+        """Length of the input, or None if it is not known."""
+        ...
+
     @property
-    def written(self) -> int: ...
+    def written(self) -> int:
+        """Plain bytes that came out of it."""
+        ...
 
 
 class Imported(Protocol):
-    """What an import brought: the index's artefact id, and sizes in bytes."""
+    """What an import brought."""
 
     @property
-    def index(self) -> str: ...
+    def index(self) -> str:
+        """Artefact id of the chunk index."""
+        ...
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Bytes the image needs on a disk."""
+        ...
+
     @property
-    def data_bytes(self) -> int: ...
+    def data_bytes(self) -> int:
+        """Bytes of it that are not holes."""
+        ...
+
     @property
-    def chunk_size(self) -> int: ...
+    def chunk_size(self) -> int:
+        """Grid of the index in bytes."""
+        ...
 
 
 class ImageFiles(Protocol):
-    """Where the bytes of images are. Every method blocks and is called from a thread.
-
-    Attributes:
-        bad_source: What ``take`` raises when the input is at fault; its text says how.
-        bad_store: What the methods raise when the store is; its text says how.
-    """
+    """Where the bytes of images are. Every method blocks and is called from a thread."""
 
     @property
-    def bad_source(self) -> tuple[type[Exception], ...]: ...
+    def bad_source(self) -> tuple[type[Exception], ...]:
+        """What ``take`` raises when the input is at fault; the text says how."""
+        ...
+
     @property
-    def bad_store(self) -> tuple[type[Exception], ...]: ...
+    def no_space(self) -> tuple[type[Exception], ...]:
+        """What the methods raise when there is no room left."""
+        ...
+
+    @property
+    def bad_store(self) -> tuple[type[Exception], ...]:
+        """What the methods raise when the store is at fault otherwise; the text says how."""
+        ...
 
     def take(self, source: Path | str, progress: Callable[[Progress], None]) -> Imported:
-        """Read an image from a path or URL and keep it; what ``progress`` raises ends it and leaves nothing."""
+        """Read an image from a path or URL and keep it; what ``progress`` raises undoes it."""
         ...
 
     def drop(self, index: str) -> None:

@@ -1,0 +1,285 @@
+"""The hub: what people ask for, decided, kept, and handed to the racks."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hostler.hub import adoption, boards, claims, principals, runs
+from hostler.hub.errors import NotFoundError, UnavailableError
+from hostler.hub.history import Bells, History
+from hostler.hub.image_desk import ImageDesk
+from hostler.hub.journal import Journal
+from hostler.hub.labfile import read_labfile
+from hostler.hub.links import Outbox, Watcher
+from hostler.hub.loading import load_state
+from hostler.hub.metal import Metal
+from hostler.hub.reading import Reading
+from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, Role, RunRecord
+from hostler.hub.state import Draft
+from hostler.link.documents import to_document
+from hostler.model.board import Lifecycle
+from hostler.model.claim import Claim, ClaimState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hostler.hub.database import Database
+    from hostler.hub.images import ImageFiles
+    from hostler.hub.inventory import InventoryChange
+    from hostler.hub.labfile import BindingCheck
+    from hostler.link.port import HubLink
+    from hostler.model.json import Document
+
+T = TypeVar("T")
+
+
+class Hub:
+    """Everything the API can ask. ``run`` must be running for anything to change.
+
+    Every method that changes something returns when the change is durable, and raises a ``Refusal`` when it
+    may not be; then nothing has changed.
+
+    Args:
+        database: Where it is all kept; closed by whoever opened it.
+        link: The hub's end of the seam.
+        files: Where the bytes of images are.
+        spool: A directory of the hub's own for uploads under way; emptied at start.
+        base: Where relative paths in ``lab.toml`` start from; the current directory by default.
+        check: Asked about every wire of an inventory; see ``read_labfile``.
+        clock: Tells Unix time.
+
+    Attributes:
+        state: What is; for reading only.
+        bells: Rings ``board/NAME`` for every change of a board, ``claims``, ``events``.
+        history: The events of the lab.
+        reading: Looks up and searches.
+        images: Imports and removes images, registers agents.
+        metal: Asks the racks: consoles, checks.
+    """
+
+    def __init__(
+        self, database: Database, link: HubLink, files: ImageFiles, spool: Path, *,
+        base: Path | None = None, check: BindingCheck | None = None, clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._base = base
+        self._check = check
+        self._clock = clock
+        self.state = load_state(database)
+        self.bells = Bells()
+        self.history = History(database, self.bells)
+        self.history.start(self.state.seq)
+        self._outbox = Outbox(link)
+        self._journal = Journal(database.writer, self._reload)
+        self._watcher = Watcher(link, lambda: self.state, self.change, self.bells, self._outbox)
+        self._due = 0.0
+        self._due_changed = asyncio.Event()
+        self.started = asyncio.Event()
+        self.reading = Reading(self, database)
+        self.images = ImageDesk(self, files, spool)
+        self.metal = Metal(self, link)
+
+    async def run(self) -> None:
+        """Decide, keep and reconcile until cancelled; sets ``started`` once it does."""
+        self._desire_everything()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._journal.run(), name="journal")
+                tasks.create_task(self._outbox.run(), name="outbox")
+                tasks.create_task(self._watcher.observe(), name="observe")
+                tasks.create_task(self._watcher.follow(), name="events")
+                tasks.create_task(self._keep_time(), name="time")
+                self.started.set()
+        finally:
+            await self._journal.flush()
+
+    async def change(self, decide: Callable[[Draft], T]) -> T:
+        """Let ``decide`` work on a draft, grant what became free, and return once it is durable."""
+        draft = Draft(self.state, self._clock())
+        result = decide(draft)
+        claims.settle(draft)
+        if draft.empty:
+            return result
+        documents = self._documents(draft)
+        before = set(draft.boards.changed)
+        draft.apply()
+        self._note_due(draft)
+        future = self._journal.add(draft, partial(self._committed, draft, documents, before))
+        try:
+            # A caller that goes away does not undo what was decided.
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            reason = getattr(error, "orig", None) or error
+            raise UnavailableError(f"it could not be stored: {reason}; nothing was changed") from error
+        return result
+
+    # Who asks
+
+    def authenticate(self, authorization: str | None) -> Principal:
+        """Return who sent this ``Authorization`` header; raises UnauthenticatedError."""
+        return principals.authenticate(self.state, authorization)
+
+    async def first_token(self) -> str | None:
+        """On the very first start make the principal ``admin`` and return its token; else None."""
+        if self.state.principals:
+            return None
+        _, token = await self.change(lambda draft: principals.create(draft, HUB, "admin", Role.ADMIN))
+        return token
+
+    async def create_principal(self, by: Principal, name: str, role: str) -> tuple[Principal, str]:
+        """Make a principal; returns it and its token, which is shown only now."""
+        return await self.change(lambda draft: principals.create(draft, by, name, role))
+
+    async def remove_principal(self, by: Principal, name: str) -> None:
+        """Take a principal and its tokens away."""
+        await self.change(lambda draft: principals.remove(draft, by, name))
+
+    # The inventory
+
+    async def apply_inventory(
+        self, by: Principal, text: str, *, file: str = "lab.toml", dry_run: bool = False
+    ) -> list[InventoryChange]:
+        """Make this text the inventory; returns what changed, or what would with ``dry_run``.
+
+        Raises:
+            LabfileError: the text has mistakes; all are told.
+            ConflictError: a board somebody holds would be removed or moved.
+        """
+        principals.admin_only(by, "change the inventory")
+        inventory = read_labfile(text, file, self._base, self._check)
+        if dry_run:
+            return adoption.apply(Draft(self.state, self._clock()), by, inventory)
+        return await self.change(lambda draft: adoption.apply(draft, by, inventory))
+
+    # Claims, runs, power
+
+    async def claim(self, by: Principal, board_class: str, **wishes: Any) -> Claim:
+        """Claim a board of a class; see ``claims.request``."""
+        return await self.change(lambda draft: claims.request(draft, by, board_class, **wishes))
+
+    async def release(self, by: Principal, key: str) -> Claim:
+        """Begin to give a claim's board back; one that is closed already is returned as it is."""
+        try:
+            return await self.change(lambda draft: claims.release(draft, by, key))
+        except NotFoundError:
+            return await self.reading.own_closed_claim(by, key)
+
+    async def start_run(self, by: Principal, board: str, plan: str) -> RunRecord:
+        """Begin a plan on a board."""
+        return await self.change(lambda draft: runs.make(draft, by, board, plan, Purpose.USER))
+
+    async def deploy(self, by: Principal, board: str, image: str) -> RunRecord:
+        """Put an image on a board and boot it."""
+        plan = f"install:{image},boot"
+        return await self.change(lambda draft: runs.make(draft, by, board, plan, Purpose.DEPLOY))
+
+    async def cancel_run(self, by: Principal, run_id: str) -> RunRecord:
+        """Call a run off; one that has ended is returned as it is."""
+        if run_id not in self.state.runs:
+            return await self.reading.run(run_id)
+        return await self.change(lambda draft: runs.cancel(draft, by, run_id))
+
+    async def power(self, by: Principal, board: str, action: str) -> BoardRecord:
+        """Set what a board's power is to be: on, off or cycle."""
+        return await self.change(lambda draft: boards.power(draft, by, board, action))
+
+    async def recover(self, by: Principal, board: str) -> BoardRecord:
+        """Send a board that was put aside through another wipe."""
+        return await self.change(lambda draft: boards.recover(draft, by, board))
+
+    # Time
+
+    async def tick(self) -> None:
+        """Do what is due now: expire claims, give up on boards that do not go off."""
+        await self.change(_tick)
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._due_changed.clear()
+            try:
+                await self.tick()
+            except UnavailableError:
+                await asyncio.sleep(1.0)
+                continue
+            self._due = self._next_due()
+            # Woken at least once a minute, so that a clock that was set is noticed.
+            wait = min(max(self._due - self._clock(), 0.05), 60.0)
+            try:
+                async with asyncio.timeout(wait):
+                    await self._due_changed.wait()
+            except TimeoutError:
+                pass
+
+    def _next_due(self) -> float:
+        due = [claim.expires for claim in self.state.claims.values() if claim.state is ClaimState.ACTIVE]
+        due += [
+            boards.release_deadline(record, self.state.runs.get(record.run or ""))
+            for record in self.state.boards.values()
+            if record.lifecycle is Lifecycle.RELEASING
+        ]
+        return min((time for time in due if time is not None), default=math.inf)
+
+    def _note_due(self, draft: Draft) -> None:
+        sooner = [claim.expires for claim in draft.claims.changed.values() if claim is not None]
+        if any(
+            record and record.lifecycle is Lifecycle.RELEASING for record in draft.boards.changed.values()
+        ):
+            sooner.append(0.0)
+        if any(time is not None and time < self._due for time in sooner):
+            self._due_changed.set()
+
+    # What follows a decision
+
+    def _documents(self, draft: Draft) -> dict[str, Document | None]:
+        """Return what this decision wants of the racks, as it stands now: later drafts come later."""
+        rewire = draft.inventory_changed
+        names = draft.boards.changed.keys() | (draft.inventory.boards.keys() if rewire else set())
+        documents: dict[str, Document | None] = {}
+        for name in names:
+            desired = draft.desired(name)
+            old = self.state.boards.get(name)
+            if desired is not None:
+                documents[f"board/{name}"] = to_document(desired)
+            elif old is not None and old.lifecycle is not Lifecycle.DISCOVERED:
+                documents[f"board/{name}"] = None
+        if rewire or draft.agents.changed:
+            agents = {agent.arch: agent for agent in draft.agents.values()}
+            documents["rack"] = to_document(draft.inventory.rack_plan(agents))
+        return documents
+
+    def _committed(self, draft: Draft, documents: dict[str, Document | None], names: set[str]) -> None:
+        for key, document in documents.items():
+            self._outbox.put(key, document)
+        for name in names:
+            self.bells.ring(f"board/{name}")
+        if draft.claims.changed:
+            self.bells.ring("claims")
+        if draft.events:
+            self.history.add(draft.events)
+
+    def _desire_everything(self) -> None:
+        draft = Draft(self.state, self._clock())
+        self._outbox.put("rack", to_document(self.state.inventory.rack_plan(self.state.agents)))
+        for name in self.state.inventory.boards:
+            desired = draft.desired(name)
+            if desired is not None:
+                self._outbox.put(f"board/{name}", to_document(desired))
+
+    def _reload(self) -> None:
+        observed = self.state.observed
+        self.state = load_state(self._database)
+        self.state.observed = observed
+        self.history.start(self.state.seq)
+
+
+def _tick(draft: Draft) -> None:
+    claims.expire(draft)
+    for record in list(draft.boards.values()):
+        boards.finish_release(draft, record)

@@ -1,0 +1,161 @@
+"""The hub's end of the seam: what it desires goes down, what racks see comes up, until the two agree."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from hostler.hub import boards
+from hostler.hub.errors import UnavailableError
+from hostler.link.documents import DocumentError, from_document
+from hostler.link.port import Change, HubLink, LinkError
+from hostler.model.seam import Observed, Stranger
+from hostler.model.trace import TraceEvent
+
+if TYPE_CHECKING:
+    from hostler.hub.history import Bells
+    from hostler.hub.state import Draft, State
+    from hostler.model.json import Document
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+_EVENTS = 500  # taken over in one transaction
+
+Decide = Callable[[Callable[["Draft"], None]], Awaitable[None]]
+
+
+class Outbox:
+    """What is desired, by key, until the link has taken it; of several wishes for a key only the last."""
+
+    def __init__(self, link: HubLink) -> None:
+        self._link = link
+        self._waiting: dict[str, Document | None] = {}
+        self._wake = asyncio.Event()
+
+    def put(self, key: str, document: Document | None) -> None:
+        """Desire this from now on."""
+        self._waiting[key] = document
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Hand over until cancelled; what the link does not take is tried again."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                key = next(iter(self._waiting))
+                document = self._waiting.pop(key)
+                try:
+                    await self._link.desire(key, document)
+                except LinkError as error:
+                    log.warning("the link does not take %s: %s; trying again", key, error)
+                    self._waiting.setdefault(key, document)
+                    await asyncio.sleep(RETRY_SECONDS)
+
+
+class Watcher:
+    """Takes over what racks see and what they tell."""
+
+    def __init__(
+        self, link: HubLink, state: Callable[[], State], change: Decide, bells: Bells, outbox: Outbox
+    ) -> None:
+        self._link = link
+        self._state = state
+        self._change = change
+        self._bells = bells
+        self._outbox = outbox
+
+    async def observe(self) -> None:
+        """Follow what racks see until cancelled."""
+        while True:
+            try:
+                async for change in self._link.observed():
+                    await self._take(change)
+            except LinkError as error:
+                log.warning("the link does not tell what racks see: %s; trying again", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _take(self, change: Change) -> None:
+        kind, _, name = change.key.partition("/")
+        try:
+            if kind == "board":
+                await self._board(name, change.document)
+            elif kind == "stranger":
+                if change.document is None:
+                    await self._surely(lambda draft: boards.part(draft, name))
+                else:
+                    stranger = from_document(Stranger, change.document)
+                    await self._surely(lambda draft: boards.meet(draft, stranger))
+        except DocumentError as error:
+            log.warning("a rack's report on %s makes no sense and is left aside: %s", change.key, error)
+
+    async def _board(self, name: str, document: Document | None) -> None:
+        state = self._state()
+        if document is None:
+            state.observed.pop(name, None)
+            self._bells.ring(f"board/{name}")
+            return
+        observed = from_document(Observed, document)
+        if name not in state.boards:
+            # It was taken out of the inventory while the link was away.
+            self._outbox.put(f"board/{name}", None)
+            return
+        state.observed[name] = observed
+        await self._surely(lambda draft: boards.observe(draft, observed))
+        self._bells.ring(f"board/{name}")
+
+    async def _surely(self, decide: Callable[[Draft], None]) -> None:
+        """Take over an observation however long the disk is full: the link tells it only once."""
+        while True:
+            try:
+                await self._change(decide)
+            except UnavailableError as error:
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def follow(self) -> None:
+        """Append what racks tell to the hub's own history until cancelled."""
+        while True:
+            arrived: asyncio.Queue[tuple[int, Document]] = asyncio.Queue(_EVENTS)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._receive(arrived))
+                    tasks.create_task(self._keep(arrived))
+            except* LinkError as errors:
+                log.warning("the link does not hand over events: %s; trying again", errors.exceptions[0])
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _receive(self, arrived: asyncio.Queue[tuple[int, Document]]) -> None:
+        async for numbered in self._link.events(self._state().cursor):
+            await arrived.put(numbered)
+        raise LinkError("the stream of events has ended")
+
+    async def _keep(self, arrived: asyncio.Queue[tuple[int, Document]]) -> None:
+        while True:
+            batch = [await arrived.get()]
+            while len(batch) < _EVENTS and not arrived.empty():
+                batch.append(arrived.get_nowait())
+            await self._surely(lambda draft, batch=batch: _append(draft, batch))  # type: ignore[misc]
+            await self._link.forget(batch[-1][0])
+
+
+def _append(draft: Draft, batch: list[tuple[int, Document]]) -> None:
+    for number, document in batch:
+        if number <= draft.cursor:
+            continue
+        draft.cursor = number
+        try:
+            trace = TraceEvent.from_json(document)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("event %d of the link makes no sense and is left aside: %s", number, error)
+            continue
+        record = draft.boards.get(trace.board) if trace.board else None
+        draft.event(
+            f"{trace.source}.{trace.kind}", trace.text, at=trace.at, board=trace.board, boot=trace.boot,
+            claim=record.claim if record else None, data=trace.to_json(), trace=True,
+        )  # fmt: skip

@@ -1,0 +1,91 @@
+"""Asking the racks about one board at this moment: its console, its log, its wires."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from hostler.hub.principals import admin_only
+from hostler.link.port import LinkError, RackUnreachableError, RequestRefusedError
+from hostler.model.board import Lifecycle
+
+if TYPE_CHECKING:
+    from hostler.hub.hub import Hub
+    from hostler.hub.records import BoardRecord, Principal
+    from hostler.link.port import HubLink, Stream
+    from hostler.model.json import Document
+
+# A check asks every switch, and one that does not answer takes its whole timeout.
+CHECK_SECONDS = 110.0
+LOG_SECONDS = 30.0
+
+
+class Metal:
+    """What only a rack knows."""
+
+    def __init__(self, hub: Hub, link: HubLink) -> None:
+        self._hub = hub
+        self._link = link
+
+    async def console(self, by: Principal, board: str, *, write: bool) -> Stream:
+        """Open a board's console for its holder or an admin; frames as in ``link/frames.py``."""
+        record = self._wired(by, board)
+        claim = self._hub.state.claims.get(record.claim or "")
+        body: Document = {
+            "board": board,
+            "mode": "write" if write else "read",
+            "principal": by.name,
+            # A new holder must not be shown what the last one's session left in the ring.
+            "since": claim.granted if claim and not by.admin else None,
+        }
+        try:
+            return await self._link.open_stream("console", body)
+        except LinkError as error:
+            raise refusal(error) from error
+
+    async def console_log(self, by: Principal, board: str, number: int | None, tail: int | None) -> bytes:
+        """Return what the console printed in a boot (None: the last), or only its last ``tail`` bytes."""
+        self._hub.reading.board(board)
+        trace = await self._hub.history.trace(board, number)
+        if trace.boot is None:
+            which = f"boot {number}" if number is not None else "any boot"
+            raise NotFoundError(f'nothing is known of {which} of board "{board}"', kind="unknown-boot")
+        if not by.admin:
+            claim = await self._hub.history.boot_claim(trace.boot.id)
+            if claim is None or (await self._hub.reading.claim(by, claim)).principal != by.name:
+                raise ForbiddenError("what a console printed is for whoever held the board then")
+        body: Document = {"board": board, "boot": trace.boot.id, "tail": tail}
+        answer = await self._request("console-log", body, LOG_SECONDS)
+        return base64.b64decode(str(answer.get("data", "")))
+
+    async def check(self, by: Principal, board: str | None) -> Document:
+        """Have the racks look at every wire, or at those of one board."""
+        if board is not None:
+            self._hub.reading.board(board)
+        else:
+            admin_only(by, "check the whole lab")
+        return await self._request("check", {"board": board}, CHECK_SECONDS)
+
+    async def _request(self, kind: str, body: Document, deadline: float) -> Document:
+        try:
+            return await self._link.request(kind, body, deadline=deadline)
+        except LinkError as error:
+            raise refusal(error) from error
+
+    def _wired(self, by: Principal, board: str) -> BoardRecord:
+        record = self._hub.reading.board(board)
+        claim = self._hub.state.claims.get(record.claim or "")
+        if not by.admin and (claim is None or claim.principal != by.name):
+            raise ForbiddenError(f'the console of board "{board}" is for whoever has claimed it')
+        if record.lifecycle is Lifecycle.DISCOVERED or record.board.console is None:
+            raise NotFoundError(f'board "{board}" has no console in lab.toml', kind="no-console")
+        return record
+
+
+def refusal(error: LinkError) -> ConflictError | UnavailableError:
+    """Say what a rack's no means to whoever asked."""
+    if isinstance(error, RequestRefusedError):
+        return ConflictError(str(error), kind="rack-refused")
+    kind = "rack-unreachable" if isinstance(error, RackUnreachableError) else "link"
+    return UnavailableError(str(error), kind=kind)
