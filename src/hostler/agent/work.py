@@ -1,0 +1,58 @@
+"""A step being carried out: how far it has come, and whether to go on."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class StepError(Exception):
+    """The step cannot be done; the message tells the operator why."""
+
+
+class CancelledError(StepError):
+    """The agent or the rack ended the step before it was done."""
+
+
+class Work:
+    """Progress of one step, fed by its worker threads and read by the one that reports.
+
+    Args:
+        say: Takes a line for the step's log.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self._lock = threading.Lock()
+        self._phase = "executing"
+        self._done = 0
+        self._total = 0
+        self._cancelled: str | None = None
+
+    def begin(self, phase: str, total: int) -> None:
+        """Start a phase (``executing`` or ``verifying``) of ``total`` bytes."""
+        with self._lock:
+            self._phase, self._done, self._total = phase, 0, total
+
+    def advance(self, count: int) -> None:
+        """Count bytes done; raises CancelledError if the step is to end."""
+        with self._lock:
+            self._done += count
+        self.check()
+
+    def check(self) -> None:
+        """Raise CancelledError if the step is to end."""
+        if self._cancelled is not None:
+            raise CancelledError(self._cancelled)
+
+    def cancel(self, why: str) -> None:
+        """Make every thread of the step end at its next ``advance`` or ``check``."""
+        self._cancelled = why
+
+    def progress(self) -> tuple[str, int, int]:
+        """Return phase, bytes done and bytes in all."""
+        with self._lock:
+            return self._phase, min(self._done, self._total), self._total
