@@ -1,0 +1,212 @@
+"""`hostler serve`: a hub and a rack in one process tree, with nothing else to install.
+
+This is where the rooms are put together; no rule of theirs lives here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from hostler.api.app import create_app
+from hostler.drivers.errors import DriverConfigError
+from hostler.drivers.registry import console_driver, power_driver
+from hostler.hub.database import Database
+from hostler.hub.errors import ConflictError, DatabaseError, Refusal
+from hostler.hub.hub import Hub
+from hostler.hub.records import HUB
+from hostler.images.importer import import_image
+from hostler.images.source import SourceError
+from hostler.images.store import ImageStore, StoreError, StoreFullError
+from hostler.link.inprocess import InProcessLink
+from hostler.rack.rack import Rack
+from hostler.rack.store import RackStore
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hostler.hub.images import Imported, Progress
+
+log = logging.getLogger("hostler")
+
+_CONFIG_SECONDS = 2.0
+"""How often ``lab.toml`` is looked at for a change."""
+
+_GOODBYE_SECONDS = 5.0
+"""How long open requests may take to finish when the server is told to stop."""
+
+
+class ServeError(Exception):
+    """The server cannot start; the text says why and what to do."""
+
+
+class StoreFiles:
+    """The hub's images in the rack's own store (see ``hub.images.ImageFiles``): one host, one copy."""
+
+    bad_source: tuple[type[Exception], ...] = (SourceError,)
+    no_space: tuple[type[Exception], ...] = (StoreFullError,)
+    bad_store: tuple[type[Exception], ...] = (StoreError,)
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+
+    def take(self, source: Path | str, progress: Callable[[Progress], None]) -> Imported:
+        """Read an image and keep it."""
+        return import_image(source, self._store, progress)
+
+    def drop(self, index: str) -> None:
+        """Remove an image's bytes, except those that other images share."""
+        self._store.remove_image(index)
+
+    def keep(self, path: Path) -> str:
+        """Keep a whole file."""
+        return self._store.add_artefact(path)
+
+
+def check_binding(
+    kind: str, driver: str, equipment: Mapping[str, object], binding: Mapping[str, object]
+) -> str:
+    """Ask a driver whether it can be made from these tables; returns what is wrong, or an empty text."""
+    try:
+        (power_driver if kind == "power" else console_driver)(driver, equipment, binding)
+    except DriverConfigError as error:
+        return str(error)
+    return ""
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the server until SIGTERM or SIGINT; returns the exit status.
+
+    Args:
+        args: ``config`` (path of ``lab.toml`` or None), ``state`` (directory), ``listen`` (``HOST:PORT``).
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        with _listening(args.listen) as listener:
+            asyncio.run(_serve(args.config, args.state, listener))
+    except (ServeError, Refusal, DatabaseError, StoreError) as error:
+        print(f"hostler serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _listening(address: str) -> Iterator[socket.socket]:
+    """Hold the API's port before anything else is touched."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ServeError(f'--listen {address}: write HOST:PORT, for example "127.0.0.1:8066"')
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, int(port)))
+        except (OSError, OverflowError) as error:
+            advice = "is another server running there? stop it or choose another with --listen"
+            raise ServeError(f"cannot listen on {address}: {error}; {advice}") from None
+        listener.listen(256)
+        yield listener
+
+
+async def _serve(config: Path | None, state: Path, listener: socket.socket) -> None:
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = Database(state / "hostler.db")
+    except OSError as error:
+        raise ServeError(f"{state}: {error.strerror}; choose another place with --state") from None
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    link = InProcessLink(state / "link.db")
+    memories = RackStore(state / "rack.db")
+    store = ImageStore(state / "images")
+    store.sweep()
+    base = config.absolute().parent if config else Path.cwd()
+    hub = Hub(database, link, StoreFiles(store), state / "spool", base=base, check=check_binding)
+    rack = Rack(link, memories, store, state)
+    server = _Server(uvicorn.Config(create_app(hub), log_config=None, lifespan="off", ws_max_size=1 << 20))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(hub.run(), name="hub")]
+            await hub.started.wait()
+            await _first_words(hub, config, listener)
+            running.append(tasks.create_task(rack.run(), name="rack"))
+            if config is not None:
+                running.append(tasks.create_task(_follow_config(hub, config), name="config"))
+            serving = tasks.create_task(server.serve(sockets=[listener]), name="api")
+            await stopping.wait()
+            server.should_exit = True
+            await asyncio.wait({serving}, timeout=_GOODBYE_SECONDS)
+            for task in (*running, serving):
+                task.cancel()
+    except* (ServeError, Refusal) as errors:
+        raise errors.exceptions[0] from None
+    finally:
+        await link.close()
+        memories.close()
+        database.close()
+
+
+async def _first_words(hub: Hub, config: Path | None, listener: socket.socket) -> None:
+    """Apply the inventory and say where the server is; print the first token, which is shown only now."""
+    token = await hub.first_token()
+    if config is not None:
+        try:
+            await _apply(hub, config)
+        except ConflictError as error:
+            log.error("%s is not applied, the lab is served as it was: %s", config, error)  # noqa: TRY400
+    host, port = listener.getsockname()[:2]
+    print(f"hostler serves http://{host}:{port}", flush=True)
+    if token is not None:
+        print(f"The admin's token, shown only this once:\n  export HOSTLER_TOKEN={token}", flush=True)
+
+
+async def _apply(hub: Hub, config: Path) -> None:
+    try:
+        text = config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServeError(f"{config}: {error}") from None
+    changes = await hub.apply_inventory(HUB, text, file=config.name)
+    if changes:
+        log.info("%s: %d changes applied", config, len(changes))
+
+
+async def _follow_config(hub: Hub, config: Path) -> None:
+    """Apply ``lab.toml`` whenever it was changed; one that is wrong changes nothing and is told."""
+    last = _stamp(config)
+    while True:
+        await asyncio.sleep(_CONFIG_SECONDS)
+        now = _stamp(config)
+        if now == last or now is None:
+            continue
+        last = now
+        try:
+            await _apply(hub, config)
+        except (ServeError, Refusal) as error:
+            log.error("%s is not applied: %s", config, error)  # noqa: TRY400 - the text is for the admin
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the whole process tree stops in one place."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
