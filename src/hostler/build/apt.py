@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from hostler.build.cache import file_digest, locked, space_errors
 from hostler.build.errors import BuildError, NetworkError, PackageError, SpaceError, ToolFailedError
 from hostler.build.progress import silent
-from hostler.build.sources import host_sources
+from hostler.build.sources import codename, host_sources
 from hostler.build.tool import find, run
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _BATCH = 8  # packages per apt call: enough to keep its connection busy, few eno
 _URI_LINE = re.compile(
     r"^'(?P<uri>[^']+)' (?P<file>(?P<name>[^_ ]+)_(?P<version>[^_ ]+)_(?P<arch>[^_ .]+)\.deb) (?P<size>\d+)"
 )
+_REPLACED_FIELDS = ("Filename:", "Size:", "SHA256:", "MD5sum:", "SHA1:", "SHA512:")
 _SAYS_NETWORK = (
     "Temporary failure resolving",
     "Could not connect",
@@ -131,6 +132,11 @@ class Apt:
                 stamp.touch()
             self._progress("reading package lists", 1, 1)
 
+    @property
+    def release(self) -> str:
+        """Codename of the Debian release of this machine, such as ``bookworm``."""
+        return codename((self._etc / "os-release").read_text())
+
     def resolve(self, names: Sequence[str]) -> list[Package]:
         """What ``names`` and all they depend on come to on an empty system; no recommendations.
 
@@ -182,6 +188,21 @@ class Apt:
         except NetworkError:
             self.update(force=True)
             return self.download([package for package in self.resolve(names) if keep(package)])
+
+    def describe_index(self, archives: Sequence[Archive]) -> str:
+        """The package index of ``archives`` in Debian's words, files named as they lie in the cache."""
+        names = [f"{archive.package.name}={archive.package.version}" for archive in archives]
+        text = self._run("apt-cache", "show", "--no-all-versions", *names, deadline=_QUERY_DEADLINE)
+        files = {archive.package.name: archive for archive in archives}
+        stanzas = []
+        for stanza in text.strip().split("\n\n"):
+            name = stanza.partition("\n")[0].removeprefix("Package: ")
+            kept = [line for line in stanza.splitlines() if not line.startswith(_REPLACED_FIELDS)]
+            archive = files[name]
+            size, digest = archive.path.stat().st_size, archive.sha256
+            kept += [f"Filename: ./{archive.path.name}", f"Size: {size}", f"SHA256: {digest}"]
+            stanzas.append("\n".join(kept))
+        return "\n\n".join(stanzas) + "\n"
 
     def _download(self, wanted: list[Package]) -> list[Archive]:
         book = self._archives / "sha256.json"

@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.build import deb, disk, grub
+from hostler.build.account import PASSWORD_HASH
 from hostler.build.apt import ARCHITECTURES, Apt, describe
 from hostler.build.cache import kept, key_of, source_digest
 from hostler.build.errors import PackageError
 from hostler.build.hardware import tiny_wants
+from hostler.build.image import DiskImage
 from hostler.build.initramfs import APPLETS, pack, skeleton
 from hostler.build.kernel import read_kernel
 from hostler.build.progress import silent
@@ -29,10 +30,6 @@ from hostler.wire import newc
 if TYPE_CHECKING:
     from hostler.build.progress import Progress
 
-PASSWORD = "hostler"  # noqa: S105 - no secret: it stands in the documentation
-PASSWORD_HASH = (
-    "$6$hostlerdemo$ONFLx9ODfFuEYLU6n.IpEO6rufqd1hunyGUuCVAJlM8BXtStHXm9wUm8sTIN48kJy9g.7rlscWd7hRkiCO30F0"  # noqa: S105 - SHA-512 crypt of it
-)
 _ROOT_BYTES = 24 * disk.MIB
 _STAGES = 4
 _DISK = "7d0c4a3e-5b0e-4d3f-9c5a-0b3a7f1e0001"
@@ -54,27 +51,6 @@ label tiny
     initrd /initrd
     append root=UUID={root}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class DiskImage:
-    """A built disk image.
-
-    Attributes:
-        name: ``tiny`` or ``debian``.
-        arch: ``amd64`` or ``arm64``.
-        path: Raw image, a sparse file.
-        size: Its bytes, holes included.
-        record: JSON file with the packages, their versions and hashes.
-        prompt: Regular expression of the login prompt on the serial console.
-    """
-
-    name: str
-    arch: str
-    path: Path
-    size: int
-    record: Path
-    prompt: str
 
 
 def build_tiny(

@@ -1,0 +1,37 @@
+"""The debian image starts from BIOS and from UEFI to a login prompt on the serial console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from board import OVMF, Board, login
+
+from hostler.build.debian import build_debian
+
+pytestmark = pytest.mark.qemu
+
+
+def disk(path: Path) -> list[str]:
+    return ["-drive", f"file={path},format=raw,snapshot=on,if=virtio"]
+
+
+def test_starts_from_bios_with_an_identity_of_its_own(packages: Path, images: Path) -> None:
+    """SeaBIOS → GRUB → systemd → login; machine-id and ssh keys are made on the board; nothing failed."""
+    image = build_debian(images, packages)
+    with Board("amd64", *disk(image.path), "-nic", "user,model=virtio-net-pci") as board:
+        login(board, "debian", 240)
+        board.type("systemctl is-system-running --wait; systemctl --failed --no-legend; echo checked")
+        board.expect(r"\n(running)\r?\n", 120)
+        board.type("wc -c /etc/machine-id; ls /etc/ssh; networkctl --no-pager; echo looked")
+        board.expect(r"33 /etc/machine-id", 60)
+        board.expect(r"ssh_host_ed25519_key", 60)
+        board.type("poweroff")
+        board.wait(60)
+
+
+def test_starts_from_uefi(packages: Path, images: Path) -> None:
+    """OVMF → EFI/BOOT/BOOTX64.EFI → systemd → login, from the same disk image."""
+    image = build_debian(images, packages)
+    with Board("amd64", *disk(image.path), "-nic", "none", "-bios", OVMF) as board:
+        login(board, "debian", 300)
