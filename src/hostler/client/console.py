@@ -48,6 +48,7 @@ class ConsoleSession:
         self._write = write
         self._socket: ClientConnection | None = None
         self._tail = bytearray()
+        self._unread = b""
         self.attached: dict[str, Any] = {}
         self.notices: list[dict[str, Any]] = []
 
@@ -120,6 +121,9 @@ class ConsoleSession:
         """
         from websockets.exceptions import ConnectionClosed
 
+        if self._unread:
+            data, self._unread = self._unread, b""
+            return data
         try:
             message = self._open().recv(timeout=seconds)
         except TimeoutError:
@@ -152,7 +156,9 @@ class ConsoleSession:
         self._message(_CONTROL, json.dumps({"cmd": "take"}).encode())
 
     def expect(self, pattern: str, *, seconds: float, ignore: int = 0) -> re.Match[bytes]:
-        """Read until a pattern shows in what came since this call, and return the match.
+        """Read until a pattern shows in what was not read before, and return the match.
+
+        What follows the match is left for the next read.
 
         Args:
             pattern: Regular expression, matched against bytes.
@@ -178,6 +184,7 @@ class ConsoleSession:
             ignore -= passed
             seen += data[passed:]
             if match := wanted.search(bytes(seen)):
+                self._unread = bytes(seen[match.end() :])
                 return match
             del seen[:-_TAIL]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -50,6 +51,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # what it prints is to be seen at once
             start_new_session=True,  # Ctrl-C is for the demo, which then stops them in order
         )
         self._reader = threading.Thread(target=self._copy, name=f"{name}-log", daemon=True)
