@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import shutil
@@ -36,10 +37,18 @@ class Ports:
     consoles: tuple[int, int, int]
 
 
-def free_ports() -> Ports:
-    """Choose ports nobody uses now; the API's usual one when it is free."""
-    api, *consoles = _free(socket.SOCK_STREAM, (_API_PORT, 0, 0, 0))
-    (switch,) = _free(socket.SOCK_DGRAM, (0,))
+def free_ports(state: Path) -> Ports:
+    """Choose ports nobody uses now: those of the last time while they are free, so that addresses stay."""
+    note = state / "ports.json"
+    try:
+        wanted = [int(port) for port in json.loads(note.read_text())]
+    except (FileNotFoundError, ValueError, TypeError):
+        wanted = []
+    if len(wanted) != 5:
+        wanted = [_API_PORT, 0, 0, 0, 0]
+    api, *consoles = _free(socket.SOCK_STREAM, wanted[:4])
+    (switch,) = _free(socket.SOCK_DGRAM, wanted[4:])
+    note.write_text(json.dumps([api, *consoles, switch]))
     return Ports(api, switch, (consoles[0], consoles[1], consoles[2]))
 
 
@@ -147,7 +156,7 @@ class DemoLab:
 
     def _start(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)
-        ports = free_ports()
+        ports = free_ports(self._state)
         lab, virtual = write_configuration(self._state, ports)
         kept = self._kept_token()
         data = self._state / "server"
