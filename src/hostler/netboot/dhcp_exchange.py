@@ -187,7 +187,8 @@ class DhcpExchange:
             if not arrived.contains(link):
                 found = next((served for served in self._networks if served.contains(link)), None)
                 if found is None:
-                    refused = f"a relay asks for a network that is not served here ({link.hex('.')} in hex)"
+                    where = inet_ntoa(link) if len(link) == 4 else "malformed"
+                    refused = f"a relay asks for a network that is not served here ({where})"
                 else:
                     network = found
                     server_id = network.server

@@ -36,8 +36,8 @@ _BATCH = 128
 # Half a second of a storm that Kea would lose: room for 5,000 datagrams.
 _RECEIVE_BUFFER = 4 * 1024 * 1024
 _SO_RCVBUFFORCE = 33
-# Between two rounds: under load each round then has many datagrams, which costs half the CPU of waking for each;
-# a lone client waits this much longer, and firmware does not notice.
+# Between two rounds: under load each round then has many datagrams, which costs half the CPU of
+# waking for each; a lone client waits this much longer, and firmware does not notice.
 _PAUSE_SECONDS = 0.0005
 _FAULT_SECONDS = 5.0
 
