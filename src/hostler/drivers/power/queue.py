@@ -161,7 +161,7 @@ class EquipmentQueue:
             raise trouble
         if last is not None and last.state is not PowerState.UNKNOWN:
             raise DidNotHappen(
-                f"{self.name}: agreed to switch {state}, but reads {last.state} ({last.detail or 'no detail'})"
+                f"{self.name}: agreed to switch {state}, but reads {last.state} ({last.detail or 'bare'})"
             )
         return last
 

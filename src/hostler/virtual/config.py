@@ -1,0 +1,241 @@
+"""virtual.toml: what the virtual lab consists of.
+
+Every complaint names file and key, and nothing is started from a file with a mistake in it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+T = TypeVar("T")
+
+
+class VirtualConfigError(Exception):
+    """virtual.toml is wrong; the text says file, key and what to write instead."""
+
+
+class Kind(StrEnum):
+    """A kind of virtual board: its firmware and its architecture."""
+
+    X86_BIOS = "x86-bios"
+    X86_UEFI = "x86-uefi"
+    ARM64_UBOOT = "arm64-uboot"
+
+
+@dataclass(frozen=True, slots=True)
+class BoardConfig:
+    """One virtual board.
+
+    Attributes:
+        name: Its name; also the name of its directory.
+        kind: Firmware and architecture.
+        port: Port of the virtual switch it hangs on, from 1.
+        mac: Lower case with colons.
+        uuid: System UUID (SMBIOS type 1, DHCP option 97).
+        serial: Serial number (SMBIOS type 1).
+        console: Host and TCP port of its serial line.
+        memory: MiB.
+        cpus: Virtual processors.
+        disk: Bytes; the file is sparse.
+    """
+
+    name: str
+    kind: Kind
+    port: int
+    mac: str
+    uuid: UUID
+    serial: str
+    console: tuple[str, int]
+    memory: int
+    cpus: int
+    disk: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabConfig:
+    """The whole lab.
+
+    Attributes:
+        state_dir: Disks, logs, pid files. Kept between runs.
+        bridge: Name of the bridge in the lab's network namespace.
+        server: The server's own address on that bridge, with the subnet.
+        accelerator: ``auto`` ``kvm`` ``tcg``.
+        cache: QEMU's disk cache mode.
+        switch_listen: Host and UDP port of the switch's SNMP agent.
+        community: The community string that may read and write.
+        ports: Number of ports of the switch.
+        boards: The boards, in the order of the file.
+    """
+
+    state_dir: Path
+    bridge: str
+    server: IPv4Interface
+    accelerator: str
+    cache: str
+    switch_listen: tuple[str, int]
+    community: str
+    ports: int
+    boards: tuple[BoardConfig, ...]
+
+    def board_dir(self, board: BoardConfig) -> Path:
+        """Return where one board keeps its disk and logs."""
+        return self.state_dir / "boards" / board.name
+
+    @property
+    def namespace_pid_file(self) -> Path:
+        """The file that holds the pid whose network namespace is the lab's."""
+        return self.state_dir / "namespace.pid"
+
+
+def load(path: Path) -> LabConfig:
+    """Read and check virtual.toml.
+
+    Raises:
+        VirtualConfigError: Names the file and the key.
+    """
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        raise VirtualConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise VirtualConfigError(f"{path}: {error}") from error
+    root = _Table(str(path), "", document)
+    root.only("lab", "switch", "boards")
+    lab = root.table("lab")
+    lab.only("state_dir", "bridge", "address", "accelerator", "cache")
+    switch = root.table("switch")
+    switch.only("listen", "community", "ports")
+    ports = switch.number("ports", 1, 48, 8)
+    config = LabConfig(
+        state_dir=(path.parent / lab.text("state_dir")).resolve(),
+        bridge=lab.text("bridge", "br0", r"[a-z][a-z0-9-]{0,14}"),
+        server=_interface(lab, "address", "10.77.0.1/24"),
+        accelerator=lab.choice("accelerator", ("auto", "kvm", "tcg"), "auto"),
+        cache=lab.choice("cache", ("unsafe", "writeback", "none"), "unsafe"),
+        switch_listen=switch.address("listen", "127.0.0.1:16100"),
+        community=switch.text("community"),
+        ports=ports,
+        boards=tuple(_board(table, ports) for table in root.tables("boards")),
+    )
+    _distinct(str(path), config)
+    return config
+
+
+def _board(table: _Table, ports: int) -> BoardConfig:
+    table.only("name", "kind", "port", "mac", "uuid", "serial", "console", "memory", "cpus", "disk")
+    name = table.text("name", None, r"[a-z0-9][a-z0-9-]{0,62}")
+    uuid = table.text("uuid")
+    try:
+        parsed = UUID(uuid)
+    except ValueError:
+        raise table.wrong("uuid", f"is not a UUID: {uuid!r}") from None
+    return BoardConfig(
+        name=name,
+        kind=Kind(table.choice("kind", tuple(Kind))),
+        port=table.number("port", 1, ports),
+        mac=table.text("mac", None, r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}"),
+        uuid=parsed,
+        serial=table.text("serial", name, r"[A-Za-z0-9._-]{1,64}"),
+        console=table.address("console"),
+        memory=table.number("memory", 128, 1 << 20, 1024),
+        cpus=table.number("cpus", 1, 64, 1),
+        disk=_size(table, "disk", "4G"),
+    )
+
+
+def _size(table: _Table, key: str, default: str) -> int:
+    value = table.text(key, default, r"[1-9][0-9]{0,6}[MGT]")
+    return int(value[:-1]) << {"M": 20, "G": 30, "T": 40}[value[-1]]
+
+
+def _interface(table: _Table, key: str, default: str) -> IPv4Interface:
+    value = table.text(key, default)
+    try:
+        interface = IPv4Interface(value)
+    except ValueError:
+        raise table.wrong(key, f'must be an address and prefix like "10.77.0.1/24", not {value!r}') from None
+    if interface.network.prefixlen > 30 or interface.ip == interface.network.network_address:
+        raise table.wrong(key, f"must be a host's address in a subnet of at least 4, not {value!r}")
+    return interface
+
+
+def _distinct(path: str, config: LabConfig) -> None:
+    for key in ("name", "port", "mac", "uuid", "serial", "console"):
+        first: dict[object, str] = {}
+        for board in config.boards:
+            value = getattr(board, key)
+            if value in first:
+                raise VirtualConfigError(
+                    f'{path}: boards "{first[value]}" and "{board.name}" have the same {key}'
+                )
+            first[value] = board.name
+
+
+class _Table:
+    """A TOML table that knows where it is."""
+
+    def __init__(self, path: str, where: str, values: dict[str, object]) -> None:
+        self._path = path
+        self._where = where
+        self._values = values
+
+    def wrong(self, key: str, problem: str) -> VirtualConfigError:
+        return VirtualConfigError(f"{self._path}: {self._where}{key}: {problem}")
+
+    def only(self, *known: str) -> None:
+        for key in self._values:
+            if key not in known:
+                raise self.wrong(key, f"unknown key; known here: {', '.join(known)}")
+
+    def table(self, key: str) -> _Table:
+        value = self._values.get(key)
+        if not isinstance(value, dict):
+            raise self.wrong(key, f"the table [{self._where}{key}] is missing")
+        return _Table(self._path, f"{self._where}{key}.", value)
+
+    def tables(self, key: str) -> list[_Table]:
+        value = self._values.get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+            raise self.wrong(key, f"there must be at least one [[{key}]]")
+        return [_Table(self._path, f"{key}[{index}].", item) for index, item in enumerate(value)]
+
+    def text(self, key: str, default: str | None = None, pattern: str = r".+") -> str:
+        value = self._typed(key, str, default)
+        if not re.fullmatch(pattern, value):
+            raise self.wrong(key, f"must match {pattern}, not {value!r}")
+        return value
+
+    def choice(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
+        value = self._typed(key, str, default)
+        if value not in known:
+            raise self.wrong(key, f"must be one of {', '.join(known)}, not {value!r}")
+        return value
+
+    def number(self, key: str, least: int, most: int, default: int | None = None) -> int:
+        value = self._typed(key, int, default)
+        if isinstance(value, bool) or not least <= value <= most:
+            raise self.wrong(key, f"must be a whole number from {least} to {most}, not {value!r}")
+        return value
+
+    def address(self, key: str, default: str | None = None) -> tuple[str, int]:
+        value = self._typed(key, str, default)
+        host, _, port = value.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise self.wrong(key, f'must be "host:port", not {value!r}')
+        return host, int(port)
+
+    def _typed(self, key: str, kind: type[T], default: T | None) -> T:
+        value = self._values.get(key, default)
+        if value is None:
+            raise self.wrong(key, "is missing")
+        if not isinstance(value, kind):
+            raise self.wrong(key, f"must be a {kind.__name__}, not {value!r}")
+        return value

@@ -1,0 +1,161 @@
+"""The machine behind each kind of board: its firmware files and QEMU's argument list."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hostler.virtual import uboot_env, uefi_nvram
+from hostler.virtual.config import Kind
+
+if TYPE_CHECKING:
+    from hostler.virtual.config import BoardConfig
+
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
+IPXE_ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")  # holds the BIOS image as well
+_FLASH_BANK = 64 << 20  # the "virt" machine takes no other size
+
+BINARY = {
+    Kind.X86_BIOS: "qemu-system-x86_64",
+    Kind.X86_UEFI: "qemu-system-x86_64",
+    Kind.ARM64_UBOOT: "qemu-system-aarch64",
+}
+_NEEDS = {
+    Kind.X86_BIOS: ((IPXE_ROM, "ipxe-qemu"),),
+    Kind.X86_UEFI: ((OVMF_CODE, "ovmf"), (OVMF_VARS, "ovmf")),
+    Kind.ARM64_UBOOT: ((UBOOT, "u-boot-qemu"),),
+}
+_PACKAGE = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"}
+
+
+class FirmwareMissing(Exception):  # noqa: N818 - says what is missing
+    """A program or firmware file is not installed; the text names its Debian package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugs:
+    """What a board is wired to.
+
+    Attributes:
+        tap: Network device in the namespace QEMU is started in.
+        serial_fd: Inherited file descriptor of a connected stream socket: the serial line.
+        accelerator: ``kvm`` or ``tcg``.
+        cache: Disk cache mode.
+    """
+
+    tap: str
+    serial_fd: int
+    accelerator: str
+    cache: str
+
+
+def require(kinds: set[Kind]) -> None:
+    """Check that QEMU and the firmware of these kinds are installed.
+
+    Raises:
+        FirmwareMissing: Names the file and its package.
+    """
+    for kind in sorted(kinds):
+        if shutil.which(BINARY[kind]) is None:
+            raise FirmwareMissing(
+                f"{BINARY[kind]} is missing; boards of kind {kind} need package {_PACKAGE[BINARY[kind]]}"
+            )
+        for path, package in _NEEDS[kind]:
+            if not path.exists():
+                raise FirmwareMissing(f"{path} is missing; boards of kind {kind} need package {package}")
+
+
+def prepare(board: BoardConfig, directory: Path) -> None:
+    """Put the board's disk, once, and its firmware's settings, afresh, into ``directory``.
+
+    The disk survives power cuts and restarts. The firmware's settings are written at every power-up, so that
+    an operating system which moves itself to the front of the boot order cannot take a board off the network.
+
+    Raises:
+        OSError: No space, no permission.
+        NoDefaultEnvironment, NotAnEmptyStore: The installed firmware is not the kind this lab knows.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    disk = directory / "disk.raw"
+    if not disk.exists() or disk.stat().st_size != board.disk:
+        with disk.open("ab") as file:
+            file.truncate(board.disk)
+    if board.kind is Kind.X86_UEFI:
+        (directory / "nvram.fd").write_bytes(uefi_nvram.boot_order(OVMF_VARS.read_bytes(), board.mac))
+    elif board.kind is Kind.ARM64_UBOOT:
+        defaults = uboot_env.default_environment(UBOOT.read_bytes())
+        settings = uboot_env.network_first(defaults, board.mac, board.uuid)
+        with (directory / "environment.img").open("wb") as file:
+            file.write(uboot_env.encode(settings))
+            file.truncate(_FLASH_BANK)
+
+
+def command(board: BoardConfig, plugs: Plugs) -> list[str]:
+    """Return QEMU's argument list; file names are relative to the board's directory."""
+    return [
+        *_machine(board, plugs.accelerator),
+        *("-name", board.name, "-uuid", str(board.uuid), "-m", str(board.memory), "-smp", str(board.cpus)),
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        # A guest that powers itself off stays on its port, like a real one, until the port is switched off.
+        "-no-shutdown",
+        *("-smbios", _smbios(board)),
+        *("-chardev", f"socket,id=line,fd={plugs.serial_fd}", "-serial", "chardev:line"),
+        *("-qmp", "unix:qmp.sock,server=on,wait=off"),
+        *("-netdev", f"tap,id=net,ifname={plugs.tap},script=no,downscript=no"),
+        *("-device", _network_card(board)),
+        *(
+            "-drive",
+            f"if=none,id=disk,format=raw,file=disk.raw,cache={plugs.cache},discard=unmap,detect-zeroes=unmap",
+        ),
+        *("-device", _disk(board)),
+        *("-device", "virtio-rng-pci"),
+    ]
+
+
+def accelerator_options(accelerator: str) -> list[str]:
+    """Return the options that choose an accelerator."""
+    if accelerator == "kvm":
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", "tcg,thread=multi,tb-size=256"]
+
+
+def _machine(board: BoardConfig, accelerator: str) -> list[str]:
+    binary = BINARY[board.kind]
+    chosen = accelerator_options(accelerator)
+    if board.kind is Kind.X86_BIOS:
+        # graphics=off makes SeaBIOS, and what boots through it, speak on the serial port.
+        # A board that finds nothing to boot starts over.
+        order = ["-boot", "menu=off,strict=on,reboot-timeout=5000"]
+        return [binary, "-machine", "pc,graphics=off", *chosen, *order]
+    if board.kind is Kind.X86_UEFI:
+        return [
+            *(binary, "-machine", "q35,smm=off", *chosen),
+            *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
+            *("-drive", "if=pflash,unit=1,format=raw,file=nvram.fd"),
+        ]
+    cpu = [] if accelerator == "kvm" else ["-cpu", "cortex-a57"]
+    return [
+        *(binary, "-machine", "virt", *chosen, *cpu, "-bios", str(UBOOT)),
+        *("-drive", "if=pflash,index=1,format=raw,file=environment.img"),
+    ]
+
+
+def _smbios(board: BoardConfig) -> str:
+    return f"type=1,manufacturer=Hostler,product=Virtual {board.kind},uuid={board.uuid},serial={board.serial}"
+
+
+def _network_card(board: BoardConfig) -> str:
+    card = f"virtio-net-pci,netdev=net,mac={board.mac},addr={uefi_nvram.NETWORK_SLOT:#x}"
+    if board.kind is Kind.X86_BIOS:
+        # The card's default ROM is iPXE; named explicitly, QEMU would not patch its ids and SeaBIOS not run it.
+        return f"{card},bootindex=0"
+    return f"{card},romfile="  # UEFI and U-Boot have network stacks of their own
+
+
+def _disk(board: BoardConfig) -> str:
+    disk = f"virtio-blk-pci,drive=disk,serial={board.serial[:20]},addr={uefi_nvram.DISK_SLOT:#x}"
+    return f"{disk},bootindex=1" if board.kind is Kind.X86_BIOS else disk
