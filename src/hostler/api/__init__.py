@@ -1,1 +1,1 @@
-"""The only door for people: REST, WebSocket and server-sent events over the hub."""
+"""REST, WebSocket and SSE: the only door for people."""

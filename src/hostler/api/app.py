@@ -1,0 +1,90 @@
+"""The application: every route behind the gate, every error a problem document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+import hostler
+from hostler.api import board_routes, claim_routes, console_routes, image_routes, lab_routes, problems
+from hostler.api.gate import PREFIX, Gate
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fastapi.routing import APIRoute
+
+    from hostler.hub.hub import Hub
+
+
+class HealthDocument(BaseModel):
+    """That the server lives, and which one it is."""
+
+    ok: bool
+    version: str
+
+
+health = APIRouter()
+
+
+@health.get("/healthz")
+async def healthz() -> HealthDocument:
+    """Tell that the server lives; the only route that needs no token."""
+    return HealthDocument(ok=True, version=hostler.__version__)
+
+
+def create_app(hub: Hub) -> FastAPI:
+    """Return the application for a hub, whose ``run`` is somebody else's to keep running."""
+    app = _App(
+        title="Hostler",
+        version=hostler.__version__,
+        description=hostler.__doc__ or "",
+        openapi_url=None,  # served behind the gate
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        responses=problems.OPENAPI_RESPONSES,
+    )
+    app.state.hub = hub
+    problems.install(app)
+    app.include_router(health)
+    for module in (board_routes, claim_routes, image_routes, lab_routes, console_routes):
+        app.include_router(module.router, prefix=PREFIX)
+    app.add_middleware(Gate, hub=hub)
+    return app
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Return the description with what FastAPI cannot know: problems and the token."""
+        if self.openapi_schema is None:
+            schema = get_openapi(
+                title=self.title, version=self.version, description=self.description, routes=self.routes
+            )
+            schemas = schema["components"]["schemas"]
+            problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= problem.pop("$defs")
+            schemas["Problem"] = problem
+            schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"token": []}]
+            schema["paths"]["/healthz"]["get"]["security"] = []
+            _only_problems(schema)
+            self.openapi_schema = schema
+        return self.openapi_schema
+
+
+def _only_problems(schema: dict[str, Any]) -> None:
+    """Take out FastAPI's own idea of a validation error: here it is a problem like any other."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

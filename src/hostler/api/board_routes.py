@@ -1,0 +1,165 @@
+"""Boards and classes: what there is, power, plans, and what happened during a boot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict
+
+from hostler.api.documents import (
+    BoardDocument,
+    ClassDocument,
+    PowerDocument,
+    RunDocument,
+    TraceDocument,
+    board_document,
+    boot_document,
+    class_documents,
+    power_document,
+    run_document,
+)
+from hostler.api.gate import Caller, TheHub
+from hostler.api.sse import EventStream, message
+
+router = APIRouter()
+
+_WATCH_SECONDS = 15.0
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PowerRequest(_Request):
+    """What to do with a board's power."""
+
+    action: Literal["on", "off", "cycle"]
+
+
+class RunRequest(_Request):
+    """Steps in order, as in ``wipe,install:debian,boot``."""
+
+    plan: str
+
+
+class DeployRequest(_Request):
+    """The image to put on the board."""
+
+    image: str
+
+
+@router.get("/classes")
+async def list_classes(hub: TheHub, *, available: bool = False) -> list[ClassDocument]:
+    """List what may be asked for."""
+    return class_documents(hub, available=available)
+
+
+@router.get("/boards")
+async def list_boards(
+    hub: TheHub, caller: Caller, claimed: Literal["mine", "any", "none"] | None = None
+) -> list[BoardDocument]:
+    """List boards: all, those that are mine, that anybody holds, or that nobody holds."""
+    documents = [board_document(hub, record) for _, record in sorted(hub.state.boards.items())]
+    if claimed == "mine":
+        return [board for board in documents if board.claim and board.claim.principal == caller.name]
+    if claimed is not None:
+        return [board for board in documents if (board.claim is not None) == (claimed == "any")]
+    return documents
+
+
+@router.get("/boards/{name}")
+async def get_board(hub: TheHub, name: str) -> BoardDocument:
+    """Return a board."""
+    return board_document(hub, hub.reading.board(name))
+
+
+@router.get("/boards/{name}/watch", response_class=EventStream)
+async def watch_board(hub: TheHub, name: str) -> EventStream:
+    """Stream the board now and after every change, byte progress included: SSE events ``board``."""
+    hub.reading.board(name)
+
+    async def follow() -> AsyncIterator[str]:
+        sent = ""
+        while (record := hub.state.boards.get(name)) is not None:
+            version = hub.bells.version(f"board/{name}")
+            text = board_document(hub, record).model_dump_json(by_alias=True)
+            yield message(text, "board") if text != sent else message()
+            sent = text
+            await hub.bells.wait(f"board/{name}", version, _WATCH_SECONDS)
+
+    return EventStream(follow())
+
+
+@router.get("/boards/{name}/power")
+async def get_power(hub: TheHub, name: str) -> PowerDocument:
+    """Return what a board's power is to be and what was read last."""
+    return power_document(hub.reading.board(name), hub.state.observed.get(name))
+
+
+@router.post("/boards/{name}/power", status_code=202)
+async def set_power(hub: TheHub, caller: Caller, name: str, body: PowerRequest) -> PowerDocument:
+    """Ask for power on, off or a cycle; it is done when ``observed`` says so."""
+    record = await hub.power(caller, name, body.action)
+    return power_document(record, hub.state.observed.get(name))
+
+
+@router.post("/boards/{name}/runs", status_code=202)
+async def start_run(hub: TheHub, caller: Caller, name: str, body: RunRequest) -> RunDocument:
+    """Begin a plan on a board one holds."""
+    return run_document(await hub.start_run(caller, name, body.plan))
+
+
+@router.post("/boards/{name}/deploy", status_code=202)
+async def deploy(hub: TheHub, caller: Caller, name: str, body: DeployRequest) -> RunDocument:
+    """Put an image on a board one holds, and boot it."""
+    return run_document(await hub.deploy(caller, name, body.image))
+
+
+@router.post("/boards/{name}/recover", status_code=202)
+async def recover(hub: TheHub, caller: Caller, name: str) -> BoardDocument:
+    """Wipe a board that was put aside, so that it can be claimed again (admin)."""
+    return board_document(hub, await hub.recover(caller, name))
+
+
+@router.get("/boards/{name}/trace")
+async def get_trace(hub: TheHub, name: str, boot: int | None = Query(None, ge=1)) -> TraceDocument:
+    """Return what was seen during a boot (the last one by default), from power-on."""
+    hub.reading.board(name)
+    trace = await hub.history.trace(name, boot)
+    started = trace.boot.started if trace.boot else 0.0
+    return TraceDocument(
+        board=name,
+        boot=boot_document(trace.boot) if trace.boot else None,
+        boots=[boot_document(one) for one in trace.boots],
+        events=[{**event.data, "since": round(event.at - started, 3)} for event in trace.events],
+    )
+
+
+@router.get("/boards/{name}/console/log", response_class=Response)
+async def get_console_log(
+    hub: TheHub, caller: Caller, name: str,
+    boot: int | None = Query(None, ge=1), tail: int | None = Query(None, ge=1),
+) -> Response:  # fmt: skip
+    """Return what the console printed during a boot, for whoever held the board then."""
+    data = await hub.metal.console_log(caller, name, boot, tail)
+    return Response(data, media_type="application/octet-stream")
+
+
+@router.get("/runs")
+async def list_runs(hub: TheHub, board: str | None = None) -> list[RunDocument]:
+    """List runs, newest first."""
+    return [run_document(run) for run in await hub.reading.runs(board)]
+
+
+@router.get("/runs/{run_id}")
+async def get_run(hub: TheHub, run_id: str) -> RunDocument:
+    """Return a run."""
+    return run_document(await hub.reading.run(run_id))
+
+
+@router.delete("/runs/{run_id}", status_code=202)
+async def cancel_run(hub: TheHub, caller: Caller, run_id: str) -> RunDocument:
+    """Call a run off; it has ended when its state says so."""
+    return run_document(await hub.cancel_run(caller, run_id))

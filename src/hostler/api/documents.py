@@ -1,0 +1,332 @@
+"""The JSON documents of the API, and how they are made of what the hub knows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hostler.hub import claims
+from hostler.hub.hub import Hub
+from hostler.hub.records import BoardRecord, Event, ImageRecord, RunRecord
+from hostler.hub.runs import step_names
+from hostler.model.claim import Claim, ClaimState
+from hostler.model.platform import PLATFORMS
+from hostler.model.seam import BootRecord, Observed
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class ClassDocument(_Document):
+    """A class, and how many of its boards are free."""
+
+    name: str
+    platform: str
+    arch: str
+    boards: int
+    available: int
+    waiting: int
+
+
+class PowerDocument(_Document):
+    """What a board's power is to be, and what was read last."""
+
+    desired: Literal["on", "off"]
+    observed: Literal["on", "off", "unknown"]
+    watts: float | None
+    detail: str
+    error: str
+    at: str | None
+
+
+class RunDocument(_Document):
+    """A plan on a board and how far it is; ``done`` and ``total`` are bytes of the present phase."""
+
+    id: str
+    board: str
+    plan: str
+    state: Literal["queued", "running", "succeeded", "failed", "cancelled", "timed_out"]
+    step: int
+    steps: list[str]
+    phase: str
+    attempt: int
+    done: int
+    total: int
+    results: list[dict[str, Any]]
+    error: str
+    log: list[str]
+    created: str
+    started: str | None
+    ended: str | None
+    claim: str | None
+    purpose: Literal["user", "deploy", "release"]
+
+
+class BootDocument(_Document):
+    """One power-up of a board."""
+
+    id: str
+    number: int
+    started: str
+    purpose: str
+
+
+class HolderDocument(_Document):
+    """Who holds a board and until when."""
+
+    id: str
+    name: str
+    principal: str
+    expires: str | None
+
+
+class BoardDocument(_Document):
+    """A board; ``console`` tells whether it is connected, None: there is none."""
+
+    name: str
+    board_class: str = Field(serialization_alias="class")
+    platform: str
+    arch: str
+    lifecycle: str
+    reason: str
+    labels: dict[str, str]
+    network: str
+    macs: list[str]
+    uuid: str | None
+    serial: str | None
+    address: str | None
+    facts: dict[str, Any]
+    claim: HolderDocument | None
+    power: PowerDocument
+    run: RunDocument | None
+    boot: BootDocument | None
+    console: bool | None
+
+
+class ClaimDocument(_Document):
+    """A claim; ``position`` is its place in the queue while it waits, from 1."""
+
+    id: str
+    principal: str
+    board_class: str = Field(serialization_alias="class")
+    name: str
+    state: Literal["pending", "active", "releasing", "closed"]
+    board: str | None
+    image: str | None
+    ttl: float
+    created: str
+    granted: str | None
+    expires: str | None
+    closed: str | None
+    reason: str
+    position: int | None
+
+
+class DoneDocument(_Document):
+    """What tells that a board has booted an image."""
+
+    console: str
+    seconds: float
+
+
+class ImageDocument(_Document):
+    """An image of the catalogue; sizes in bytes."""
+
+    name: str
+    arch: str
+    platforms: list[str]
+    size: int
+    data_bytes: int
+    chunk_size: int
+    index: str
+    done: DoneDocument
+    created: str
+    source: str
+
+
+class EventDocument(_Document):
+    """A fact about the lab; never changed."""
+
+    seq: int
+    at: str
+    kind: str
+    text: str
+    board: str | None
+    boot: str | None
+    run: str | None
+    claim: str | None
+    principal: str | None
+    data: dict[str, Any]
+
+
+class TraceDocument(_Document):
+    """One boot from power-on; an event's ``since`` is seconds from there."""
+
+    board: str
+    boot: BootDocument | None
+    boots: list[BootDocument]
+    events: list[dict[str, Any]]
+
+
+def iso(time: float) -> str:
+    """Return Unix time as ISO 8601 in UTC with milliseconds."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def iso_or_none(time: float | None) -> str | None:
+    """Return Unix time as text; None and 0 (never) stay None."""
+    return iso(time) if time else None
+
+
+def class_documents(hub: Hub, *, available: bool) -> list[ClassDocument]:
+    """Return every class, or those with a free board."""
+    state = hub.state
+    documents = []
+    for name, board_class in sorted(state.inventory.classes.items()):
+        members = [record for record in state.boards.values() if record.board.board_class == name]
+        waiting = [
+            c for c in state.claims.values() if c.board_class == name and c.state is ClaimState.PENDING
+        ]
+        free = sum(record.lifecycle == "available" for record in members)
+        if free or not available:
+            platform = PLATFORMS[board_class.platform]
+            documents.append(
+                ClassDocument(
+                    name=name, platform=platform.name, arch=platform.arch, boards=len(members),
+                    available=free, waiting=len(waiting),
+                )
+            )  # fmt: skip
+    return documents
+
+
+def board_document(hub: Hub, record: BoardRecord) -> BoardDocument:
+    """Return a board as it is at this moment."""
+    board = record.board
+    observed = hub.state.observed.get(record.name)
+    claim = hub.state.claims.get(record.claim) if record.claim else None
+    run = hub.reading.board_run(record)
+    board_class = hub.state.inventory.classes.get(board.board_class)
+    return BoardDocument(
+        name=record.name,
+        board_class=board.board_class,
+        platform=board_class.platform if board_class else "",
+        arch=PLATFORMS[board_class.platform].arch if board_class else "",
+        lifecycle=record.lifecycle,
+        reason=record.reason,
+        labels=board.labels,
+        network=board.network,
+        macs=list(board.macs),
+        uuid=board.uuid,
+        serial=board.serial,
+        address=board.address,
+        facts=record.facts,
+        claim=HolderDocument(
+            id=claim.id, name=claim.name, principal=claim.principal, expires=iso_or_none(claim.expires)
+        )
+        if claim
+        else None,
+        power=power_document(record, observed),
+        run=run_document(run) if run else None,
+        boot=boot_document(record.boot) if record.boot else None,
+        console=(observed.console or False if observed else False) if board.console else None,
+    )
+
+
+def power_document(record: BoardRecord, observed: Observed | None) -> PowerDocument:
+    """Return a board's power; unknown until a rack has looked."""
+    reading = observed.power if observed else None
+    return PowerDocument(
+        desired="on" if record.power == "on" else "off",
+        observed=reading.state.value if reading else "unknown",
+        watts=reading.watts if reading else None,
+        detail=reading.detail if reading else "",
+        error=observed.power_error if observed else "",
+        at=iso_or_none(observed.at) if observed else None,
+    )
+
+
+def run_document(run: RunRecord) -> RunDocument:
+    """Return a run."""
+    status = run.status
+    return RunDocument(
+        id=run.id,
+        board=run.board,
+        plan=run.plan,
+        state=status.state.value,
+        step=status.step,
+        steps=step_names(run),
+        phase=status.phase,
+        attempt=status.attempt,
+        done=status.done,
+        total=status.total,
+        results=list(status.results),
+        error=status.error,
+        log=list(status.log),
+        created=iso(run.created),
+        started=iso_or_none(status.started),
+        ended=iso_or_none(status.ended),
+        claim=run.claim,
+        purpose=run.purpose.value,
+    )
+
+
+def boot_document(boot: BootRecord) -> BootDocument:
+    """Return a boot, without its token."""
+    return BootDocument(id=boot.id, number=boot.number, started=iso(boot.started), purpose=boot.purpose)
+
+
+def claim_document(hub: Hub, claim: Claim) -> ClaimDocument:
+    """Return a claim with its place in the queue."""
+    waits = claim.id in hub.state.claims
+    return ClaimDocument(
+        id=claim.id,
+        principal=claim.principal,
+        board_class=claim.board_class,
+        name=claim.name,
+        state=claim.state.value,
+        board=claim.board,
+        image=claim.image,
+        ttl=claim.ttl,
+        created=iso(claim.created),
+        granted=iso_or_none(claim.granted),
+        expires=iso_or_none(claim.expires),
+        closed=iso_or_none(claim.closed),
+        reason=claim.reason,
+        position=claims.position(hub.state.claims.values(), hub.state.claims[claim.id]) if waits else None,
+    )
+
+
+def image_document(image: ImageRecord) -> ImageDocument:
+    """Return an image."""
+    return ImageDocument(
+        name=image.name,
+        arch=image.arch,
+        platforms=list(image.platforms),
+        size=image.size,
+        data_bytes=image.data_bytes,
+        chunk_size=image.chunk_size,
+        index=image.index,
+        done=DoneDocument(console=image.pattern, seconds=image.seconds),
+        created=iso(image.created),
+        source=image.source,
+    )
+
+
+def event_document(event: Event) -> EventDocument:
+    """Return an event; of a trace event only what its columns do not tell."""
+    data = event.data.get("data", {}) if event.trace else event.data
+    return EventDocument(
+        seq=event.seq,
+        at=iso(event.at),
+        kind=event.kind,
+        text=event.text,
+        board=event.board,
+        boot=event.boot,
+        run=event.run,
+        claim=event.claim,
+        principal=event.principal,
+        data=data,
+    )

@@ -1,0 +1,97 @@
+"""The gate before every route: who asks, and not too much at once. No token, and nothing is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+
+from hostler.api.problems import problem_response
+from hostler.hub.errors import Refusal, UnauthenticatedError
+from hostler.hub.hub import Hub
+from hostler.hub.records import Principal
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PREFIX = "/api/v1"
+OPEN_PATHS = frozenset({"/healthz"})
+BODY_LIMIT = 4 * 1024 * 1024
+"""Longest body in bytes of anything but an image; an inventory of ten thousand boards is half of it."""
+
+
+class TooLargeError(Refusal):
+    """The body is longer than anything this route could use."""
+
+    status = 413
+    title = "Too large"
+
+
+class Gate:
+    """ASGI middleware: puts the principal into the scope, or refuses.
+
+    A WebSocket passes with no principal: its refusal is a close code, which needs the handshake first.
+    """
+
+    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+        self._app = app
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            scope["hostler.principal"] = self._hub.authenticate(headers.get("authorization"))
+        except UnauthenticatedError as refusal:
+            if scope["type"] == "http":
+                await problem_response(refusal)(scope, receive, send)
+                return
+            scope["hostler.principal"] = None
+        if scope["type"] == "websocket" or (
+            scope["method"] == "POST" and scope["path"] == f"{PREFIX}/images"
+        ):
+            await self._app(scope, receive, send)
+            return
+        await self._bounded(scope, receive, send, headers)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        length = headers.get("content-length", "0")
+        too_large = TooLargeError(f"the body may have {BODY_LIMIT} bytes at most")
+        if not length.isdigit() or int(length) > BODY_LIMIT:
+            await problem_response(too_large)(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > BODY_LIMIT:
+                raise too_large
+            return message
+
+        await self._app(scope, counted, send)
+
+
+async def _caller(connection: HTTPConnection) -> Principal:
+    principal = connection.scope["hostler.principal"]
+    assert isinstance(principal, Principal)
+    return principal
+
+
+async def _hub(connection: HTTPConnection) -> Hub:
+    hub = connection.app.state.hub
+    assert isinstance(hub, Hub)
+    return hub
+
+
+Caller = Annotated[Principal, Depends(_caller)]
+"""Who asks."""
+
+TheHub = Annotated[Hub, Depends(_hub)]
+"""Whom to ask."""

@@ -1,0 +1,182 @@
+"""Images: list, import while telling how far, remove."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.requests import ClientDisconnect
+
+from hostler.api.documents import ImageDocument, image_document
+from hostler.api.gate import Caller, TheHub
+from hostler.api.problems import problem, problem_response
+from hostler.hub.errors import InvalidError, NotFoundError, Refusal
+from hostler.hub.image_desk import ImageDesk, ImageTerms
+from hostler.hub.records import Principal
+from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from hostler.hub.images import Progress
+    from hostler.hub.records import ImageRecord
+
+router = APIRouter()
+
+
+@router.get("/images")
+async def list_images(hub: TheHub) -> list[ImageDocument]:
+    """List the images."""
+    return [image_document(image) for _, image in sorted(hub.state.images.items())]
+
+
+@router.get("/images/{name}")
+async def get_image(hub: TheHub, name: str) -> ImageDocument:
+    """Return an image."""
+    image = hub.state.images.get(name)
+    if image is None:
+        known = ", ".join(sorted(hub.state.images)) or "none yet"
+        raise NotFoundError(f'there is no image "{name}"; images: {known}', kind="unknown-image")
+    return image_document(image)
+
+
+@router.delete("/images/{name}", status_code=204)
+async def remove_image(hub: TheHub, caller: Caller, name: str) -> None:
+    """Remove an image and what only it needs (admin)."""
+    await hub.images.remove(caller, name)
+
+
+@router.post(
+    "/images",
+    response_class=Response,
+    openapi_extra={
+        "requestBody": {
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        },
+        "responses": {
+            "200": {"content": {"application/x-ndjson": {}}, "description": "Progress, then the image"}
+        },
+    },
+)
+async def import_image(
+    hub: TheHub, caller: Caller, request: Request, name: str, arch: str, platforms: str = "",
+    done_console: str = BOOT_PATTERN, done_seconds: float = Query(BOOT_SECONDS, gt=0, le=86400),
+    url: str | None = None,
+) -> Response:  # fmt: skip
+    """Import an image from the body or a URL (admin): raw, or as gzip, xz or zstd."""
+    if url is not None and urlsplit(url).scheme not in ("http", "https"):
+        raise InvalidError(f'"{url}" is not an http or https address')
+    named = tuple(word.strip() for word in platforms.split(",") if word.strip())
+    terms = ImageTerms(name, arch, named, done_console, done_seconds)
+    return _Import(hub.images, caller, terms, request, url)
+
+
+class _GoneError(Exception):
+    """Whoever asked for the import is no longer there."""
+
+
+class _Import(Response):
+    """Does the import while it is being sent, so that all of it ends when the client goes away."""
+
+    def __init__(
+        self, desk: ImageDesk, by: Principal, terms: ImageTerms, request: Request, url: str | None
+    ) -> None:
+        super().__init__(media_type="application/x-ndjson")
+        self._desk = desk
+        self._by = by
+        self._terms = terms
+        self._request = request
+        self._url = url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(self._desk.reserve(self._by, self._terms))
+                source: Path | str
+                if self._url is not None:
+                    source, told = self._url, self._url
+                else:
+                    file = stack.enter_context(self._desk.spool_file())
+                    await self._desk.spool(self._request.stream(), file)  # type: ignore[arg-type]
+                    source, told = Path(file.name), "upload"
+                    if source.stat().st_size == 0:
+                        raise InvalidError("the body is empty; send the image, or name it with url=")
+                await self._tell(source, told, receive, send)
+        except Refusal as refusal:
+            await problem_response(refusal)(scope, receive, send)
+        except ClientDisconnect:
+            return
+
+    async def _tell(self, source: Path | str, told: str, receive: Receive, send: Send) -> None:
+        """Import and send a line for each piece of progress, then one for how it ended."""
+        headers = [(b"content-type", b"application/x-ndjson")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        follower = _Follower()
+        work = asyncio.ensure_future(self._desk.take(self._by, self._terms, source, told, follower.progress))
+        watch = asyncio.ensure_future(_until_gone(receive, follower))
+        try:
+            while not work.done():
+                if (line := await follower.next_line(work)) is not None:
+                    await send({"type": "http.response.body", "body": _line(line), "more_body": True})
+            last = _outcome(work)
+            if last is not None:
+                await send({"type": "http.response.body", "body": _line(last), "more_body": False})
+        finally:
+            follower.gone.set()
+            watch.cancel()
+            await asyncio.gather(work, watch, return_exceptions=True)
+
+
+def _outcome(work: asyncio.Future[ImageRecord]) -> dict[str, Any] | None:
+    error = work.exception()
+    if error is None:
+        return {"event": "done", "image": image_document(work.result()).model_dump(mode="json")}
+    if isinstance(error, Refusal):
+        return {"event": "error", "problem": problem(error)}
+    if isinstance(error, _GoneError):
+        return None
+    raise error
+
+
+class _Follower:
+    """Hands progress from the importing thread to the loop; only the newest counts."""
+
+    def __init__(self) -> None:
+        self.gone = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._newest: Progress | None = None
+        self._news = asyncio.Event()
+
+    def progress(self, progress: Progress) -> None:
+        """Take news; ends the import when nobody wants it any more."""
+        if self.gone.is_set():
+            raise _GoneError
+        self._newest = progress
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    async def next_line(self, work: asyncio.Future[Any]) -> dict[str, Any] | None:
+        """Wait for news or the end of the work."""
+        news = asyncio.ensure_future(self._news.wait())
+        await asyncio.wait((news, work), return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
+        self._news.clear()
+        newest, self._newest = self._newest, None
+        if newest is None:
+            return None
+        return {"event": "progress", "read": newest.read, "of": newest.total, "out": newest.written}
+
+
+async def _until_gone(receive: Receive, follower: _Follower) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    follower.gone.set()
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode() + b"\n"

@@ -1,0 +1,27 @@
+"""Server-sent events."""
+
+from __future__ import annotations
+
+from fastapi.responses import StreamingResponse
+
+
+class EventStream(StreamingResponse):
+    """A stream of server-sent events that no proxy holds back."""
+
+    media_type = "text/event-stream"
+
+    def init_headers(self, headers: object = None) -> None:
+        """Set the headers that keep proxies from buffering."""
+        super().init_headers(headers)  # type: ignore[arg-type]
+        self.headers["Cache-Control"] = "no-store"
+        self.headers["X-Accel-Buffering"] = "no"
+
+
+def message(data: str = "", event: str = "", number: int | None = None) -> str:
+    """Return one message of single-line data; without data a comment that keeps the connection alive."""
+    if not data:
+        return ": still here\n\n"
+    head = f"event: {event}\n" if event else ""
+    if number is not None:
+        head += f"id: {number}\n"
+    return f"{head}data: {data}\n\n"
