@@ -82,6 +82,7 @@ class Client:
         if opcode == 5:
             self.error = datagram
         if opcode == 6 and self.expected == 1:
+            assert datagram.endswith(b"\0%d\0" % self.window)
             return self.acknowledge()
         if opcode != 3:
             return []
@@ -367,11 +368,18 @@ def test_silence_is_given_up_at_its_deadline() -> None:
     assert not event.all_sent
 
 
-def test_the_timeout_option_sets_the_interval() -> None:
-    """RFC 2349: the client says how long the server waits before it sends again."""
-    session = TftpSession(ReadRequest("f", text=False, options=(("timeout", "7"),)), Bytes(b"x"), 0.0)
+@pytest.mark.parametrize("asked", [1, 3])
+def test_the_timeout_option_is_the_longest_interval(asked: int) -> None:
+    """RFC 2349: the server sends again after the client's interval at the latest, to the end."""
+    session = TftpSession(ReadRequest("f", text=False, options=(("timeout", str(asked)),)), Bytes(b"x"), 0.0)
     session.datagrams_to_send(0.0)
-    assert session.timer() == 7.0
+    now, intervals = 0.0, []
+    while (timer := session.timer()) is not None:
+        intervals.append(timer - now)
+        now = timer
+        session.handle_timer(now)
+        session.datagrams_to_send(now)
+    assert max(intervals) == pytest.approx(asked)
 
 
 @pytest.mark.parametrize("source", [Bytes(bytes(5000), cut=100), Bytes(bytes(5000), broken=True)])

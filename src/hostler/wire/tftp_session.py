@@ -117,42 +117,14 @@ class TftpSession:
     """
 
     # Some hundred of them are walked through all the time: slots keep them small and near the CPU.
-    __slots__ = (  # fmt: skip
-        "_acked",
-        "_again",
-        "_awaited",
-        "_awaits",
-        "_block",
-        "_bodies",
-        "_buffer",
-        "_echo",
-        "_event",
-        "_first",
-        "_from",
-        "_idle",
-        "_last",
-        "_loaded",
-        "_negotiating",
-        "_packet",
-        "_packets",
-        "_progress_at",
-        "_retransmits",
-        "_round_trip",
-        "_run",
-        "_sent",
-        "_sent_at",
-        "_size",
-        "_slots",
-        "_source",
-        "_started",
-        "_to",
-        "_told",
-        "_tries",
-        "_window",
-        "agreement",
-        "burst",
-        "segment",
+    # fmt: off
+    __slots__ = (
+        "_acked", "_again", "_awaited", "_awaits", "_block", "_bodies", "_buffer", "_echo", "_event",
+        "_first", "_from", "_idle", "_last", "_loaded", "_negotiating", "_packet", "_packets",
+        "_progress_at", "_retransmits", "_round_trip", "_run", "_sent", "_sent_at", "_size", "_slots",
+        "_source", "_started", "_to", "_told", "_tries", "_window", "agreement", "burst", "segment",
     )
+    # fmt: on
 
     def __init__(
         self,
@@ -296,6 +268,7 @@ class TftpSession:
     def runs_to_send(self, now: float) -> list[bytes | memoryview]:
         """Return runs of datagrams: each ``segment`` bytes long and back to back, the last may be shorter.
 
+        ``bytes`` are an OACK or ERROR, one datagram whatever the segment; ``split_run`` knows.
         The memory is reused: send a run before the next call of any method.
         """
         if self._packet is not None:
@@ -342,10 +315,11 @@ class TftpSession:
     def _due(self) -> float:
         if self._from <= self._to and self._from > self._acked + 1:
             return self._sent_at + PACE_SECONDS
-        if self.agreement.timeout is not None:
-            return self._sent_at + self.agreement.timeout
+        # RFC 2349's timeout is taken as the longest interval: U-Boot and curl ask for 5 s and more as a
+        # matter of course, and waiting that long for each lost packet makes boots fail that can succeed.
+        longest = self.agreement.timeout or LONGEST_TIMEOUT
         patience = min(max(6 * self._round_trip, SHORTEST_TIMEOUT), FIRST_TIMEOUT)
-        return self._sent_at + min(patience * (1 << min(self._tries, 8)), LONGEST_TIMEOUT)
+        return self._sent_at + min(patience * (1 << min(self._tries, 8)), longest)
 
     def _bytes(self) -> int:
         return min(self._acked * self._block, self._size)
@@ -454,6 +428,8 @@ class TftpSession:
 
 def split_run(run: bytes | memoryview, segment: int) -> list[bytes | memoryview]:
     """Cut a run into its datagrams, for a link that cannot do it itself."""
+    if isinstance(run, bytes):
+        return [run]
     return [run[start : start + segment] for start in range(0, len(run), segment)]
 
 
