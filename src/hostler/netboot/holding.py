@@ -21,5 +21,5 @@ _WHY = {
 def why_held(target: Target | None) -> str:
     """Return the reason a board is given for waiting; for None, that of a machine nobody knows."""
     if target is None:
-        return "nobody knows this machine yet; it was noted, and nothing will be written to it"
+        return "nobody knows this machine yet, it was noted, and nothing will be written to it"
     return target.message or _WHY[target.intent]
