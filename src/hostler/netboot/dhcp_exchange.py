@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
-from socket import inet_ntoa
+from socket import AF_INET, inet_ntoa, inet_pton
 from typing import TYPE_CHECKING, NamedTuple
 
 from hostler.model.trace import TraceEvent
@@ -91,6 +91,10 @@ class ServedNetwork:
         )
 
 
+class _NotServedError(Exception):
+    """This client gets no answer; the text says why."""
+
+
 class _Ask(NamedTuple):
     """One message with all that was found out about its sender."""
 
@@ -173,56 +177,47 @@ class DhcpExchange:
     def _look_up(self, message: Message, arrived: ServedNetwork, now: float) -> _Ask | None:
         mac = message.mac
         target = self._table.by_mac(mac)
-        traced = (
-            self._boards.take(target.board, now) if target is not None else self._strangers.take(mac, now)
-        )
-        network = arrived
-        server_id = network.server
-        relay = message.relay_options if option.RELAY_AGENT in message.options else {}
+        budget, sender = (self._boards, target.board) if target is not None else (self._strangers, mac)
+        traced = budget.take(sender, now)
         facts = client_facts(message)
-        fixed: bytes | None = None
-        refused: str | None = None
-        if message.giaddr != NOWHERE or option.RELAY_LINK_SELECTION in relay:
-            link = relay.get(option.RELAY_LINK_SELECTION, message.giaddr)
-            if not arrived.contains(link):
-                found = next((served for served in self._networks if served.contains(link)), None)
-                if found is None:
-                    where = inet_ntoa(link) if len(link) == 4 else "malformed"
-                    refused = f"a relay asks for a network that is not served here ({where})"
-                else:
-                    network = found
-                    server_id = network.server
-        override = relay.get(option.RELAY_SERVER_ID)
-        if override is not None and len(override) == 4:
-            server_id = override
-        if target is not None and target.address is not None and refused is None:
-            try:
-                fixed = IPv4Address(target.address).packed
-            except ValueError:
-                refused = f"its fixed address {target.address!r} is no IPv4 address"
-            else:
-                if not network.contains(fixed) or fixed == network.server:
-                    refused = f"its fixed address {target.address} cannot be used on {network.config.address}"
-                else:
-                    fixed = self._first_interface(target, network, fixed, mac, now)
-        answer = boot_answer(message, facts, target, network.config, self._boot_files)
-        if isinstance(answer, Refusal):
-            refused = refused or answer.reason
-            answer = Answer()
-        ask = _Ask(message, network, mac, target, server_id, fixed, answer, facts, now, traced)
-        if refused is not None:
-            self._ignored(ask, refused)
+        relay = message.relay_options if option.RELAY_AGENT in message.options else {}
+        network, fixed = arrived, None
+        try:
+            network = self._network_of(message, relay, arrived)
+            if target is not None and target.address is not None:
+                fixed = self._fixed_address(target, target.address, network, mac, now)
+            answer = self._boot_answer(message, facts, target, network)
+        except _NotServedError as error:
+            ask = _Ask(message, network, mac, target, network.server, fixed, Answer(), facts, now, traced)
+            self._ignored(ask, str(error))
             return None
-        return ask
+        override = relay.get(option.RELAY_SERVER_ID, b"")
+        server_id = override if len(override) == 4 else network.server
+        return _Ask(message, network, mac, target, server_id, fixed, answer, facts, now, traced)
+
+    def _network_of(self, message: Message, relay: dict[int, bytes], arrived: ServedNetwork) -> ServedNetwork:
+        """The network a relay asks for, or else the one the message came in on."""
+        link = relay.get(option.RELAY_LINK_SELECTION, message.giaddr)
+        if link == NOWHERE or arrived.contains(link):
+            return arrived
+        for network in self._networks:
+            if network.contains(link):
+                return network
+        where = inet_ntoa(link) if len(link) == 4 else "malformed"
+        raise _NotServedError(f"a relay asks for a network that is not served here ({where})")
 
     @staticmethod
-    def _first_interface(
-        target: Target, network: ServedNetwork, fixed: bytes, mac: str, now: float
+    def _fixed_address(
+        target: Target, address: str, network: ServedNetwork, mac: str, now: float
     ) -> bytes | None:
-        """A board's fixed address is for the interface that came first; its others get dynamic ones."""
-        if len(target.macs) == 1:
-            return fixed
-        holder = network.leases.at(fixed)
+        """The board's fixed address, for the interface that came first; its others get dynamic ones."""
+        try:
+            fixed = inet_pton(AF_INET, address)
+        except OSError as error:
+            raise _NotServedError(f"its fixed address {address!r} is no IPv4 address") from error
+        if not network.contains(fixed) or fixed == network.server:
+            raise _NotServedError(f"its fixed address {address} cannot be used on {network.config.address}")
+        holder = network.leases.at(fixed) if len(target.macs) > 1 else None
         if holder is None or holder.mac == mac or holder.mac not in target.macs or holder.expires <= now:
             return fixed
         return None

@@ -29,7 +29,7 @@ _FRAME = struct.Struct("!4sII")
 _GROW = 256 * 1024
 _COMPACT_AT = 8 * 1024 * 1024
 # Under load commits are this far apart, so that each carries many leases; a lone one is written at once.
-_PAUSE_SECONDS = 0.001
+_PAUSE_SECONDS = 0.002
 
 T = TypeVar("T")
 
