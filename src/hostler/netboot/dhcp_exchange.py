@@ -195,6 +195,14 @@ class DhcpExchange:
         server_id = override if len(override) == 4 else network.server
         return _Ask(message, network, mac, target, server_id, fixed, answer, facts, now, traced)
 
+    def _boot_answer(
+        self, message: Message, facts: Facts, target: Target | None, network: ServedNetwork
+    ) -> Answer:
+        answer = boot_answer(message, facts, target, network.config, self._boot_files)
+        if isinstance(answer, Refusal):
+            raise _NotServedError(answer.reason)
+        return answer
+
     def _network_of(self, message: Message, relay: dict[int, bytes], arrived: ServedNetwork) -> ServedNetwork:
         """The network a relay asks for, or else the one the message came in on."""
         link = relay.get(option.RELAY_LINK_SELECTION, message.giaddr)
