@@ -7,6 +7,6 @@ from __future__ import annotations
 
 PASSWORD = "hostler"  # noqa: S105 - no secret: it stands in the documentation
 # SHA-512 crypt of it.
-PASSWORD_HASH = (
-    "$6$hostlerdemo$ONFLx9ODfFuEYLU6n.IpEO6rufqd1hunyGUuCVAJlM8BXtStHXm9wUm8sTIN48kJy9g.7rlscWd7hRkiCO30F0"
+PASSWORD_HASH = "$6$hostlerdemo$" + (
+    "ONFLx9ODfFuEYLU6n.IpEO6rufqd1hunyGUuCVAJlM8BXtStHXm9wUm8sTIN48kJy9g.7rlscWd7hRkiCO30F0"
 )

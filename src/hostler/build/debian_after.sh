@@ -22,7 +22,8 @@ chroot "$root" systemctl --quiet mask systemd-networkd-wait-online.service
 chroot "$root" systemctl --quiet disable \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service
 
-# sshd starts with its first caller; its keys are made in the background of the first boot.
+# sshd starts with its first caller, or the keys do, a while after the login prompt: a job that
+# still runs would keep the getty waiting.
 chroot "$root" systemctl --quiet disable ssh.service
 chroot "$root" systemctl --quiet enable ssh.socket
 cat >"$root/etc/systemd/system/ssh-host-keys.service" <<'UNIT'
@@ -34,15 +35,22 @@ ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 Type=oneshot
 Nice=10
 ExecStart=/usr/bin/ssh-keygen -A
+UNIT
+cat >"$root/etc/systemd/system/ssh-host-keys.timer" <<'UNIT'
+[Unit]
+Description=Make the host keys of this board once it is up
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+
+[Timer]
+OnActiveSec=20
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=timers.target
 UNIT
-# multi-user.target waits for oneshot services it wants; the getty does not.
 mkdir -p "$root/etc/systemd/system/ssh@.service.d"
 printf '[Unit]\nAfter=ssh-host-keys.service\nWants=ssh-host-keys.service\n' \
     >"$root/etc/systemd/system/ssh@.service.d/host-keys.conf"
-chroot "$root" systemctl --quiet enable ssh-host-keys.service
+chroot "$root" systemctl --quiet enable ssh-host-keys.timer
 
 # The package sources of the machine that built the image, with Debian's signatures.
 rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*

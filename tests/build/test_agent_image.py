@@ -1,0 +1,120 @@
+"""The agent's kernel and initramfs: they boot, start the agent, and are the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from board import UBOOT, Board
+
+from hostler.build.agent_image import AgentImage, build_agent, our_sources
+from hostler.build.cache import file_digest
+from hostler.wire import newc
+
+STUB = {
+    "hostler/__init__.py": b"",
+    "hostler/agent/__init__.py": b"",
+    "hostler/agent/__main__.py": (Path(__file__).parent / "stub_agent.py").read_bytes(),
+}
+CONSOLE = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
+NETWORK = ["-nic", "user,model=virtio-net-pci"]
+
+
+def stub_agent(arch: str, images: Path, packages: Path) -> AgentImage:
+    return build_agent(arch, images, packages, code=STUB)
+
+
+def with_config(image: AgentImage, path: Path) -> Path:
+    """The initrd as the boot services serve it: the agent's, then a board's own small archive."""
+    config = newc.file("etc/hostler/boot.json", json.dumps({"board": "b1"}).encode(), 0o600)
+    path.write_bytes(image.initrd.read_bytes() + newc.archive(newc.with_parents([config])))
+    return path
+
+
+def hello(board: Board) -> dict[str, object]:
+    match = board.expect(r"@hostler (\{.*\})\r?\n", 120)
+    document = json.loads(match.group(1))
+    assert document["event"] == "hello", document
+    return document
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_boots_and_starts_the_agent(arch: str, packages: Path, images: Path, tmp_path: Path) -> None:
+    """Kernel → drivers → DHCP → agent, which finds its configuration and the disk; status 11 powers off."""
+    image = stub_agent(arch, images, packages)
+    disk = tmp_path / "disk"
+    with disk.open("wb") as stream:
+        stream.truncate(64 << 20)
+    with Board(
+        arch,
+        *("-kernel", image.kernel, "-initrd", with_config(image, tmp_path / "initrd"), *NETWORK),
+        *("-append", f"console={CONSOLE[arch]}", "-drive", f"file={disk},format=raw,if=virtio"),
+    ) as board:
+        document = hello(board)
+        assert document["config"] == {"board": "b1"}
+        assert document["zstd"] == "ok"
+        assert "vda" in document["disks"]
+        board.wait(30)
+
+
+@pytest.mark.qemu
+def test_uboot_starts_it_as_pxelinux_would(packages: Path, images: Path, tmp_path: Path) -> None:
+    """arm64: U-Boot fetches plain Image and plain initrd by TFTP and boots them with booti."""
+    image = stub_agent("arm64", images, packages)
+    shutil.copy(image.kernel, tmp_path / "kernel")
+    with_config(image, tmp_path / "initrd")
+    (tmp_path / "pxelinux.cfg").mkdir()
+    (tmp_path / "pxelinux.cfg/default-arm").write_text(
+        "default agent\nlabel agent\n  kernel kernel\n  initrd initrd\n"
+        "  append console=ttyAMA0\n  ipappend 2\n"
+    )
+    network = ["-netdev", f"user,id=n0,tftp={tmp_path},bootfile=none", "-device", "virtio-net-pci,netdev=n0"]
+    with Board("arm64", "-bios", UBOOT, *network) as board:
+        board.expect("stop autoboot", 30)
+        board.type("")
+        board.expect("=> ", 30)
+        board.type("setenv autoload no; dhcp; pxe get; pxe boot")
+        board.expect("Starting kernel", 180)
+        assert hello(board)["config"] == {"board": "b1"}
+
+
+@pytest.mark.qemu
+def test_without_network_it_says_so(packages: Path, images: Path, tmp_path: Path) -> None:
+    """No cable: a marker line on the console, and a restart at the deadline."""
+    image = stub_agent("arm64", images, packages)
+    with Board(
+        "arm64",
+        *("-kernel", image.kernel, "-initrd", with_config(image, tmp_path / "initrd"), "-nic", "none"),
+        *("-append", "console=ttyAMA0 hostler.dhcp_seconds=3"),
+    ) as board:
+        marker = board.expect(r"@hostler (\{.*\})\r?\n", 60)
+        assert json.loads(marker.group(1))["event"] == "lost"
+        board.wait(30)  # -no-reboot: a restart ends QEMU
+
+
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_same_inputs_same_bytes(arch: str, packages: Path, images: Path, tmp_path: Path) -> None:
+    """Built again elsewhere, kernel and initramfs are the same to the last byte, and within 60 MB."""
+    first = stub_agent(arch, images, packages)
+    second = build_agent(arch, tmp_path, packages, code=STUB)
+    assert file_digest(second.initrd) == file_digest(first.initrd)
+    assert file_digest(second.kernel) == file_digest(first.kernel)
+    assert second.kernel.stat().st_size + second.initrd.stat().st_size <= 60_000_000
+    assert second.initrd.stat().st_size % newc.ALIGNMENT == 0
+
+
+def test_a_second_call_is_instant(packages: Path, images: Path, tmp_path: Path) -> None:
+    """What is there is handed out without a look at the packages."""
+    first = stub_agent("amd64", images, packages)
+    assert build_agent("amd64", images, tmp_path / "no-cache", code=STUB) == first
+    assert not (tmp_path / "no-cache").exists()
+
+
+def test_our_own_agent_is_packed() -> None:
+    """The real agent's modules and the chunk index are found; nothing else of Hostler comes along."""
+    names = set(our_sources())
+    assert "hostler/model/chunkindex.py" in names
+    assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"agent", "model"}
