@@ -1,0 +1,57 @@
+"""Stages and marker lines are found however the stream is cut."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hostler.consoles.scanner import Marker, Scanner, Stage
+
+BOOT = (
+    b"\x1b[2J\x1b[1;1HSeaBIOS (version 1.16.2)\r\n\r\niPXE (http://ipxe.org)\r\n"
+    b"\x1b[1miPXE 1.0.0+git\x1b[0m -- Open Source\r\n"
+    b"[    0.000000] Linux version 6.1.0-18-amd64 (debian)\r\n"
+    b'[    3.1] x\r\n@hostler {"event":"hello","n":1}\r\n@hostler {broken\r\n@hostler [1]\r\n'
+    b"Debian GNU/Linux 12 host ttyS0\r\n\r\nhost login: root\r\n"
+    b"Last login: Fri\r\nKernel panic - not syncing: Oh\r\n"
+)
+
+
+def test_a_boot_tells_its_stages():
+    """Firmware, kernel, prompt and panic are told once each, in order; a broken marker is none."""
+    found = list(Scanner().feed(BOOT))
+    assert [item.name for item in found if isinstance(item, Stage)] == [
+        "firmware", "firmware", "kernel", "login", "panic",
+    ]  # fmt: skip
+    assert [item.document for item in found if isinstance(item, Marker)] == [{"event": "hello", "n": 1}]
+    assert found[-1] == Stage("panic", "Kernel panic - not syncing: Oh")
+
+
+@given(st.lists(st.integers(0, len(BOOT)), max_size=40))
+def test_cuts_change_nothing(cuts: list[int]):
+    """The same things are told wherever the stream is cut, but for the text of a prompt seen early."""
+    scanner = Scanner()
+    found = []
+    for start, end in pairwise(sorted({0, *cuts, len(BOOT)})):
+        found += scanner.feed(BOOT[start:end])
+    whole = list(Scanner().feed(BOOT))
+    assert [getattr(item, "name", None) for item in found] == [getattr(item, "name", None) for item in whole]
+
+
+def test_a_prompt_is_told_before_its_line_ends():
+    """Nobody ends the line of a login prompt but the one who waits for it."""
+    assert list(Scanner().feed(b"\r\ntiny login: ")) == [Stage("login", "tiny login:")]
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_any_bytes_are_taken(pieces: list[bytes]):
+    """No bytes are an error, and memory is bounded by a line."""
+    scanner = Scanner()
+    for piece in pieces:
+        for found in scanner.feed(piece):
+            json.dumps(getattr(found, "document", None) or found.text)
+    assert list(scanner.feed(b"x" * 1_000_000)) == []
+    assert list(scanner.feed(b"\n")) == []
