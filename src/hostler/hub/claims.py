@@ -44,7 +44,8 @@ def request(
         )
     if name and (not _NAME.fullmatch(name) or _ID.fullmatch(name)):
         raise InvalidError(f'"{name}" is not a claim name; use letters, digits, ".", "_" and "-", at most 63')
-    if name and any(c.name == name and c.principal == principal.name for c in draft.claims.values()):
+    mine = (claim for claim in draft.claims.values() if claim.principal == principal.name)
+    if name and any(claim.name == name and claim.state is not ClaimState.CLOSED for claim in mine):
         raise ConflictError(
             f'you have an open claim named "{name}" already; release it or choose another name'
         )
@@ -141,11 +142,11 @@ def find(claims: Iterable[Claim], principal: Principal, key: str) -> Claim:
         NotFoundError: there is none.
         ConflictError: the name is not unique; the text gives the ids.
     """
-    open_claims = list(claims)
-    for claim in open_claims:
+    known = list(claims)
+    for claim in known:
         if claim.id == key:
             return claim
-    named = [claim for claim in open_claims if key and claim.name == key]
+    named = [claim for claim in known if claim.name == key and claim.state is not ClaimState.CLOSED]
     mine = [claim for claim in named if claim.principal == principal.name]
     found = mine or named
     if len(found) > 1:

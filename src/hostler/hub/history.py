@@ -70,24 +70,28 @@ class Trace:
 
 
 class History:
-    """The events of the lab, in order."""
+    """The events of the lab, in order.
+
+    Attributes:
+        last: Number of the last event that is durable.
+    """
 
     def __init__(self, database: Database, bells: Bells) -> None:
         self._database = database
         self._bells = bells
         self._ring: deque[Event] = deque(maxlen=_RING)
-        self._last = 0
+        self.last = 0
 
     def start(self, last: int) -> None:
         """Begin after the last event on the disk."""
         self._ring.clear()
-        self._last = last
+        self.last = last
 
     def add(self, events: Iterable[Event]) -> None:
         """Hand on events that are durable now."""
         for event in events:
             self._ring.append(event)
-            self._last = event.seq
+            self.last = event.seq
         self._bells.ring("events")
 
     async def page(self, after: int, board: str | None = None, limit: int = _PAGE) -> list[Event]:
@@ -101,7 +105,7 @@ class History:
         self, after: int | None, board: str | None = None, idle: float = 15.0
     ) -> AsyncIterator[Event | None]:
         """Yield every event after a number (None: from now on) as it happens; None after each idle time."""
-        last = self._last if after is None else after
+        last = self.last if after is None else after
         while True:
             version = self._bells.version("events")
             if self._ring and self._ring[0].seq <= last + 1:
@@ -109,7 +113,7 @@ class History:
                 caught_up = True
             else:
                 page = await self.page(last)
-                caught_up = len(page) < _PAGE and (not page or page[-1].seq >= self._last)
+                caught_up = len(page) < _PAGE and (not page or page[-1].seq >= self.last)
             for event in page:
                 last = event.seq
                 if board is None or event.board == board:

@@ -255,6 +255,7 @@ class Hub:
         return documents
 
     def _committed(self, draft: Draft, documents: dict[str, Document | None], names: set[str]) -> None:
+        draft.prune()
         for key, document in documents.items():
             self._outbox.put(key, document)
         for name in names:

@@ -74,15 +74,17 @@ class Reading:
 
     async def claims(self, *, closed: bool) -> list[Claim]:
         """Return the open claims, oldest first; with ``closed`` also those that are over."""
-        current = sorted(self._hub.state.claims.values(), key=lambda claim: (claim.created, claim.id))
+        known = self._hub.state.claims.values()
+        current = sorted(
+            (claim for claim in known if claim.state is not ClaimState.CLOSED),
+            key=lambda claim: (claim.created, claim.id),
+        )
         if not closed:
             return current
         over = await self._load(tables.claims, Claim, tables.claims.c.state == ClaimState.CLOSED)
-        known = {claim.id for claim in current}
-        return sorted(
-            [claim for claim in over if claim.id not in known] + current,
-            key=lambda claim: (claim.created, claim.id),
-        )
+        over += [claim for claim in known if claim.state is ClaimState.CLOSED]
+        by_id = {claim.id: claim for claim in (*current, *over)}
+        return sorted(by_id.values(), key=lambda claim: (claim.created, claim.id))
 
     async def claim(self, by: Principal, key: str) -> Claim:
         """Return a claim by id, or an open one by name."""

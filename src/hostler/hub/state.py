@@ -28,7 +28,7 @@ class State:
     Attributes:
         inventory: What ``lab.toml`` says.
         boards: By name; those of the inventory and the discovered ones.
-        claims: By id; those not closed.
+        claims: By id; those not closed, and those being closed until that is on the disk.
         runs: By id; the active or last one of each board.
         images: By name.
         agents: By architecture.
@@ -112,6 +112,8 @@ class Draft:
         self.cursor = state.cursor
         self.events: list[Event] = []
         self.boots: list[tuple[str, BootRecord, str | None]] = []
+        self._followed: list[str] = []
+        self._before = state.inventory, state.cursor
         self._state = state
 
     @property
@@ -122,12 +124,12 @@ class Draft:
     @property
     def inventory_changed(self) -> bool:
         """Whether this draft describes the lab anew."""
-        return self.inventory is not self._state.inventory
+        return self.inventory is not self._before[0]
 
     @property
     def cursor_changed(self) -> bool:
         """Whether this draft takes over events from the link."""
-        return self.cursor != self._state.cursor
+        return self.cursor != self._before[1]
 
     @property
     def empty(self) -> bool:
@@ -166,20 +168,24 @@ class Draft:
         )
 
     def apply(self) -> None:
-        """Make the decision true in memory; closed claims and runs followed by another leave it."""
-        before = {name: self._state.boards.get(name) for name in self.boards.changed}
+        """Make the decision true in memory."""
+        for name in self.boards.changed:
+            old, new = self._state.boards.get(name), self.boards.get(name)
+            if old is not None and old.run and (new is None or new.run != old.run):
+                self._followed.append(old.run)
         for overlay in self._overlays:
             overlay.apply()
-        for key, claim in self.claims.changed.items():
-            if claim is not None and claim.state is ClaimState.CLOSED:
-                self._state.claims.pop(key, None)
-        for name, old in before.items():
-            new = self._state.boards.get(name)
-            if old is not None and old.run and (new is None or new.run != old.run):
-                self._state.runs.pop(old.run, None)
         self._state.inventory = self.inventory
         self._state.cursor = self.cursor
         self._state.seq += len(self.events)
+
+    def prune(self) -> None:
+        """Once it is durable: what is over leaves memory, and is read from the disk from now on."""
+        for key, claim in self.claims.changed.items():
+            if claim is not None and claim.state is ClaimState.CLOSED:
+                self._state.claims.pop(key, None)
+        for run in self._followed:
+            self._state.runs.pop(run, None)
 
     @property
     def _overlays(self) -> tuple[Overlay[Any], ...]:
