@@ -235,5 +235,5 @@ def _uuid(message: Message) -> str | None:
     machine = message.machine_id
     if machine is None or machine in _JUNK_IDS:
         return None
-    # ROMs copy the SMBIOS bytes, whose first three fields are little endian; iPXE turns them round first.
-    return str(UUID(bytes=machine) if "iPXE" in message.user_classes else UUID(bytes_le=machine))
+    # SMBIOS byte order, three fields little endian: EDK2 and iPXE send it so, as seen on the wire.
+    return str(UUID(bytes_le=machine))
