@@ -38,6 +38,7 @@ class VirtualBoard(Load):
         self._supplied = False
         self._failed = ""
         self._process: asyncio.subprocess.Process | None = None
+        self._killed = False
         self._changed = asyncio.Event()
 
     @property
@@ -92,6 +93,7 @@ class VirtualBoard(Load):
                         pass_fds=[theirs.fileno()],
                         start_new_session=True,  # Ctrl-C is for us; boards lose power in our order
                     )
+                    self._killed = False
         except (OSError, NoDefaultEnvironment, NotAnEmptyStore) as error:
             ours.close()
             self._fail(str(error))
@@ -113,7 +115,9 @@ class VirtualBoard(Load):
             self._fail(f"QEMU ended by itself with {code}: {self._last_words()}")
 
     def _pull_the_plug(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        # Once only: signalling a process that has just died steals its exit status from the event loop.
+        if self.drawing() and not self._killed and self._process is not None:
+            self._killed = True
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 

@@ -151,7 +151,7 @@ def _smbios(board: BoardConfig) -> str:
 def _network_card(board: BoardConfig) -> str:
     card = f"virtio-net-pci,netdev=net,mac={board.mac},addr={uefi_nvram.NETWORK_SLOT:#x}"
     if board.kind is Kind.X86_BIOS:
-        # The card's default ROM is iPXE; named explicitly, QEMU would not patch its ids and SeaBIOS not run it.
+        # The card's default ROM is iPXE; a ROM named here keeps its own ids, and SeaBIOS does not run it.
         return f"{card},bootindex=0"
     return f"{card},romfile="  # UEFI and U-Boot have network stacks of their own
 

@@ -1,0 +1,96 @@
+"""Rules every power driver keeps, run over all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from lamps import Lamp, poe_switch
+
+from hostler.drivers.errors import DriverConfigError
+from hostler.drivers.registry import POWER, driver_names, power_driver
+from hostler.model.power import PowerState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hostler.drivers.power.protocol import PowerDriver
+
+
+@asynccontextmanager
+async def _fake() -> AsyncIterator[PowerDriver]:
+    yield power_driver("fake", {}, {"outlet": "a"})
+
+
+@asynccontextmanager
+async def _snmp_poe() -> AsyncIterator[PowerDriver]:
+    async with poe_switch({1: Lamp()}) as port:
+        yield power_driver(
+            "snmp-poe", {"host": f"127.0.0.1:{port}", "community": "env:LAB_COMMUNITY"}, {"port": 1}
+        )
+
+
+DRIVERS = {"fake": _fake, "snmp-poe": _snmp_poe}
+
+
+@pytest.fixture(params=sorted(DRIVERS))
+async def driver(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PowerDriver]:
+    monkeypatch.setenv("LAB_COMMUNITY", "test")
+    async with DRIVERS[request.param]() as made:
+        yield made
+
+
+def test_every_installed_driver_is_held_to_these_rules() -> None:
+    """A driver that is installed but not tested here is a driver nobody promises anything about."""
+    assert driver_names(POWER) == sorted(DRIVERS)
+
+
+async def test_reads_back_what_was_set(driver: PowerDriver) -> None:
+    """After set(on) the driver reads on, after set(off) off."""
+    for state in (PowerState.ON, PowerState.OFF, PowerState.ON):
+        await driver.set(state)
+        assert (await driver.get()).state is state
+
+
+async def test_setting_twice_is_setting_once(driver: PowerDriver) -> None:
+    """Set is idempotent: a keeper may repeat it after a restart."""
+    await driver.set(PowerState.ON)
+    await driver.set(PowerState.ON)
+    assert (await driver.get()).state is PowerState.ON
+    await driver.set(PowerState.OFF)
+
+
+async def test_unknown_cannot_be_asked_for(driver: PowerDriver) -> None:
+    """UNKNOWN is an answer, not a wish."""
+    with pytest.raises(ValueError, match="unknown"):
+        await driver.set(PowerState.UNKNOWN)
+
+
+async def test_calls_at_once_do_not_disturb_each_other(driver: PowerDriver) -> None:
+    """Concurrent readings each get their own answer."""
+    await driver.set(PowerState.ON)
+    readings = await asyncio.gather(*(driver.get() for _ in range(10)))
+    assert {reading.state for reading in readings} == {PowerState.ON}
+
+
+async def test_a_reading_says_in_words_what_it_saw(driver: PowerDriver) -> None:
+    """A person gets the equipment's own words."""
+    assert (await driver.get()).detail
+
+
+def test_capabilities_are_plausible() -> None:
+    """Minimum off times are seconds, not minutes, and readable drivers say so."""
+    made = power_driver("snmp-poe", {"host": "switch", "community": "file:/nowhere"}, {"port": 1})
+    assert made.capabilities.can_read
+    assert 0 < made.capabilities.min_off_seconds < 30
+
+
+@pytest.mark.parametrize("name", sorted(DRIVERS))
+def test_an_unknown_key_is_an_error(name: str) -> None:
+    """A typing error in a table is never taken for a default."""
+    with pytest.raises(DriverConfigError, match="prot"):
+        power_driver(name, {} if name == "fake" else {"host": "switch", "community": "env:X"}, {"prot": 1})

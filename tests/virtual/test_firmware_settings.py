@@ -1,0 +1,67 @@
+"""The firmware's own settings: U-Boot's environment and OVMF's boot order."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+
+from hostler.virtual import qemu, uboot_env, uefi_nvram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAC = "52:54:00:77:00:03"
+BOARD = UUID("b0a2d0e4-0003-4c6f-9a35-6d1f2c7e0003")
+
+
+def test_the_environment_is_what_mkenvimage_makes(tmp_path: Path) -> None:
+    """U-Boot's own tool makes the same bytes from the same variables."""
+    if shutil.which("mkenvimage") is None:
+        pytest.fail("mkenvimage is missing: install package u-boot-tools")
+    settings = uboot_env.network_first(uboot_env.default_environment(qemu.UBOOT.read_bytes()), MAC, BOARD)
+    text = tmp_path / "environment.txt"
+    text.write_text("".join(f"{name}={value}\n" for name, value in sorted(settings.items())))
+    size = hex(uboot_env.ENVIRONMENT_SIZE)
+    subprocess.run(
+        ["mkenvimage", "-s", size, "-o", str(tmp_path / "image"), str(text)], check=True, timeout=30
+    )
+    assert uboot_env.encode(settings) == (tmp_path / "image").read_bytes()
+
+
+def test_the_network_is_asked_before_the_disk() -> None:
+    """The order of a board in a rack: network, then disk; the firmware's own commands stay as they are."""
+    defaults = uboot_env.default_environment(qemu.UBOOT.read_bytes())
+    settings = uboot_env.network_first(defaults, MAC, BOARD)
+    assert settings["bootcmd"].index("boot_network") < settings["bootcmd"].index("bootcmd_virtio0")
+    assert settings["ethaddr"] == MAC
+    assert settings["kernel_addr_r"] == defaults["kernel_addr_r"]
+    assert "bootcmd_virtio0" in defaults
+
+
+def test_a_binary_without_an_environment_is_refused() -> None:
+    """A firmware this lab does not know is not started with a guess."""
+    with pytest.raises(uboot_env.NoDefaultEnvironment):
+        uboot_env.default_environment(b"\x7fELF" + bytes(1000))
+
+
+def test_an_environment_larger_than_its_flash_is_refused() -> None:
+    """Nothing is cut off in silence."""
+    with pytest.raises(ValueError, match="larger"):
+        uboot_env.encode({"a": "x" * uboot_env.ENVIRONMENT_SIZE})
+
+
+def test_the_boot_order_goes_into_an_empty_store_only() -> None:
+    """Size and the rest of the flash stay; a store with variables in it is not overwritten."""
+    template = qemu.OVMF_VARS.read_bytes()
+    ordered = uefi_nvram.boot_order(template, MAC)
+    assert len(ordered) == len(template)
+    assert "BootOrder".encode("utf-16-le") in ordered
+    assert bytes.fromhex(MAC.replace(":", "")) in ordered
+    with pytest.raises(uefi_nvram.NotAnEmptyStore):
+        uefi_nvram.boot_order(ordered, MAC)
+    with pytest.raises(uefi_nvram.NotAnEmptyStore):
+        uefi_nvram.boot_order(bytes(len(template)), MAC)

@@ -1,0 +1,133 @@
+"""The virtual switch as an independent SNMP implementation sees it: net-snmp's tools."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hostler.virtual.switch import Load, PoeSwitch, SnmpAgent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ADMIN = "1.3.6.1.2.1.105.1.1.1.3.1"
+DETECTION = "1.3.6.1.2.1.105.1.1.1.6.1"
+
+
+@pytest.fixture(autouse=True)
+def _net_snmp() -> None:
+    if shutil.which("snmpget") is None:
+        pytest.fail("net-snmp's tools are missing: install package snmp")
+
+
+class Dying(Load):
+    """A load that dies a moment after it has lost its supply, as a process does."""
+
+    def __init__(self) -> None:
+        self.fed = False
+        self.alive = False
+
+    @property
+    def description(self) -> str:
+        return "board"
+
+    def supply(self, on: bool) -> None:
+        self.fed = on
+        self.alive = self.alive or on
+
+    def drawing(self) -> bool:
+        return self.alive
+
+    def fault(self) -> str:
+        return ""
+
+
+@asynccontextmanager
+async def _switch(load: Load, ports: int = 3) -> AsyncIterator[str]:
+    transport, _agent = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: SnmpAgent(PoeSwitch(ports, {1: load}), "lab"), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        yield f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
+    finally:
+        transport.close()
+
+
+async def _tool(tool: str, agent: str, *arguments: str, community: str = "lab", version: str = "2c") -> str:
+    options = ("-v", version, "-c", community, "-t", "1", "-r", "0", "-On", "-Oq", "-Oe")
+    process = await asyncio.create_subprocess_exec(
+        *(tool, *options, agent, *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(20):
+        output, _ = await process.communicate()
+    return output.decode()
+
+
+async def test_snmpset_switches_and_snmpget_tells_what_is() -> None:
+    """Enabling feeds the load; after disabling, detection says 'delivering' until it has really died."""
+    load = Dying()
+    async with _switch(load) as agent:
+        assert f".{DETECTION}.1 1" in await _tool("snmpget", agent, f"{DETECTION}.1")
+        assert f".{ADMIN}.1 1" in await _tool("snmpset", agent, f"{ADMIN}.1", "i", "1")
+        assert load.fed
+        assert f".{DETECTION}.1 3" in await _tool("snmpget", agent, f"{DETECTION}.1")
+        await _tool("snmpset", agent, f"{ADMIN}.1", "i", "2")
+        assert not load.fed
+        assert f".{DETECTION}.1 3" in await _tool("snmpget", agent, f"{DETECTION}.1")
+        load.alive = False
+        assert f".{DETECTION}.1 1" in await _tool("snmpget", agent, f"{DETECTION}.1")
+        assert f".{ADMIN}.2 1" in await _tool("snmpset", agent, f"{ADMIN}.2", "i", "1")
+        assert f".{DETECTION}.2 2" in await _tool("snmpget", agent, f"{DETECTION}.2")
+
+
+@pytest.mark.parametrize("tool", ["snmpwalk", "snmpbulkwalk"])
+async def test_a_walk_shows_every_object_once_and_ends(tool: str) -> None:
+    """GetNext and GetBulk go through the tree in order, even with 48 ports, and end with its end."""
+    async with _switch(Dying(), 48) as agent:
+        lines = (await _tool(tool, agent, "1.3")).splitlines()
+    assert "No more variables left" in lines[-1]
+    names = [line.split()[0] for line in lines[:-1]]
+    assert len(names) == len(set(names)) == 6 + 1 + 4 + 48 * (7 + 4)
+    keys = [tuple(map(int, name.strip(".").split("."))) for name in names]
+    assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("oid", "value", "answer"),
+    [
+        (f"{ADMIN}.1", ("i", "3"), "wrongValue"),
+        (f"{ADMIN}.1", ("s", "on"), "wrongType"),
+        (f"{ADMIN}.99", ("i", "1"), "noCreation"),
+        (f"{DETECTION}.1", ("i", "3"), "notWritable"),
+    ],
+)
+async def test_a_wrong_set_is_refused_and_changes_nothing(
+    oid: str, value: tuple[str, str], answer: str
+) -> None:
+    """A set is all or nothing: the good half of a bad request is not done either."""
+    load = Dying()
+    async with _switch(load) as agent:
+        assert answer in await _tool("snmpset", agent, f"{ADMIN}.1", "i", "1", oid, *value)
+        assert f".{ADMIN}.1 2" in await _tool("snmpget", agent, f"{ADMIN}.1")
+    assert not load.fed
+
+
+async def test_strangers_get_no_answer() -> None:
+    """A wrong community and SNMP v1 are met with silence, rubbish too."""
+    async with _switch(Dying()) as agent:
+        assert "Timeout" in await _tool("snmpget", agent, f"{ADMIN}.1", community="public")
+        assert "Timeout" in await _tool("snmpget", agent, f"{ADMIN}.1", version="1")
+    for rubbish in (b"", b"\x30", b"\x30\x82\xff\xff", bytes(range(256))):
+        SnmpAgent(PoeSwitch(1, {}), "lab").datagram_received(rubbish, ("127.0.0.1", 1))
+
+
+async def test_an_absent_object_does_not_spoil_its_neighbours() -> None:
+    """One missing object in a request is marked as missing; the others are answered."""
+    async with _switch(Dying()) as agent:
+        answer = await _tool("snmpget", agent, f"{ADMIN}.1", f"{ADMIN}.9")
+    assert f".{ADMIN}.1 2" in answer
+    assert "No Such" in answer
