@@ -53,5 +53,6 @@ def test_any_bytes_are_taken(pieces: list[bytes]):
     for piece in pieces:
         for found in scanner.feed(piece):
             json.dumps(getattr(found, "document", None) or found.text)
+    list(scanner.feed(b"\n"))
     assert list(scanner.feed(b"x" * 1_000_000)) == []
     assert list(scanner.feed(b"\n")) == []

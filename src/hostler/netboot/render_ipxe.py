@@ -44,8 +44,8 @@ def render_ipxe(target: Target | None, base: str, lease_seconds: int = 3600) -> 
 
 
 def _local(target: Target) -> str:
-    # UEFI firmware takes a boot option that returns success for the one the user wanted and may show its
-    # menu; one that fails makes it go on with the next. A BIOS goes on after either.
+    # UEFI firmware takes a boot option that returns success for the one the user wanted: OVMF then opens its
+    # menu and waits for ever. One that fails makes it go on with the next. A BIOS goes on after either.
     return _script(
         f"echo Hostler: {quoting.words(target.board)}: booting from the local disk",
         "iseq ${platform} efi && exit 1 || exit 0",
