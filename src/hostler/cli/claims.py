@@ -57,15 +57,24 @@ def claim(args: argparse.Namespace, out: Output) -> int:
             out.line(f"{held['board']} is yours for {seconds_text(held['ttl'])}: claim {claim_name}")
         else:
             out.line(f"claim {held['id']} is {held['state']} {held['reason']}".rstrip())
-        run = client.board(held["board"])["run"] if args.image and held["board"] else None
-        if run is not None and run["claim"] == held["id"]:
-            if not waiting:
-                out.line(f"{args.image} is being installed; look with `hostler show {held['board']}`")
-            else:
-                status = run_status(out, watch_run(client, out, run, duration(TIMEOUT)))
+        if args.image and held["state"] == "active" and held["board"]:
+            status = _installing(client, out, held, held["board"], wait=waiting)
         if out.json:
             out.document(client.get_claim(held["id"]))
     return status
+
+
+def _installing(client: Client, out: Output, held: Claim, board: str, *, wait: bool) -> int:
+    """Tell of the run that came with the claim, with ``wait`` how it ended; return the exit status."""
+    run = client.board(board)["run"]
+    if run is None or run["claim"] != held["id"]:
+        out.note(f"hostler: {held['image']} is not being installed on {board}")
+        out.note(f"  `hostler events --board {board}` tells why; `hostler deploy` tries again")
+        return 1
+    if wait:
+        return run_status(out, watch_run(client, out, run, duration(TIMEOUT)))
+    out.line(f"{held['image']} is being installed; look with `hostler show {board}`")
+    return 0
 
 
 def _wait_in_queue(client: Client, out: Output, held: Claim, seconds: float) -> Claim:

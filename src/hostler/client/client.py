@@ -273,11 +273,17 @@ class Client:
         )
 
     def events(self, after: int = 0, board: str | None = None) -> list[Event]:
-        """Return the history from the entry after ``after``."""
+        """Return the first page of history from the entry after ``after``; empty: that was all."""
         return cast("list[Event]", self._http.call("GET", "events", query={"after": after, "board": board}))
 
-    def follow_events(self, after: int = 0, board: str | None = None) -> Iterator[Event]:
-        """Yield history as it happens, from the entry after ``after``; ends when the server goes."""
+    def all_events(self, after: int = 0, board: str | None = None) -> Iterator[Event]:
+        """Yield all history there is from the entry after ``after``."""
+        while page := self.events(after, board):
+            yield from page
+            after = page[-1]["seq"]
+
+    def follow_events(self, after: int | None = None, board: str | None = None) -> Iterator[Event]:
+        """Yield history as it happens, from the entry after ``after`` or from now; ends with the server."""
         import httpx2
 
         query = {"after": after, "follow": True, "board": board}

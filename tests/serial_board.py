@@ -54,8 +54,13 @@ def on_terminal(environment: dict[str, str] | None = None) -> Iterator[int]:
 @contextmanager
 def console_server(master: int, *, chunk: int = 4096, replay: bytes = b"") -> Iterator[str]:
     """Serve a terminal as a board's console on loopback and yield the server's address."""
+    one_at_a_time = threading.Lock()  # or the last session's reader would take bytes of the next one
 
     def handle(connection: ServerConnection) -> None:
+        with one_at_a_time:
+            attach(connection)
+
+    def attach(connection: ServerConnection) -> None:
         attached = {"event": "attached", "writer": True, "replay": len(replay)}
         connection.send(b"\x00" + json.dumps(attached).encode())
         if replay:

@@ -1,0 +1,262 @@
+"""The real server side (hub, API, link, image store) with a rack that plays its part at the seam.
+
+Two boards of class ``pc``, one of class ``arm`` without a console. Image names say how a run goes: one that
+begins with ``bad`` fails, one that begins with ``slow`` works until it is called off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from hostler.api.app import create_app
+from hostler.client.client import Client
+from hostler.client.settings import Settings
+from hostler.hub.database import Database
+from hostler.hub.hub import Hub
+from hostler.hub.records import HUB
+from hostler.images.store import ImageStore
+from hostler.link.documents import from_document, to_document
+from hostler.link.frames import BYTES, COMMAND, Unpacker, pack
+from hostler.link.inprocess import InProcessLink
+from hostler.link.port import RequestRefusedError, Stream
+from hostler.model.power import PowerReading, PowerState
+from hostler.model.run import Phase, RunState, RunStatus
+from hostler.model.seam import BootRecord, Desired, Observed
+from hostler.model.trace import TraceEvent
+from hostler.serve import StoreFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hostler.model.json import Document
+
+LAB = """
+[lab]
+name = "test"
+[networks.boot]
+interface = "eth1"
+address = "10.77.0.1/24"
+range = "10.77.0.100-10.77.0.199"
+[classes.pc]
+platform = "x86-bios"
+[classes.arm]
+platform = "arm64-uboot"
+[boards.pc-1]
+class = "pc"
+mac = "52:54:00:00:00:01"
+power = { driver = "fake" }
+console = { driver = "fake" }
+[boards.pc-2]
+class = "pc"
+mac = "52:54:00:00:00:02"
+power = { driver = "fake" }
+console = { driver = "fake" }
+[boards.arm-1]
+class = "arm"
+mac = "52:54:00:00:00:03"
+power = { driver = "fake" }
+"""
+TOTAL = 100_000_000
+_PACE = 0.02
+
+
+class SimulatedRack:
+    """Does at once what it is told, and tells so, as a rack would."""
+
+    def __init__(self, link: InProcessLink, terminal: int | None) -> None:
+        self._link = link
+        self._terminal = terminal
+        self._wanted: dict[str, Desired] = {}
+        self._seen: dict[str, Observed] = {}
+        self._took: set[str] = set()
+
+    async def run(self) -> None:
+        """Follow what is desired until cancelled."""
+        self._link.serve(self._request, self._console)
+        async with asyncio.TaskGroup() as tasks:
+            async for change in self._link.desired():
+                kind, _, name = change.key.partition("/")
+                if kind != "board" or change.document is None:
+                    continue
+                wanted = from_document(Desired, change.document)
+                self._wanted[name] = wanted
+                order = wanted.run
+                if order is not None and order.id not in self._took:
+                    self._took.add(order.id)
+                    tasks.create_task(self._carry_out(name, order.id))
+                elif order is None or self._status(name) is None or self._status(name).state.ended:
+                    await self._observe(
+                        name, power=PowerReading(wanted.power, None, ""), cycles=wanted.cycles
+                    )
+
+    def _status(self, name: str) -> Any:
+        return self._seen[name].run if name in self._seen else None
+
+    async def _observe(self, name: str, **what: Any) -> None:
+        seen = self._seen.get(name, Observed(name, console=name != "arm-1" or None))
+        self._seen[name] = replace(seen, at=time.time(), **what)
+        await self._link.observe(f"board/{name}", to_document(self._seen[name]))
+
+    async def _carry_out(self, name: str, run: str) -> None:
+        order = self._wanted[name].run
+        assert order is not None
+        before = self._seen[name].boot if name in self._seen else None
+        boot = BootRecord(f"b-{run}", before.number + 1 if before else 1, time.time(), "agent")
+        on = PowerReading(PowerState.ON, None, "")
+        status = RunStatus(run, RunState.RUNNING, since=time.time(), started=time.time(), boot=boot.id)
+        await self._observe(name, run=status, boot=boot, power=on)
+        for source, kind, text in (("power", "on", "switched on"), ("dhcp", "ack", "10.77.0.100 for 1 h")):
+            event = TraceEvent(time.time(), source, kind, text, board=name, boot=boot.id)
+            await self._link.publish(event.to_json())
+        results: list[dict[str, Any]] = []
+        for number, step in enumerate(order.steps):
+            image = str(step.params.get("image", ""))
+            status = replace(status, step=number, phase=Phase.EXECUTING, total=TOTAL, results=tuple(results))
+            done = 0
+            while done < TOTAL:
+                await asyncio.sleep(_PACE)
+                wanted = self._wanted[name].run
+                if wanted is not None and (wanted.id != run or wanted.cancelled):
+                    await self._end(name, replace(status, state=RunState.CANCELLED, error="called off"))
+                    return
+                done = min(TOTAL // 2, done + TOTAL // 50) if image.startswith("slow") else done + TOTAL // 4
+                await self._observe(name, run=replace(status, done=done))
+            if image.startswith("bad"):
+                failed = replace(
+                    status, state=RunState.FAILED, error="disk is broken", log=("reading", "EIO")
+                )
+                await self._end(name, failed)
+                return
+            results.append({"verified": True})
+        await self._end(name, replace(status, state=RunState.SUCCEEDED, results=tuple(results)))
+
+    async def _end(self, name: str, status: RunStatus) -> None:
+        wanted = self._wanted[name].run
+        power = wanted.final_power if wanted and status.state is RunState.SUCCEEDED else PowerState.OFF
+        await self._observe(
+            name, run=replace(status, ended=time.time()), power=PowerReading(power, None, "read back")
+        )
+
+    async def _request(self, kind: str, body: Document) -> Document:
+        if kind == "check":
+            good = {"what": "network boot", "ok": True, "text": "served", "advice": ""}
+            bad = {"what": "power pc-2", "ok": False, "text": "no answer", "advice": "look at the cable"}
+            rows = [good] if body["board"] == "pc-1" else [good, bad]
+            return {"ok": len(rows) == 1, "checks": rows}  # type: ignore[dict-item]
+        if kind == "console-log":
+            return {"data": base64.b64encode(b"Linux version 6.1\r\nlogin: ").decode()}
+        raise RequestRefusedError(f"no such request: {kind}")
+
+    async def _console(self, kind: str, body: Document, stream: Stream) -> None:
+        if kind != "console" or self._terminal is None:
+            raise RequestRefusedError("the console is not connected")
+        terminal, loop = self._terminal, asyncio.get_running_loop()
+        writes = body["mode"] == "write"
+        notice = b'{"event":"attached","writer":%s,"replay":6}' % (b"true" if writes else b"false")
+        await stream.write(pack(COMMAND, notice) + pack(BYTES, b"before"))
+        arrived: asyncio.Queue[bytes] = asyncio.Queue()
+        loop.add_reader(terminal, lambda: arrived.put_nowait(os.read(terminal, 4096)))
+
+        async def show() -> None:
+            while True:
+                await stream.write(pack(BYTES, await arrived.get()))
+
+        showing = asyncio.ensure_future(show())
+        unpacker = Unpacker()
+        try:
+            while data := await stream.read():
+                for channel, payload in unpacker.feed(data):
+                    if channel == BYTES and writes:
+                        os.write(terminal, payload)
+        finally:
+            loop.remove_reader(terminal)
+            showing.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedLab:
+    """A running server; ``settings`` are the admin's."""
+
+    settings: Settings
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command needs to find the server."""
+        return {"HOSTLER_URL": self.settings.url, "HOSTLER_TOKEN": self.settings.token}
+
+
+@contextmanager
+def simulated_lab(state: Path, terminal: int | None = None) -> Iterator[SimulatedLab]:
+    """Run the server in a thread of its own until the block ends."""
+    ready: list[str] = []
+    told = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    trouble: list[BaseException] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    state.mkdir()
+
+    async def serve() -> None:
+        database = Database(state / "hostler.db")
+        link = InProcessLink(state / "link.db")
+        hub = Hub(database, link, StoreFiles(ImageStore(state / "images")), state / "spool")
+        server = uvicorn.Server(uvicorn.Config(create_app(hub), log_config=None, lifespan="off"))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(hub.run()),
+                    tasks.create_task(SimulatedRack(link, terminal).run()),
+                ]
+                await hub.started.wait()
+                token = await hub.first_token()
+                await hub.apply_inventory(HUB, LAB, file="lab.toml")
+                assert token is not None
+                serving = tasks.create_task(server.serve(sockets=[listener]))
+                ready.append(token)
+                told.set()
+                await stop.wait()
+                server.should_exit = server.force_exit = True
+                await asyncio.wait({serving}, timeout=5)
+                for task in (*running, serving):
+                    task.cancel()
+        finally:
+            await link.close()
+            database.close()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            trouble.append(error)
+        finally:
+            told.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert told.wait(20)
+        assert ready, trouble
+        lab = SimulatedLab(Settings(f"http://127.0.0.1:{listener.getsockname()[1]}", ready[0]))
+        agent = state / "agent"
+        agent.write_bytes(b"kernel and initramfs")
+        with Client(lab.settings) as client:
+            for arch in ("amd64", "arm64"):
+                client.register_agent(arch, agent, agent)
+        yield lab
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+        listener.close()
+        loop.close()
+    assert not trouble, trouble
