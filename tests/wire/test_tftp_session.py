@@ -24,7 +24,7 @@ from hostler.wire.tftp_session import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
 
 class Bytes:
@@ -43,6 +43,9 @@ class Bytes:
             buffer[: len(data)] = data
             offset += len(data)
         return offset - start
+
+    def identity(self, offset: int, length: int) -> Hashable | None:
+        """Nothing here is worth sharing."""
 
 
 class Client:
@@ -112,7 +115,10 @@ def simulate(
     jitter: float = 0.0,
     limit: float = 100_000.0,
 ) -> tuple[TftpEvent, float]:
-    """Run a transfer in virtual time until the session is over; return its event and the time it took."""
+    """Run a transfer in virtual time, over ``step`` and ``receive`` by turns, until the session is over.
+
+    Returns its event and the time it took.
+    """
     chance = random.Random(seed)
     order = itertools.count()
     arrivals: list[tuple[float, int, bool, bytes]] = []
@@ -136,6 +142,8 @@ def simulate(
             if to_client:
                 told = now
                 carry(client.receive(datagram), False)
+            elif chance.random() < 0.5 and (block := session.step(datagram, now)) is not None:
+                carry([bytes(block)], True)  # the short way and the long one may be mixed at will
             else:
                 session.receive(datagram, now)
         elif client_timer <= now:

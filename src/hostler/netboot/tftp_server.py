@@ -31,6 +31,7 @@ from hostler.wire.tftp import (
     parse_request,
     to_netascii,
 )
+from hostler.wire.tftp_blocks import BlockShare
 from hostler.wire.tftp_session import IDLE_SECONDS, PACE_SECONDS, TftpSession
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class TftpServer:
         self._peers: dict[tuple[str, tuple[str, int]], Transfer] = {}
         self._clients: Counter[IPv4Address] = Counter()
         self._windows: OrderedDict[IPv4Address, int] = OrderedDict()
+        self._share = BlockShare()
         self._refusals = (0, 0)  # second, told in it
 
     @property
@@ -250,6 +252,7 @@ class TftpServer:
             max_block=largest_block(sock),
             max_window=self._windows.get(client, self._limits.max_window),
             idle_seconds=self._limits.idle_seconds,
+            share=self._share,
         )
         transfer = Transfer(sock, session, file, client, key, name, request)
         self._transfers[sock.fileno()] = self._peers[key] = transfer

@@ -57,6 +57,11 @@ class Transfer:
         session: The protocol.
     """
 
+    __slots__ = (
+        "_file", "_receive", "_send", "_socket", "_step", "client", "key", "name", "request",
+        "session", "size",
+    )  # fmt: skip
+
     def __init__(
         self,
         sock: socket.socket,

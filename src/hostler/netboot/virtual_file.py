@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
 
 class VirtualFileError(Exception):
@@ -41,6 +41,7 @@ class _Piece:
     content: bytes = b""
     descriptor: int = -1
     offset: int = 0
+    file: tuple[int, int, int, int] | None = None  # device, inode, time changed, size
 
     def read(self, offset: int, length: int) -> bytes:
         if self.descriptor < 0:
@@ -115,6 +116,15 @@ class VirtualFile:
             index = bisect_right(self._ends, offset)
         return b"".join(found)
 
+    def identity(self, offset: int, length: int) -> Hashable | None:
+        """Return a value equal for the same stretch of the same file in any virtual file, else None."""
+        index = bisect_right(self._ends, offset)
+        if index < len(self._pieces) and offset + length <= self._ends[index]:
+            piece = self._pieces[index]
+            if piece.file is not None:
+                return piece.file, piece.offset + offset - (self._ends[index] - piece.length), length
+        return None
+
     def close(self) -> None:
         """Close the files; reading afterwards finds nothing."""
         for piece in self._pieces:
@@ -138,11 +148,13 @@ def _open(part: bytes | Path | FilePart) -> _Piece:
         descriptor = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise MissingFileError(f"{part.path}: {error.strerror}") from error
-    available = max(0, os.fstat(descriptor).st_size - part.offset)
+    status = os.fstat(descriptor)
+    available = max(0, status.st_size - part.offset)
     length = available if part.length is None else part.length
     if length > available:
         os.close(descriptor)
         raise ShortFileError(f"{part.path}: {available} bytes from {part.offset}, not {length}")
     # Boot loaders read from front to back: twice the kernel's usual read-ahead.
     os.posix_fadvise(descriptor, part.offset, length, os.POSIX_FADV_SEQUENTIAL)
-    return _Piece(length, descriptor=descriptor, offset=part.offset)
+    file = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+    return _Piece(length, descriptor=descriptor, offset=part.offset, file=file)

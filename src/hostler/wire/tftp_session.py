@@ -1,14 +1,9 @@
-"""One TFTP read transfer, sans I/O: datagrams and the time go in, datagrams and one last event come out.
-
-Blocks are laid out back to back as they go on the wire, header then data, so that a whole window is one
-stretch of memory: with ``UDP_SEGMENT`` the kernel cuts it into datagrams and it leaves in one system call.
-"""
+"""One TFTP read transfer, sans I/O: datagrams and the time go in, datagrams and one last event come out."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from hostler.wire.tftp import (
     HEADER_BYTES,
@@ -22,9 +17,12 @@ from hostler.wire.tftp import (
     option_acknowledgement,
     parse_error,
 )
+from hostler.wire.tftp_blocks import RUN_BYTES, Blocks, BlockShare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+
+    from hostler.wire.tftp_blocks import Source
 
 IDLE_SECONDS: Final = 30.0  # U-Boot writing flash between files is quiet for several seconds
 FIRST_TIMEOUT: Final = 1.0  # before a round trip was measured
@@ -32,25 +30,9 @@ SHORTEST_TIMEOUT: Final = 0.2  # as Linux's TCP: below it a busy board is taken 
 LONGEST_TIMEOUT: Final = 5.0
 PACE_SECONDS: Final = 0.001  # between the bursts of a window that did not fit through in one piece
 SMALLEST_BURST: Final = 8  # small enough for the receive rings of boot loaders
-RUN_BYTES: Final = 65507  # largest UDP payload, hence largest UDP_SEGMENT send
 READ_AHEAD: Final = 16  # blocks read at once in lockstep; more saves calls but leaves the CPU's cache
 
-_ACK: Final = struct.pack("!H", Opcode.ACK)
-_WRAP: Final = 0xFFFF  # block numbers go on at 0 after 65535, as every implementation does
-
-
-class Source(Protocol):
-    """What is read: ``size`` bytes that do not change while they are served."""
-
-    @property
-    def size(self) -> int:
-        """Length in bytes."""
-
-    def read_into(self, buffers: Sequence[memoryview], offset: int) -> int:
-        """Fill the buffers one after the other from ``offset``; return the bytes read.
-
-        Fewer than the buffers hold only at the end. May raise OSError.
-        """
+_WRAP: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +101,9 @@ class TftpSession:
     # Some hundred of them are walked through all the time: slots keep them small and near the CPU.
     # fmt: off
     __slots__ = (
-        "_acked", "_again", "_awaited", "_awaits", "_block", "_bodies", "_buffer", "_echo", "_event",
-        "_first", "_from", "_idle", "_last", "_loaded", "_negotiating", "_packet", "_packets",
-        "_progress_at", "_retransmits", "_round_trip", "_run", "_sent", "_sent_at", "_size", "_slots",
+        "_acked", "_again", "_awaited", "_awaits", "_block", "_blocks", "_echo", "_event",
+        "_first", "_from", "_idle", "_last", "_negotiating", "_packet", "_packets",
+        "_progress_at", "_retransmits", "_round_trip", "_sent", "_sent_at", "_share", "_size", "_slots",
         "_source", "_started", "_to", "_told", "_tries", "_window", "agreement", "burst", "segment",
     )
     # fmt: on
@@ -135,6 +117,7 @@ class TftpSession:
         max_block: int = LARGEST_BLOCK,
         max_window: int = LARGEST_WINDOW,
         idle_seconds: float = IDLE_SECONDS,
+        share: BlockShare | None = None,
     ) -> None:
         self.agreement = agree(request, source.size, max_block, max_window)
         self.segment = HEADER_BYTES + self.agreement.block
@@ -165,18 +148,15 @@ class TftpSession:
         self._event: TftpEvent | None = None
         self._told = False
 
-        slots = min(max(READ_AHEAD, self._window), self._last)
-        if slots * self.segment > RUN_BYTES:
-            slots = min(self._window, self._last)
-        self._slots = slots
-        self._first = 1  # block in slot 0
-        self._loaded = 0  # slots that hold a block
-        self._buffer = memoryview(bytearray(b""))
-        self._packets: list[memoryview] = []
-        self._awaits: list[bytes | None] = []  # acknowledgement of the block in each slot; None for the last
+        self._share = share or BlockShare()
+        self._slots = max(READ_AHEAD, self._window)
+        if self._slots * self.segment > RUN_BYTES:
+            self._slots = self._window
+        self._blocks: Blocks | None = None
+        self._first = 1  # block in slot 0 …
+        self._packets: list[memoryview] = []  # … its packet and those after it
+        self._awaits: list[bytes | None] = []
         self._awaited: bytes | None = None  # what ``step`` goes on at; None: it does not
-        self._bodies: list[memoryview] = []
-        self._run = max(1, RUN_BYTES // self.segment)
 
         if self._negotiating:
             self._packet = option_acknowledgement(self.agreement)
@@ -223,7 +203,7 @@ class TftpSession:
             return None
         block = self._to + 1
         slot = block - self._first
-        if slot >= self._loaded:
+        if slot >= len(self._packets):
             return None
         self._acked = self._to
         self._sent = self._to = block
@@ -279,28 +259,22 @@ class TftpSession:
         if first > self._to or (self.burst < self._window and first > self._acked + 1 and now < self._due()):
             return []
         to = min(self._to, first + self.burst - 1)
-        slot = first - self._first
-        if slot < 0 or slot + (to - first) >= self._loaded:
+        blocks = self._blocks
+        if blocks is None or first < self._first or to >= self._first + len(self._packets):
             # From the window's begin on: a gap in it is mended without reading again.
-            if not self._load(self._acked + 1, now):
+            blocks = self._load(self._acked + 1, now)
+            if blocks is None:
                 return self.runs_to_send(now)
-            slot = first - self._first
         self._from = to + 1
         self._sent_at = now
         if to > self._sent:
             self._sent = to
-        if to == first:
-            if self._window == 1 and not self._again:
-                self._awaited = self._awaits[slot]
-            return [self._packets[slot]]
-        runs: list[bytes | memoryview] = []
-        end = slot + to - first + 1
-        while slot < end:
-            stop = min(end, slot + self._run)
-            tail = len(self._packets[stop - 1])
-            runs.append(self._buffer[slot * self.segment : (stop - 1) * self.segment + tail])
-            slot = stop
-        return runs
+        if to > first:
+            return [*blocks.runs(first, to)]
+        slot = first - self._first
+        if self._window == 1 and not self._again:
+            self._awaited = self._awaits[slot]
+        return [self._packets[slot]]
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """Return the same as ``runs_to_send``, cut into single datagrams."""
@@ -384,46 +358,20 @@ class TftpSession:
         self._from = self._to + 1
         self._packet = None
 
-    def _load(self, first: int, now: float) -> bool:
-        """Read blocks from ``first`` on into the slots."""
-        if not self._packets:
-            self._lay_out()
+    def _load(self, first: int, now: float) -> Blocks | None:
+        """Get the blocks from ``first`` on, or end the transfer."""
         count = min(self._slots, self._last - first + 1)
-        offset = (first - 1) * self._block
-        wanted = min(count * self._block, self._size - offset)
-        self._loaded = 0
         try:
-            got = self._source.read_into(self._bodies[:count], offset) if wanted else 0
-            problem = f"only {got} of {wanted} bytes at {offset}: the file changed" if got < wanted else None
+            blocks = self._share.get(self._source, self._block, first, count)
         except OSError as error:
             problem = error.strerror or str(error)
-        if problem is not None:
             self._event = Failed(self._bytes(), now - self._started, self._retransmits, problem)
             self._packet = error_packet(ErrorCode.UNDEFINED, "the server cannot read the file")
             self._from = self._to + 1
-            return False
-        position = 2
-        numbers = [(block & _WRAP).to_bytes(2) for block in range(first, first + count)]
-        for number in numbers:
-            self._buffer[position : position + 2] = number
-            position += self.segment
-        self._awaits = [_ACK + number for number in numbers]
-        if first + count > self._last:
-            self._awaits[-1] = None
-            start = (count - 1) * self.segment
-            tail = self._size - (self._last - 1) * self._block
-            self._packets[count - 1] = self._buffer[start : start + HEADER_BYTES + tail]
-        self._first = first
-        self._loaded = count
-        return True
-
-    def _lay_out(self) -> None:
-        """Make room for the slots; put off until the first block so that a probe costs nothing."""
-        segment = self.segment
-        self._buffer = memoryview(bytearray(_header(segment) * self._slots))
-        starts = range(0, self._slots * segment, segment)
-        self._packets = [self._buffer[start : start + segment] for start in starts]
-        self._bodies = [packet[HEADER_BYTES:] for packet in self._packets]
+            return None
+        self._blocks = blocks
+        self._first, self._packets, self._awaits = blocks.first, blocks.packets, blocks.awaits
+        return blocks
 
 
 def split_run(run: bytes | memoryview, segment: int) -> list[bytes | memoryview]:
@@ -431,7 +379,3 @@ def split_run(run: bytes | memoryview, segment: int) -> list[bytes | memoryview]
     if isinstance(run, bytes):
         return [run]
     return [run[start : start + segment] for start in range(0, len(run), segment)]
-
-
-def _header(segment: int) -> bytes:
-    return struct.pack("!H", Opcode.DATA).ljust(segment, b"\0")
