@@ -37,7 +37,7 @@ FIRST, LAST = IPv4Address("10.77.2.0"), IPv4Address("10.77.9.255")
 CLIENTS = 1000
 LEASE_SECONDS = 3600
 LOSS = 0.01
-LOWEST, HIGHEST, ROUNDS, TRIES = 500.0, 32_000.0, 7, 2
+LOWEST, HIGHEST, ROUNDS, TRIES = 100.0, 32_000.0, 7, 2
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def serve(state: Path, *, boards: bool) -> None:
             table.put(
                 Target(f"board-{number}", "x86-bios", "amd64", (mac,), intent=BootIntent.STEP, boot="1")
             )
-    trace: deque[object] = deque(maxlen=10_000)
+    trace: deque[object] = deque(maxlen=1000)
     network = NetworkConfig(
         "bench", SERVER_INTERFACE, SERVER, FIRST, LAST, lease_seconds=LEASE_SECONDS, router=SERVER.ip
     )

@@ -344,6 +344,17 @@ def test_a_foreign_lease_file_stops_the_start(lan: Lan, tmp_path: Path) -> None:
     assert (tmp_path / "leases").read_text() == "something else"
 
 
+def test_leases_that_cannot_be_kept_stop_the_start(lan: Lan, tmp_path: Path) -> None:
+    """A server that would forget its leases does not begin."""
+    server = DhcpServer([NETWORK], BootTable(), lambda _: None, state=tmp_path / "missing" / "leases")
+    with (
+        lan.server.entered(),
+        pytest.raises(DhcpServerError, match="cannot write the leases to .*missing/leases"),
+    ):
+        server.open()
+    server.stop()
+
+
 def test_two_networks_are_served_by_one_loop(lan: Lan, tmp_path: Path) -> None:
     """Each interface gets addresses of its own network."""
     lan.server.run("ip", "link", "add", "srv1", "type", "veth", "peer", "cli1", "netns", lan.client.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
 from socket import AF_INET, inet_ntoa, inet_pton
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,6 +61,7 @@ class ServedNetwork:
         self.config = config
         self.leases = LeaseTable(config)
         self.server = config.server.packed
+        self.server_text = str(config.server)
         subnet = config.address.network
         self._mask, self._subnet = int(subnet.netmask), int(subnet.network_address)
         self._subnet_broadcast = int(subnet.broadcast_address)
@@ -251,8 +251,8 @@ class DhcpExchange:
             leases.drop_offer(ask.mac)
             self._ignored(
                 ask,
-                f"it chose another DHCP server, {IPv4Address(chosen)}; there must be none beside this one",
-                server=str(IPv4Address(chosen)),
+                f"it chose another DHCP server, {inet_ntoa(chosen)}; there must be none beside this one",
+                server=inet_ntoa(chosen),
             )
             return None
         # RFC 2131 section 4.3.2: who has the address says so in ciaddr, who wants it in option 50.
@@ -261,7 +261,7 @@ class DhcpExchange:
             self._ignored(ask, "a request for no address")
             return None
         if ask.traced is not None:
-            self._asked(ask, "request", f"requests {IPv4Address(address)}: {ask.facts.name}")
+            self._asked(ask, "request", f"requests {inet_ntoa(address)}: {ask.facts.name}")
         lease = leases.claim(ask.mac, address, ask.fixed, ask.now)
         if lease is None:
             return self._refuse(ask, address)
@@ -272,7 +272,7 @@ class DhcpExchange:
         if not ask.network.contains(ask.message.ciaddr):
             self._ignored(ask, "an inform from an address that is not of this network")
             return None
-        self._asked(ask, "inform", f"has {IPv4Address(ask.message.ciaddr)} and asks for settings")
+        self._asked(ask, "inform", f"has {inet_ntoa(ask.message.ciaddr)} and asks for settings")
         return self._give(ask, _ACK, None)
 
     def _release(self, ask: _Ask) -> None:
@@ -325,7 +325,7 @@ class DhcpExchange:
     @staticmethod
     def _given(ask: _Ask, kind: bytes, lease: Lease | None) -> tuple[str, dict[str, JSON]]:
         config = ask.network.config
-        details: dict[str, JSON] = {"server": str(config.server)}
+        details: dict[str, JSON] = {"server": ask.network.server_text}
         text = "is told the settings"
         if lease is not None:
             details["address"] = lease.text
@@ -349,8 +349,8 @@ class DhcpExchange:
         reply = self._reply(ask.message, options, flags=flags)
         event: TraceEvent | None = None
         if ask.traced is not None:
-            text = f"may not have {IPv4Address(address)} and is to start over"
-            event = self._event(ask, "nak", text, {"address": str(IPv4Address(address))})
+            text = f"may not have {inet_ntoa(address)} and is to start over"
+            event = self._event(ask, "nak", text, {"address": inet_ntoa(address)})
         destination = self._destination(ask) if ask.message.giaddr != NOWHERE else self._broadcast(ask)
         return Reply(reply.encode(ask.message.reply_limit), destination, False, event)
 

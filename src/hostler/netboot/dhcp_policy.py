@@ -112,9 +112,14 @@ class Facts:
     def to_json(self) -> Document:
         """Return what is known, for the trace."""
         document: Document = {"firmware": self.firmware.value}
-        for name in ("architecture", "uuid", "vendor_class", "user_class"):
-            value = getattr(self, name)
-            if value not in (None, ""):
+        if self.architecture is not None:
+            document["architecture"] = self.architecture
+        for name, value in (
+            ("uuid", self.uuid),
+            ("vendor_class", self.vendor_class),
+            ("user_class", self.user_class),
+        ):
+            if value:
                 document[name] = value
         return document
 

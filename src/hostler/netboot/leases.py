@@ -10,8 +10,7 @@ import struct
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address
-from socket import inet_aton
+from socket import inet_aton, inet_ntoa
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Lease:
     @property
     def text(self) -> str:
         """The address as people write it."""
-        return str(IPv4Address(self.address))
+        return inet_ntoa(self.address)
 
     def record(self) -> bytes:
         """Return the lease as the journal keeps it, ``RECORD_SIZE`` bytes."""
