@@ -349,7 +349,7 @@ def test_leases_that_cannot_be_kept_stop_the_start(lan: Lan, tmp_path: Path) -> 
     server = DhcpServer([NETWORK], BootTable(), lambda _: None, state=tmp_path / "missing" / "leases")
     with (
         lan.server.entered(),
-        pytest.raises(DhcpServerError, match="cannot write the leases to .*missing/leases"),
+        pytest.raises(DhcpServerError, match=r"cannot write the leases to .*missing/leases"),
     ):
         server.open()
     server.stop()
