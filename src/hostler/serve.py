@@ -159,12 +159,12 @@ async def _serve(config: Path | None, state: Path, listener: socket.socket) -> N
 
 async def _first_words(hub: Hub, config: Path | None, listener: socket.socket) -> None:
     """Apply the inventory and say where the server is; print the first token, which is shown only now."""
-    token = await hub.first_token()
     if config is not None:
         try:
             await _apply(hub, config)
         except ConflictError as error:
             log.error("%s is not applied, the lab is served as it was: %s", config, error)  # noqa: TRY400
+    token = await hub.first_token()  # after all that can fail, so that it is never made and not shown
     host, port = listener.getsockname()[:2]
     print(f"hostler serves http://{host}:{port}", flush=True)
     if token is not None:

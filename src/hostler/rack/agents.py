@@ -53,7 +53,8 @@ class AgentReports:
         values: dict[str, Any] = body
         if kind == "hello":
             facts = dict(values.get("facts") or {})
-            uuid, serial = facts.get("uuid"), facts.get("serial")
+            dmi = facts.get("dmi") or {}
+            uuid, serial = dmi.get("uuid"), dmi.get("serial")
             keeper.agent_hello(facts, contradiction(keeper.view.desired.board, uuid, serial))
             return HTTPStatus.NO_CONTENT
         run, step = str(values["run"]), int(values["step"])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostler.model.json import Document
+    from hostler.model.run import RunStatus
     from hostler.model.seam import Desired
 
 POLL_SECONDS = 5.0
@@ -56,7 +57,10 @@ class BoardPower(Protocol):
 class BoardConsole(Protocol):
     """A board's console, as far as its keeper needs it."""
 
-    connected: bool
+    @property
+    def connected(self) -> bool:
+        """Whether the line is open now."""
+        ...
 
     def new_boot(self, boot: str) -> None:
         """Begin the log of another boot."""
@@ -164,6 +168,9 @@ class Keeper:
         if not self._current(report.run, report.step):
             return report == self._view.memory.report or self._is_past(report)
         if report.result is not None:
+            present = agent_step(self._view)
+            if present is not None and present[1].kind is StepKind.DISCOVER:
+                self._facts = {**self._facts, **report.result}
             self._trace("agent", "done", f"step {report.step + 1} is done", report.result)
         else:
             self._trace("agent", "fail", report.error, {"log": list(report.log)})
@@ -238,24 +245,21 @@ class Keeper:
                 after.phase,
             ):
                 self._see(done=0, total=0, agent_phase=Phase.EXECUTING)
-            self._trace_run(after.state.ended)
+            self._trace_run(after)
         self._changed()
 
-    def _trace_run(self, ended: bool) -> None:
-        status, order = self._view.memory.run, self._view.desired.run
-        if status is None:
-            return
-        if ended:
+    def _trace_run(self, status: RunStatus) -> None:
+        order = self._view.desired.run
+        if status.state.ended:
             text = f"run {status.state}" + (f": {status.error}" if status.error else "")
             self._trace("run", str(status.state), text, {"run": status.id})
-            return
-        steps = order.steps if order is not None else ()
-        kind = str(steps[status.step].kind) if status.step < len(steps) else "end"
-        text = f"step {status.step + 1} of {len(steps)}, {kind}: {status.phase}"
-        if status.attempt > 1:
-            text += f", attempt {status.attempt} because {status.error}"
-        data: Document = {"run": status.id, "step": status.step, "attempt": status.attempt}
-        self._trace("run", str(status.phase), text, data)
+        elif order is not None and status.step < len(order.steps):
+            kind = order.steps[status.step].kind
+            text = f"step {status.step + 1} of {len(order.steps)}, {kind}: {status.phase}"
+            if status.attempt > 1:
+                text += f", attempt {status.attempt} because {status.error}"
+            data: Document = {"run": status.id, "step": status.step, "attempt": status.attempt}
+            self._trace("run", str(status.phase), text, data)
 
     async def _set_power(self, state: PowerState) -> None:
         assert self.power is not None

@@ -47,12 +47,28 @@ class _Group:
                     self.refused = ""
                     names = ", ".join(network.name for network in self.setup.networks)
                     log.info("network boot serves %s", names)
-                    await asyncio.Event().wait()
+                    await self._until_moved()
             except NetbootError as error:
                 if self.refused != str(error):
                     self.refused = str(error)
                     log.error("network boot: %s (tried again every %g s)", error, _RETRY_SECONDS)  # noqa: TRY400
             await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _until_moved(self) -> None:
+        """Return when the networks are in another namespace: their lab was started again."""
+        pidfile = self.setup.netns_pidfile
+        began_in = _text(pidfile)
+        while _text(pidfile) == began_in:  # noqa: ASYNC110 - a file tells nobody that it changed
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _text(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 class Netboot:

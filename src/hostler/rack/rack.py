@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hostler.drivers.errors import DriverError
 from hostler.link.documents import DocumentError, from_document, to_document
 from hostler.link.port import RequestRefusedError
 from hostler.model.seam import Desired, Observed, RackPlan
+from hostler.model.trace import TraceEvent
 from hostler.rack.agents import AgentReports
 from hostler.rack.check import check_lab
+from hostler.rack.console import RackConsole
 from hostler.rack.console_door import read_log, serve_console
 from hostler.rack.keeper import Keeper
 from hostler.rack.netboot import Netboot
@@ -26,9 +29,9 @@ if TYPE_CHECKING:
 
     from hostler.images.store import ImageStore
     from hostler.link.port import RackLink, Stream
+    from hostler.model.board import Board
     from hostler.model.json import Document
     from hostler.model.keeper import Memory, View
-    from hostler.model.trace import TraceEvent
     from hostler.rack.store import RackStore
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class _Kept:
     """A board under care: its keeper and the task that runs it."""
 
     keeper: Keeper
+    console: RackConsole | None
     task: asyncio.Task[None]
 
 
@@ -68,7 +72,8 @@ class Rack:
         self._events: deque[TraceEvent] = deque()
         self._dropped = 0
         self._event_there = asyncio.Event()
-        self.wires = Wires(state_dir / "consoles", self.trace)
+        self._consoles_dir = state_dir / "consoles"
+        self.wires = Wires()
         self.reports = AgentReports(lambda name: kept.keeper if (kept := self._kept.get(name)) else None)
         self.netboot = Netboot(images.root, state_dir, self._heard, self.reports)
 
@@ -119,6 +124,8 @@ class Rack:
         if kept is not None:
             old = kept.keeper.view.desired.board
             if not rewire and (old.power, old.console) == (desired.board.power, desired.board.console):
+                if kept.console is not None and kept.keeper.view.desired.claim != desired.claim:
+                    await kept.console.send_away()
                 kept.keeper.desire(desired)
                 return
             await self._stop(name)
@@ -127,14 +134,24 @@ class Rack:
     async def _start(self, desired: Desired, memory: Memory) -> None:
         board = desired.board
         power = self.wires.power(board)
-        console = await self.wires.console(
-            board, memory.boot.id if memory.boot else None, self.reports.marker
-        )
+        console = self._console(board, memory)
         keeper = Keeper(desired, memory, self, power, console)
         task = self._tasks.create_task(self._keep(keeper, console), name=f"keeper {board.name}")
-        self._kept[board.name] = _Kept(keeper, task)
+        self._kept[board.name] = _Kept(keeper, console, task)
 
-    async def _keep(self, keeper: Keeper, console: Any) -> None:
+    def _console(self, board: Board, memory: Memory) -> RackConsole | None:
+        try:
+            driver = self.wires.console(board)
+        except DriverError as error:
+            self.trace(TraceEvent(time.time(), "console", "error", str(error), board=board.name))
+            return None
+        if driver is None:
+            return None
+        boot = memory.boot.id if memory.boot else None
+        folder = self._consoles_dir / board.name
+        return RackConsole(board.name, driver, folder, boot, self.trace, self.reports.marker)
+
+    async def _keep(self, keeper: Keeper, console: RackConsole | None) -> None:
         """Run a keeper with its console; start it again when it falls over, from what it stored."""
         while True:
             try:
@@ -151,7 +168,6 @@ class Rack:
         if kept is not None:
             kept.task.cancel()
             await asyncio.wait({kept.task})
-            self.wires.release(name)
 
     async def _drop(self, name: str) -> None:
         await self._stop(name)
@@ -212,16 +228,18 @@ class Rack:
             boards = [kept.keeper for kept in self._kept.values()]
             return await check_lab(self._plan, boards, self.netboot, body.get("board"))
         if kind == "console-log":
-            return await read_log(self._kept_keeper(body), body)
+            return await read_log(self._find(body).console, body)
         raise RequestRefusedError(f'this rack does not know the request "{kind}"')
 
     async def _stream(self, kind: str, body: Document, stream: Stream) -> None:
         if kind != "console":
             raise RequestRefusedError(f'this rack does not know the stream "{kind}"')
-        await serve_console(self._kept_keeper(body), body, stream)
+        kept = self._find(body)
+        boot = kept.keeper.view.memory.boot
+        await serve_console(kept.console, boot.started if boot else None, body, stream)
 
-    def _kept_keeper(self, body: Document) -> Keeper:
+    def _find(self, body: Document) -> _Kept:
         kept = self._kept.get(str(body.get("board")))
         if kept is None:
             raise RequestRefusedError(f'this rack does not keep a board "{body.get("board")}"')
-        return kept.keeper
+        return kept
