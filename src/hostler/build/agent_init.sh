@@ -54,7 +54,7 @@ ask() {
     for path in /sys/class/net/*; do
         name=${path##*/}
         [ -e "$path/device" ] || continue
-        [ -z "$wanted" ] || [ "$wanted" = "$(cat "$path/address")" ] || continue
+        [ -z "$wanted" ] || [ "$wanted" = "$(cat "$path/address" 2>/dev/null)" ] || continue
         [ "$(cat "$path/operstate")" != down ] || ip link set "$name" up
         case $asked in *" $name "*) continue ;; esac
         [ "$(cat "$path/carrier" 2>/dev/null)" = 1 ] || continue
@@ -65,8 +65,14 @@ ask() {
     done
 }
 start=$(uptime_now); start=${start%.*}
+now=$start
 told=$start
 while [ ! -e /run/hostler/lease ]; do
+    # Some firmware asks with an address that no interface has (U-Boot, from its environment).
+    if [ -n "$wanted" ] && [ $((now - start)) -ge 5 ] && ! grep -qx "$wanted" /sys/class/net/*/address; then
+        say "no interface has the address $wanted of BOOTIF; trying them all"
+        wanted=
+    fi
     ask
     [ -e /run/hostler/lease ] && break
     sleep 0.1

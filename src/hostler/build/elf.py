@@ -27,7 +27,7 @@ def needed(data: bytes) -> list[str]:
     for kind, _, offset, size, link in _sections(data):
         if kind != _TYPE_DYNAMIC:
             continue
-        strings = _sections(data)[link]
+        strings = _section(data, link)
         names = []
         for tag, value in struct.iter_unpack("<qQ", data[offset : offset + size - size % 16]):
             if tag == _TAG_NEEDED:
@@ -39,7 +39,7 @@ def needed(data: bytes) -> list[str]:
 def modinfo(data: bytes) -> list[tuple[str, str]]:
     """Key and value pairs of a kernel module (``alias``, ``depends``, ``softdep`` …), in file order."""
     sections = _sections(data)
-    names = sections[struct.unpack_from("<H", data, 62)[0]]
+    names = _section(data, struct.unpack_from("<H", data, 62)[0])
     for _, name, offset, size, _ in sections:
         if _string(data, names[2] + name) == ".modinfo":
             words = data[offset : offset + size].split(b"\0")
@@ -64,5 +64,15 @@ def _sections(data: bytes) -> list[tuple[int, int, int, int, int]]:
     return found
 
 
+def _section(data: bytes, index: int) -> tuple[int, int, int, int, int]:
+    sections = _sections(data)
+    if index >= len(sections):
+        raise ElfError(f"damaged ELF file: no section {index}")
+    return sections[index]
+
+
 def _string(data: bytes, offset: int) -> str:
-    return data[offset : data.index(b"\0", offset)].decode(errors="replace")
+    end = data.find(b"\0", offset)
+    if end < 0:
+        raise ElfError("damaged ELF file: a name without an end")
+    return data[offset:end].decode(errors="replace")

@@ -32,7 +32,7 @@ _EFI = (*_COMMON, "efi_gop", "all_video")
 _BOOT_SECTOR_OF_CORE = 0x5C
 _BOOT_DRIVE_CHECK = 0x66
 _NOPS = b"\x90\x90"
-_PARTITION_TABLE = slice(440, 510)
+_PARTITION_TABLE = slice(440, SECTOR)
 # Last block list in the first sector of core.img (diskboot.S): start, sectors, segment to load to.
 _BLOCK_LIST = struct.Struct("<QHH")
 _CORE_SEGMENT = 0x820

@@ -152,11 +152,10 @@ def compiled(sources: Mapping[str, bytes], version: str) -> dict[str, bytes]:
 
 
 def _interpreter(version: str) -> str | None:
-    if (
-        f"{sys.version_info.major}.{sys.version_info.minor}" == version
-        and sys.implementation.name == "cpython"
-    ):
-        return os.path.realpath(sys.executable)
+    ours = os.path.realpath(sys.executable)
+    same = f"{sys.version_info.major}.{sys.version_info.minor}" == version
+    if same and sys.implementation.name == "cpython" and os.access(ours, os.X_OK):
+        return ours
     return shutil.which(f"python{version}")
 
 
