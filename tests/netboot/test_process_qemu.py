@@ -138,7 +138,7 @@ def fetched(rack: Rack, source: str, kind: str) -> list[Any]:
     return [event.data.get("file") for event in rack.events if event.source == source and event.kind == kind]
 
 
-async def test_a_pc_with_bios_fetches_its_agent_then_its_disk(lan: Lan, setup: NetbootSetup, tmp_path: Path):
+async def test_a_pc_with_bios_is_held_then_fetches_its_agent(lan: Lan, setup: NetbootSetup, tmp_path: Path):
     """SeaBIOS with iPXE in ROM: held, then a step as soon as there is one; all by HTTP, no new DHCP."""
     rack = Rack()
     async with rack.child(setup) as child, powered(lan, *X86) as board:
@@ -148,6 +148,27 @@ async def test_a_pc_with_bios_fetches_its_agent_then_its_disk(lan: Lan, setup: N
         assert fetched(rack, "http", "done") == ["kernel", "initrd"]
         assert "config" in fetched(rack, "http", "get")
         assert "failed" not in rack.kinds("http")
+
+
+async def test_a_pc_with_bios_goes_on_to_its_disk(lan: Lan, setup: NetbootSetup, tmp_path: Path):
+    """Told to boot locally, iPXE leaves and SeaBIOS starts the disk; nothing waits for IPv6 on the way."""
+    say = b"".join(bytes([0xB0, letter, 0xCD, 0x10]) for letter in b"FROM DISK")  # mov al, letter; int 0x10
+    sector = b"\xb4\x0e" + say + b"\xeb\xfe"  # mov ah, 14 (teletype) ... jmp $
+    disk = tmp_path / "disk"
+    disk.write_bytes(sector.ljust(510, b"\0") + b"\x55\xaa" + bytes(1 << 20))
+    drive = (
+        "-drive",
+        f"if=none,id=d,format=raw,file={disk}",
+        "-device",
+        "virtio-blk-pci,drive=d,bootindex=2",
+    )
+    rack = Rack()
+    async with rack.child(setup) as child:
+        child.put_target(Target("b1", "x86-bios", "amd64", (MAC,), intent=BootIntent.LOCAL))
+        async with powered(lan, *X86, *drive, rom=",bootindex=1") as board:
+            await board.shows(b"FROM DISK")
+    times = {event.kind: event.at for event in rack.events if event.source in ("dhcp", "http")}
+    assert times["get"] - times["ack"] < 5, "iPXE waited for an IPv6 router"
 
 
 async def test_a_pc_with_uefi_boots_what_it_is_told(lan: Lan, setup: NetbootSetup, tmp_path: Path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hostler.netboot.boot_files import BootFiles
 from hostler.netboot.dhcp_server import DhcpServer, DhcpServerError
 from hostler.netboot.http_server import BootHttp, HttpBindError
+from hostler.netboot.no_router import NoRouter
 from hostler.netboot.tftp_server import TftpServer, TftpStartError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Services:
         )
         files = BootFiles(table, setup.networks, self._mac_of, setup.firmware)
         self._tftp = TftpServer(setup.networks, files.open, self._emit_named)
+        self._no_router = NoRouter(setup.networks)
         self._http = BootHttp(table, setup.networks, self._mac_of, emit, rack, setup.store)
 
     async def start(self) -> None:
@@ -57,6 +59,7 @@ class Services:
             self._dhcp.open()
             await self._http.start()
             self._tftp.start()
+            self._no_router.start()
             self._dhcp.start()
         except (HttpBindError, TftpStartError, DhcpServerError) as error:
             await self.stop()
@@ -64,6 +67,7 @@ class Services:
 
     async def stop(self) -> None:
         """Stop what runs."""
+        self._no_router.stop()
         for server in (self._dhcp, self._tftp):
             await asyncio.to_thread(server.stop)
         await self._http.close()
