@@ -157,5 +157,8 @@ def _network_card(board: BoardConfig) -> str:
 
 
 def _disk(board: BoardConfig) -> str:
-    disk = f"virtio-blk-pci,drive=disk,serial={board.serial[:20]},addr={uefi_nvram.DISK_SLOT:#x}"
+    # A full host is an I/O error to the guest; QEMU's own way is to stop the board in silence.
+    disk = (
+        f"virtio-blk-pci,drive=disk,serial={board.serial[:20]},addr={uefi_nvram.DISK_SLOT:#x},werror=report"
+    )
     return f"{disk},bootindex=1" if board.kind is Kind.X86_BIOS else disk
