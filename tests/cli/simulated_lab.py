@@ -68,7 +68,7 @@ mac = "52:54:00:00:00:03"
 power = { driver = "fake" }
 """
 TOTAL = 100_000_000
-_PACE = 0.02
+_PACE = 0.15  # a run of two steps takes longer than a look of the client
 
 
 class SimulatedRack:
