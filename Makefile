@@ -15,7 +15,7 @@ test:            ## all tests; ARGS="-k name" for some
 lint: types      ## style, types and who may import whom
 	@$(bin)/ruff check $(paths)
 	@$(bin)/ruff format --check $(paths)
-	@$(bin)/lint-imports
+	@$(bin)/lint-imports --no-cache
 
 types:
 	@scripts/setup demo
