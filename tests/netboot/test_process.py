@@ -176,7 +176,9 @@ async def test_a_killed_child_is_replaced_by_one_that_knows_as_much(lan: Lan, se
         assert first is not None
         os.kill(first, signal.SIGKILL)
         await until(lambda: child.pid not in (None, first))
-        assert b"exit" in await asyncio.to_thread(curl, lan, "/boot/ipxe")
+        child.put_target(target(lan, message="said while it starts"))
+        again = ("--retry", "20", "--retry-connrefused", "--retry-delay", "1")
+        assert b"said while it starts" in await asyncio.to_thread(curl, lan, "/boot/ipxe", *again)
         assert await lease(lan) == before
 
 

@@ -141,7 +141,10 @@ class NetbootChild:
         failures = 0
         while True:
             began = clock()
-            await self._serve(connection)
+            try:
+                await self._serve(connection)
+            except* Exception:
+                log.exception("the netboot process is replaced")
             failures = 0 if clock() - began > STEADY_SECONDS else failures
             self.problem = f"the netboot process ended with {connection.process.returncode}"
             while True:
@@ -158,11 +161,14 @@ class NetbootChild:
 
     async def _start(self) -> _Connection:
         """Start a process, tell it everything, and wait until it is ready."""
+        argv = self._argv()
         ours, theirs = socket.socketpair()
         try:
+            self._setup.state_dir.mkdir(parents=True, exist_ok=True)
             with theirs:
                 process = await asyncio.create_subprocess_exec(
-                    *self._argv(theirs.fileno()),
+                    *argv,
+                    str(theirs.fileno()),
                     pass_fds=(theirs.fileno(),),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
@@ -175,29 +181,31 @@ class NetbootChild:
             raise NetbootError(f"the netboot process cannot be started: {error}") from error
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_LINE)
         connection = _Connection(process, reader, writer, asyncio.get_running_loop().time())
+        # From here on it is told of every change, so it misses none while it starts.
+        self._tell_all(connection)
+        self._connection = connection
         try:
             async with asyncio.timeout(START_SECONDS):
-                self._tell_all(connection)
                 await writer.drain()
                 line = await reader.readline()
         except TimeoutError:
-            await _end(connection)
+            await self._end(connection)
             raise NetbootError(f"the netboot process was not ready after {START_SECONDS:.0f} s") from None
         except BaseException as error:
-            await _end(connection)
+            await self._end(connection)
             if isinstance(error, ConnectionError):
                 raise NetbootError(f"the netboot process ended at once with {process.returncode}") from error
             raise
         message = cast("Document", json.loads(line)) if line else {"t": "refused", "error": ""}
         if message["t"] != "ready":
-            await _end(connection)
+            await self._end(connection)
             why = message["error"] or f"the netboot process ended at once with {process.returncode}"
             raise NetbootError(str(why))
-        self._connection = connection
         return connection
 
-    def _argv(self, descriptor: int) -> list[str]:
-        argv = [sys.executable, "-m", "hostler.netboot", "--pipe-fd", str(descriptor)]
+    def _argv(self) -> list[str]:
+        """The command, up to the number of the pipe's descriptor."""
+        argv = [sys.executable, "-P", "-m", "hostler.netboot", "--pipe-fd"]
         pidfile = self._setup.netns_pidfile
         if pidfile is None:
             return argv
@@ -212,7 +220,6 @@ class NetbootChild:
         return ["nsenter", "--target", str(pid), *user, "--net", "--", *argv]
 
     def _tell_all(self, connection: _Connection) -> None:
-        self._setup.state_dir.mkdir(parents=True, exist_ok=True)
         messages: list[Document] = [{"t": "networks", **self._setup.to_json()}]
         messages += [
             {"t": "artefact", "id": name, "path": str(path)} for name, path in self._artefacts.items()
@@ -229,11 +236,13 @@ class NetbootChild:
                 with contextlib.suppress(ConnectionError):
                     while line := await connection.reader.readline():
                         connection.heard = asyncio.get_running_loop().time()
-                        self._hear(cast("Document", json.loads(line)), group)
+                        try:
+                            self._hear(cast("Document", json.loads(line)), group)
+                        except Exception:  # a fault of who listens costs one event, not the boards
+                            log.exception("what the netboot process said was not taken")
                 watching.cancel()
         finally:
-            self._connection = None
-            await _end(connection)
+            await self._end(connection)
 
     async def _watch(self, connection: _Connection) -> None:
         clock = asyncio.get_running_loop().time
@@ -264,18 +273,18 @@ class NetbootChild:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
         self._tell({"t": "answer", "id": message["id"], "status": int(status)})
 
+    async def _end(self, connection: _Connection) -> None:
+        """Close the pipe, at which the process ends; if it does not, kill it."""
+        self._connection = None
+        connection.writer.close()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await connection.process.wait()
+        except TimeoutError:
+            _kill(connection.process)
+            await connection.process.wait()
+
 
 def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-
-
-async def _end(connection: _Connection) -> None:
-    """Close the pipe, at which the process ends; if it does not, kill it."""
-    connection.writer.close()
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await connection.process.wait()
-    except TimeoutError:
-        _kill(connection.process)
-        await connection.process.wait()

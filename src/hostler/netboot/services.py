@@ -39,12 +39,14 @@ class Services:
     def __init__(
         self, setup: NetbootSetup, table: BootTable, emit: Callable[[TraceEvent], None], rack: Rack
     ) -> None:
+        # A boot loader that is not installed is not promised by DHCP: such a board's refusal says so.
+        firmware = {name: path for name, path in setup.firmware.items() if path.is_file()}
         self._table = table
         self._emit = emit
         self._dhcp = DhcpServer(
-            setup.networks, table, emit, state=setup.state_dir / "leases", boot_files=setup.firmware.keys()
+            setup.networks, table, emit, state=setup.state_dir / "leases", boot_files=firmware.keys()
         )
-        files = BootFiles(table, setup.networks, self._mac_of, setup.firmware)
+        files = BootFiles(table, setup.networks, self._mac_of, firmware)
         self._tftp = TftpServer(setup.networks, files.open, self._emit_named)
         self._no_router = NoRouter(setup.networks)
         self._http = BootHttp(table, setup.networks, self._mac_of, emit, rack, setup.store)
