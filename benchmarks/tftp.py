@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -43,6 +43,7 @@ CACHE = HERE.parent / "var" / "benchmarks"
 BIG, SMALL = "big", "small"
 BIG_BYTES, SMALL_BYTES = 8 << 20, 1024
 BLOCK = 1468
+WITHOUT_WINDOWS = {"tftpd-hpa", "dnsmasq"}  # no RFC 7440
 PEERS = ("hostler", "tftpd-hpa", "atftpd", "dnsmasq")
 
 
@@ -88,7 +89,6 @@ def main() -> int:
         print("benchmarks/tftp.py needs root: it makes network namespaces", file=sys.stderr)
         return 1
     cases = [case for case in CASES if arguments.cases in case.name]
-    results: dict[str, dict[str, float]] = {case.name: {} for case in cases}
     with (
         tempfile.TemporaryDirectory(prefix="hostler-tftp-") as made,
         joined(f"{SERVER}/24", "10.99.0.2/24") as lan,
@@ -100,56 +100,58 @@ def main() -> int:
             (directory / name).chmod(0o644)
         load = directory / "tftp_load"
         subprocess.run(["cc", "-O2", "-o", load, HERE / "tftp_load.c"], check=True, timeout=60)
-        samples: dict[tuple[str, str], list[float]] = {}
-        # Rounds from the outside, so that a busy moment of the machine hits every server alike.
+        commands = {peer: server_command(peer, directory) for peer in arguments.only.split(",")}
+        rounds: dict[str, list[dict[str, float]]] = {case.name: [] for case in cases}
         for _ in range(arguments.repeat):
-            for peer in arguments.only.split(","):
-                command = server_command(peer, directory)
-                if command is None:
-                    continue
-                for case in cases:
-                    if case.window > 1 and peer in {"tftpd-hpa", "dnsmasq"}:
-                        continue  # no RFC 7440
+            for case in cases:
+                # All servers within seconds of each other: a busy moment of the machine hits them alike.
+                values = {}
+                for peer, command in commands.items():
+                    if command is None or (case.window > 1 and peer in WITHOUT_WINDOWS):
+                        continue
                     with running(lan.server, command):
-                        value = measure(lan, load, case, arguments.seconds)
-                    samples.setdefault((case.name, peer), []).append(value)
-                    print(
-                        f"  {peer:10} {case.name:26} {value:10,.0f} {case.unit}", file=sys.stderr, flush=True
-                    )
-    for (case_name, peer), values in samples.items():
-        results[case_name][peer] = statistics.median(values)
-    held = show(cases, results)
+                        values[peer] = measure(lan, load, case, arguments.seconds)
+                    print(f"  {peer:10} {case.name:26} {values[peer]:10,.0f} {case.unit}", file=sys.stderr)
+                rounds[case.name].append(values)
+    held, document = show(cases, rounds)
     if arguments.json:
-        document = {"benchmark": "tftp", "block": BLOCK, "goals_held": held, "results": results}
         arguments.json.write_text(json.dumps(document, indent=2) + "\n")
     return 0 if held else 1
 
 
-def show(cases: list[Case], results: dict[str, dict[str, float]]) -> bool:
-    """Print the table; return whether every goal that could be checked holds."""
-    print(f"TFTP, {BLOCK}-byte blocks, aggregate\n")
-    print(f"{'':26}" + "".join(f"{peer:>12}" for peer in PEERS) + "   goals")
+def show(cases: list[Case], rounds: dict[str, list[dict[str, float]]]) -> tuple[bool, dict[str, object]]:
+    """Print the table; return whether every goal that could be checked holds, and all as a document.
+
+    A ratio is the median of the rounds' ratios, not the ratio of medians taken minutes apart.
+    """
+    print(f"TFTP, {BLOCK}-byte blocks, aggregate, medians of {len(rounds[cases[0].name])}\n")
+    print(f"{'':26}" + "".join(f"{peer:>11}" for peer in PEERS) + f"  {'':8} goals")
     held = True
+    results = []
     for case in cases:
-        row = results[case.name]
-        line = f"{case.name:26}" + "".join(
-            f"{row[peer]:12,.0f}" if peer in row else f"{'-':>12}" for peer in PEERS
-        )
-        for peer, factor in case.goals:
-            if peer in row and "hostler" in row:
-                ratio = row["hostler"] / row[peer]
-                held &= ratio >= factor
-                line += f"   {ratio:.2f} x {peer} (>= {factor}) {'held' if ratio >= factor else 'MISSED'}"
-        print(line + f"   {case.unit}")
-    return held
+        table = rounds[case.name]
+        row = {peer: statistics.median(values[peer] for values in table) for peer in table[0]}
+        ratios = {
+            peer: statistics.median(values["hostler"] / values[peer] for values in table)
+            for peer in row
+            if peer != "hostler" and "hostler" in row
+        }
+        goals = {peer: factor for peer, factor in case.goals if peer in ratios}
+        held &= all(ratios[peer] >= factor for peer, factor in goals.items())
+        cells = "".join(f"{row[peer]:11,.0f}" if peer in row else f"{'-':>11}" for peer in PEERS)
+        words = [
+            f"{ratios[peer]:.2f} x {peer} (>= {factor}: {'held' if ratios[peer] >= factor else 'MISSED'})"
+            for peer, factor in goals.items()
+        ]
+        print(f"{case.name:26}{cells}  {case.unit:8} {', '.join(words)}")
+        results.append({"case": case.name, "unit": case.unit, "median": row, "ratio": ratios, "goal": goals})
+    return held, {"benchmark": "tftp", "block": BLOCK, "goals_held": held, "results": results}
 
 
 def measure(lan: Lan, load: Path, case: Case, seconds: float) -> float:
     """Run the load client once; return MB/s, or files/s for small files."""
-    done = lan.client.run(
-        *NICE, str(load), SERVER, "69", case.file, str(case.clients), str(BLOCK), str(case.window), str(seconds),
-        timeout=seconds + 30,
-    )  # fmt: skip
+    words = (SERVER, 69, case.file, case.clients, BLOCK, case.window, seconds)
+    done = lan.client.run(*NICE, str(load), *map(str, words), timeout=seconds + 30)
     report = json.loads(done.stdout)
     if report["errors"] or not report["bytes"]:
         raise RuntimeError(f"{case.name}: {report}")
@@ -166,20 +168,21 @@ def running(namespace: Namespace, command: list[str]) -> Iterator[None]:
         wait_for_server(namespace)
         yield
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(5)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            # Some fork for each request, so the one we started is not all there is.
+            for pid in namespace.pids():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(3)
 
 
 def wait_for_server(namespace: Namespace) -> None:
-    """Ask for the small file until it comes; ten seconds at most."""
+    """Ask for the small file until it comes; 20 seconds at most."""
     with namespace.entered():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(0.2)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             sock.sendto(b"\0\1" + SMALL.encode() + b"\0octet\0", (SERVER, 69))
@@ -191,7 +194,7 @@ def wait_for_server(namespace: Namespace) -> None:
             sock.sendto(b"\0\5\0\0ready\0", peer)
             sock.close()
             return
-    raise RuntimeError("the server did not answer within 10 s")
+    raise RuntimeError("the server did not answer within 20 s")
 
 
 def server_command(peer: str, directory: Path) -> list[str] | None:

@@ -142,8 +142,10 @@ def simulate(
             if to_client:
                 told = now
                 carry(client.receive(datagram), False)
-            elif chance.random() < 0.5 and (block := session.step(datagram, now)) is not None:
-                carry([bytes(block)], True)  # the short way and the long one may be mixed at will
+            elif chance.random() < 0.5 and (run := session.step(datagram, now)) is not None:
+                carry(
+                    [bytes(part) for part in split_run(run, session.segment)], True
+                )  # the short way and the long one may be mixed at will
             else:
                 session.receive(datagram, now)
         elif client_timer <= now:

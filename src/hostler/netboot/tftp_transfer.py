@@ -94,9 +94,9 @@ class Transfer:
         """Take one datagram and send what follows; return whether the session may have ended or paused."""
         try:
             datagram = self._receive(LONGEST_ANSWER)
-            block = self._step(datagram, now)
-            if block is not None:
-                self._send(block)
+            run = self._step(datagram, now)
+            if run is not None:
+                self._send(run)
                 return False
         except ConnectionRefusedError:
             self.session.peer_gone(now)

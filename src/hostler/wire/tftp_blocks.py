@@ -49,14 +49,15 @@ class Blocks:
 
     Attributes:
         first: Number of the first one, counted from 1 without wrapping.
-        packets: The datagrams, views of one buffer.
+        buffer: All of them back to back.
+        packets: Each of them, views of the buffer.
         awaits: The acknowledgement of each as a client sends it; None for the last of the file.
 
     Raises:
         OSError: The source could not be read.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_segment", "awaits", "first", "packets")
+    __slots__ = ("__weakref__", "_segment", "awaits", "buffer", "first", "packets")
 
     def __init__(self, source: Source, block: int, first: int, count: int) -> None:
         self.first = first
@@ -64,7 +65,7 @@ class Blocks:
         offset = (first - 1) * block
         length = min(count * block, source.size - offset)
         ends = length < count * block
-        self._buffer = buffer = memoryview(bytearray(count * HEADER_BYTES + length))
+        self.buffer = buffer = memoryview(bytearray(count * HEADER_BYTES + length))
         self.packets = packets = [
             buffer[start : start + segment] for start in range(0, count * segment, segment)
         ]
@@ -85,7 +86,7 @@ class Blocks:
         step = max(1, RUN_BYTES // segment) * segment
         start = (first - self.first) * segment
         end = (last - self.first + 1) * segment
-        return [self._buffer[at : min(at + step, end)] for at in range(start, end, step)]
+        return [self.buffer[at : min(at + step, end)] for at in range(start, end, step)]
 
 
 class BlockShare:

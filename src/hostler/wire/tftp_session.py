@@ -30,7 +30,7 @@ SHORTEST_TIMEOUT: Final = 0.2  # as Linux's TCP: below it a busy board is taken 
 LONGEST_TIMEOUT: Final = 5.0
 PACE_SECONDS: Final = 0.001  # between the bursts of a window that did not fit through in one piece
 SMALLEST_BURST: Final = 8  # small enough for the receive rings of boot loaders
-READ_AHEAD: Final = 16  # blocks read at once in lockstep; more saves calls but leaves the CPU's cache
+READ_AHEAD: Final = 16  # blocks read at once in lockstep; more would leave the CPU's cache
 
 _WRAP: Final = 0xFFFF
 
@@ -101,8 +101,8 @@ class TftpSession:
     # Some hundred of them are walked through all the time: slots keep them small and near the CPU.
     # fmt: off
     __slots__ = (
-        "_acked", "_again", "_awaited", "_awaits", "_block", "_blocks", "_echo", "_event",
-        "_first", "_from", "_idle", "_last", "_negotiating", "_packet", "_packets",
+        "_acked", "_again", "_awaited", "_awaits", "_block", "_blocks", "_buffer", "_echo", "_event",
+        "_first", "_from", "_idle", "_last", "_negotiating", "_one_run", "_packet", "_packets",
         "_progress_at", "_retransmits", "_round_trip", "_sent", "_sent_at", "_share", "_size", "_slots",
         "_source", "_started", "_to", "_told", "_tries", "_window", "agreement", "burst", "segment",
     )
@@ -149,12 +149,15 @@ class TftpSession:
         self._told = False
 
         self._share = share or BlockShare()
-        self._slots = max(READ_AHEAD, self._window)
-        if self._slots * self.segment > RUN_BYTES:
-            self._slots = self._window
+        # Blocks read at once: whole windows, as many as fit one send, so that they begin where windows do.
+        in_a_run = max(1, RUN_BYTES // self.segment)
+        most = READ_AHEAD if self._window == 1 else LARGEST_WINDOW
+        self._slots = self._window * max(1, min(most, in_a_run) // self._window)
         self._blocks: Blocks | None = None
         self._first = 1  # block in slot 0 …
         self._packets: list[memoryview] = []  # … its packet and those after it
+        self._buffer = memoryview(b"")
+        self._one_run = self._window * self.segment <= RUN_BYTES
         self._awaits: list[bytes | None] = []
         self._awaited: bytes | None = None  # what ``step`` goes on at; None: it does not
 
@@ -193,32 +196,34 @@ class TftpSession:
             self._stop(now, f"client sent error {code}" + (f": {text}" if text else ""))
 
     def step(self, datagram: bytes, now: float) -> memoryview | None:
-        """Take the acknowledgement everything waits for in lockstep and return the next datagram.
+        """Take the acknowledgement everything waits for and return the next window, one run.
 
         The same as ``receive`` and ``runs_to_send`` in one short way, for the case that is nearly all of the
-        work: window 1, nothing lost, next block in memory. Otherwise None, nothing is done, and the long way
-        is to be gone.
+        work: nothing lost, next blocks in memory. Otherwise None, nothing is done, and the long way is to be
+        gone.
         """
         if datagram != self._awaited:
             return None
-        block = self._to + 1
-        slot = block - self._first
+        to = self._to + self._window
+        slot = to - self._first
         if slot >= len(self._packets):
             return None
         self._acked = self._to
-        self._sent = self._to = block
-        self._from = block + 1
+        self._sent = self._to = to
+        self._from = to + 1
         self._sent_at = self._progress_at = now
         self._awaited = self._awaits[slot]
-        return self._packets[slot]
+        if self._window == 1:
+            return self._packets[slot]
+        end = (slot + 1) * self.segment
+        return self._buffer[end - self._window * self.segment : end]
 
     def peer_gone(self, now: float, reason: str = "the client closed its port") -> None:
         """Take the news that nobody listens at the client's port any more (ICMP says so)."""
         if self._event is not None:
             return
         if self._sent == self._last and self._acked >= self._last - self._window:
-            self._event = Done(self._size, now - self._started, self._retransmits, acknowledged=False)
-            self._from = self._to + 1
+            self._finish(Done(self._size, now - self._started, self._retransmits, acknowledged=False))
         else:
             self._stop(now, reason)
 
@@ -230,8 +235,10 @@ class TftpSession:
             return  # the next burst of a paced window; runs_to_send hands it out
         if now - self._progress_at >= self._idle:
             all_sent = self._sent == self._last and self._acked >= self._last - self._window
-            self._event = TimedOut(self._bytes(), now - self._started, self._retransmits, all_sent)
-            self._packet = error_packet(ErrorCode.UNDEFINED, "timed out")
+            self._finish(
+                TimedOut(self._bytes(), now - self._started, self._retransmits, all_sent),
+                error_packet(ErrorCode.UNDEFINED, "timed out"),
+            )
             return
         self._tries += 1
         if self._negotiating:
@@ -269,12 +276,9 @@ class TftpSession:
         self._sent_at = now
         if to > self._sent:
             self._sent = to
-        if to > first:
-            return [*blocks.runs(first, to)]
-        slot = first - self._first
-        if self._window == 1 and not self._again:
-            self._awaited = self._awaits[slot]
-        return [self._packets[slot]]
+        if to - first + 1 == self._window and self._one_run and not (self._again or self._echo):
+            self._awaited = self._awaits[to - self._first]
+        return [self._packets[to - self._first]] if to == first else [*blocks.runs(first, to)]
 
     def datagrams_to_send(self, now: float) -> list[bytes]:
         """Return the same as ``runs_to_send``, cut into single datagrams."""
@@ -323,8 +327,7 @@ class TftpSession:
         self._acked = acked
         self._moved(now)
         if acked == self._last:
-            self._event = Done(self._size, now - self._started, self._retransmits)
-            self._from = self._to + 1
+            self._finish(Done(self._size, now - self._started, self._retransmits))
             return
         if not whole:
             self._lost(self._sent - acked, again=False)
@@ -352,11 +355,14 @@ class TftpSession:
         self._to = min(self._acked + self._window, self._last)
 
     def _stop(self, now: float, reason: str) -> None:
-        self._awaited = None
         kind = Probed if self._acked <= 1 else Aborted
-        self._event = kind(self._bytes(), now - self._started, self._retransmits, reason)
+        self._finish(kind(self._bytes(), now - self._started, self._retransmits, reason))
+
+    def _finish(self, event: TftpEvent, last_word: bytes | None = None) -> None:
+        self._event = event
+        self._packet = last_word
+        self._awaited = None
         self._from = self._to + 1
-        self._packet = None
 
     def _load(self, first: int, now: float) -> Blocks | None:
         """Get the blocks from ``first`` on, or end the transfer."""
@@ -365,12 +371,14 @@ class TftpSession:
             blocks = self._share.get(self._source, self._block, first, count)
         except OSError as error:
             problem = error.strerror or str(error)
-            self._event = Failed(self._bytes(), now - self._started, self._retransmits, problem)
-            self._packet = error_packet(ErrorCode.UNDEFINED, "the server cannot read the file")
-            self._from = self._to + 1
+            self._finish(
+                Failed(self._bytes(), now - self._started, self._retransmits, problem),
+                error_packet(ErrorCode.UNDEFINED, "the server cannot read the file"),
+            )
             return None
         self._blocks = blocks
-        self._first, self._packets, self._awaits = blocks.first, blocks.packets, blocks.awaits
+        self._first, self._buffer = blocks.first, blocks.buffer
+        self._packets, self._awaits = blocks.packets, blocks.awaits
         return blocks
 
 
