@@ -22,6 +22,10 @@ _STAGES = (
     ("oops", re.compile(rb"(?:Internal error: |BUG: |Oops: ).*")),
     ("login", re.compile(rb"^(?!Last )\S+ login:(?: |$)")),
 )
+# What every one of them contains: most of what a board says is passed over with one search.
+_ANY = re.compile(
+    rb"@hostler |SeaBIOS|U-Boot|iPXE|BdsDxe|Linux version|Kernel panic|Internal error: |BUG: |Oops: |login:"
+)
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Za-z]|[=>78])")
 _UNSEEN = re.compile(r"[^\x20-\x7e\u00a0-\uffff]")
 
@@ -58,6 +62,9 @@ class Scanner:
 
     def feed(self, data: bytes) -> Iterator[Marker | Stage]:
         """Take bytes; return what they complete."""
+        if not _ANY.search(self._line + data):
+            self._pass_over(data)
+            return
         for piece in data.splitlines(keepends=True):
             ended = piece.endswith((b"\n", b"\r"))
             if len(self._line) < LONGEST_LINE:
@@ -71,6 +78,14 @@ class Scanner:
         """Forget the unfinished line: what comes next is another boot."""
         self._line.clear()
         self._told.clear()
+
+    def _pass_over(self, data: bytes) -> None:
+        """Keep the unfinished line only."""
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        if end >= 0:
+            self.reset()
+        if len(self._line) < LONGEST_LINE:
+            self._line += data[end + 1 :][:LONGEST_LINE]
 
     def _look(self, *, ended: bool) -> Iterator[Marker | Stage]:
         line = _ESCAPES.sub(b"", bytes(self._line))
