@@ -11,8 +11,9 @@ from hostler.wire import newc
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# 19 is the strongest level whose window (8 MiB) every kernel with zstd unpacks.
-_LEVEL = 19
+# Of the agent's 63 MB, level 9 makes 17.1 MB in 3 s and level 19 makes 15.2 MB in 47 s on two cores; a board
+# fetches the difference in a blink. The window stays below the 8 MiB that every kernel with zstd unpacks.
+_LEVEL = 9
 
 APPLETS_LINES = (
     "[ ash basename blkdiscard blockdev cat chgrp chmod chown chroot clear cmp cp cut date dd df",
