@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
+import pty
 import random
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +97,41 @@ def test_the_main_job(images: Shell) -> None:
     assert " s  dhcp" in trace
     assert "pc-1 is available, power off" in images("release", "mine").stdout
     assert images.json("boards")[1]["lifecycle"] == "available"
+
+
+def test_bars_and_tables_on_a_terminal(images: Shell) -> None:
+    """On a terminal a run is a bar that is drawn in place, and lists are drawn tables; JSON stays JSON."""
+    assert "claimed" not in on_a_terminal(images, "boards")
+    images("claim", "pc")
+    drawn = on_a_terminal(images, "deploy", "pc-1", "good")
+    assert "━" in drawn
+    assert "install:good,boot succeeded" in drawn
+    assert "claimed" in on_a_terminal(images, "boards")
+    assert json.loads(on_a_terminal(images, "boards", "--json"))[1]["lifecycle"] == "claimed"
+
+
+def on_a_terminal(shell: Shell, *arguments: str) -> str:
+    """Run with a terminal as standard output and return what was drawn there."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    process = subprocess.Popen(
+        [HOSTLER, *arguments],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**shell.environment, "TERM": "xterm"},
+    )
+    os.close(slave)
+    drawn = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:  # the last end of the terminal was closed
+            break
+        drawn += piece
+    os.close(master)
+    assert process.wait(30) == 0
+    return drawn.decode()
 
 
 def test_tables_and_documents_tell_the_same(shell: Shell) -> None:

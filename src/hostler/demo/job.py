@@ -132,7 +132,8 @@ class Job:
                 result = run_command(session, COMMAND, seconds=COMMAND_SECONDS)
                 self.outcome.output = result.output
                 if result.status != 0:
-                    raise StepFailedError(f"`{COMMAND}` ended with {result.status}")
+                    last = (result.output.strip().splitlines() or [""])[-1]
+                    raise StepFailedError(f"`{COMMAND}` ended with {result.status}: {last}")
         with self._step("release"):
             self._client.release(claim["id"])
             closed, _ = wait_release(self._client, claim["id"], seconds=RELEASE_SECONDS, seen=self._clean)
