@@ -11,14 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 GOAL_SECONDS = 0.2
 GOAL_BYTES = 150_000_000
+REST_SECONDS = 10.0
 
 HOSTLER = str(Path(sys.executable).parent / "hostler")
 COMMANDS: dict[str, list[str]] = {
@@ -54,13 +57,31 @@ def tree_bytes(pid: int) -> int:
     return total
 
 
+def idle_server_bytes() -> int:
+    """Start a server without a lab, let it rest, and return what it holds."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    with tempfile.TemporaryDirectory() as state:
+        server = subprocess.Popen(
+            [HOSTLER, "serve", "--state", state, "--listen", listen],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            time.sleep(REST_SECONDS)
+            if server.poll() is not None:
+                raise RuntimeError(f"hostler serve ended with {server.returncode}")
+            return tree_bytes(server.pid)
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--json", type=Path)
-    parser.add_argument(
-        "--server", type=int, metavar="PID", help="a running `hostler serve`, idle for a minute"
-    )
+    parser.add_argument("--server", type=int, metavar="PID", help="measure this server, not a new one")
     args = parser.parse_args()
 
     seconds = {
@@ -75,11 +96,10 @@ def main() -> int:
     good = seconds["hostler --help"] <= GOAL_SECONDS
     print(f"goal: hostler --help <= {GOAL_SECONDS * 1000:.0f} ms: {'held' if good else 'MISSED'}")
     result: dict[str, object] = {"seconds": seconds, "goal_seconds": GOAL_SECONDS}
-    if args.server:
-        held = tree_bytes(args.server)
-        good = good and held <= GOAL_BYTES
-        print(f"hostler serve, idle: {held / 1e6:.0f} MB (goal <= {GOAL_BYTES / 1e6:.0f} MB)")
-        result["server_bytes"] = held
+    held = tree_bytes(args.server) if args.server else idle_server_bytes()
+    good = good and held <= GOAL_BYTES
+    print(f"goal: hostler serve, idle <= {GOAL_BYTES / 1e6:.0f} MB: {held / 1e6:.0f} MB")
+    result |= {"server_bytes": held, "goal_bytes": GOAL_BYTES}
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
     return 0 if good else 1
