@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import queue
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -26,9 +29,9 @@ def stub_agent(arch: str, images: Path, packages: Path) -> AgentImage:
     return build_agent(arch, images, packages, code=STUB)
 
 
-def with_config(image: AgentImage, path: Path) -> Path:
+def with_config(image: AgentImage, path: Path, document: dict[str, str] | None = None) -> Path:
     """The initrd as the boot services serve it: the agent's, then a board's own small archive."""
-    config = newc.file("etc/hostler/boot.json", json.dumps({"board": "b1"}).encode(), 0o600)
+    config = newc.file("etc/hostler/boot.json", json.dumps(document or {"board": "b1"}).encode(), 0o600)
     path.write_bytes(image.initrd.read_bytes() + newc.archive(newc.with_parents([config])))
     return path
 
@@ -79,6 +82,46 @@ def test_uboot_starts_it_as_pxelinux_would(packages: Path, images: Path, tmp_pat
         board.type("setenv autoload no; dhcp; pxe get; pxe boot")
         board.expect("Starting kernel", 180)
         assert hello(board)["config"] == {"board": "b1"}
+
+
+class Rack(http.server.BaseHTTPRequestHandler):
+    """As much of a rack as tells the agent to power off and remembers what it posted."""
+
+    posts: queue.Queue[tuple[str, dict]] = queue.Queue()
+
+    def do_GET(self) -> None:
+        body = json.dumps({"run": "r1", "step": 0, "kind": "poweroff", "params": {}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.posts.put((self.path, body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.qemu
+def test_the_real_agent_runs(packages: Path, images: Path, tmp_path: Path) -> None:
+    """Hostler's own agent finds every module it imports, greets its rack and obeys it."""
+    image = build_agent("amd64", images, packages)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Rack) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {"rack": f"http://10.0.2.2:{server.server_port}", "token": "t", "board": "b1", "boot": "1"}
+        initrd = with_config(image, tmp_path / "initrd", config)
+        options = ["-kernel", image.kernel, "-initrd", initrd, "-append", "console=ttyS0", *NETWORK]
+        with Board("amd64", *options) as board:
+            path, hello = Rack.posts.get(timeout=120)
+            assert path == "/agent/hello", board.seen[-2000:]
+            assert "facts" in hello
+            board.wait(60)
+            assert "Traceback" not in board.seen
+        server.shutdown()
 
 
 @pytest.mark.qemu

@@ -99,7 +99,7 @@ def build_debian(
     )
     progress("image debian amd64", _STAGES, _STAGES)
     path = place / "disk.raw"
-    return DiskImage("debian", _ARCH, path, path.stat().st_size, place / "packages.json", r"debian login: ?$")
+    return DiskImage("debian", _ARCH, path, path.stat().st_size, place / "packages.json", r"debian login: ?")
 
 
 def _make(place: Path, cache_dir: Path, progress: Progress) -> None:

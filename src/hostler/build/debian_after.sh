@@ -22,6 +22,9 @@ chroot "$root" systemctl --quiet mask systemd-networkd-wait-online.service
 chroot "$root" systemctl --quiet disable \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service
 
+# Kernel messages of no consequence must not fall into the login on the serial console.
+echo 'kernel.printk = 4 4 1 7' >"$root/etc/sysctl.d/30-console.conf"
+
 # sshd starts with its first caller, or the keys do, a while after the login prompt: a job that
 # still runs would keep the getty waiting.
 chroot "$root" systemctl --quiet disable ssh.service

@@ -76,7 +76,7 @@ def build_tiny(
     )
     progress(f"image tiny {arch}", _STAGES, _STAGES)
     path = place / "disk.raw"
-    return DiskImage("tiny", arch, path, path.stat().st_size, place / "packages.json", r"tiny login: ?$")
+    return DiskImage("tiny", arch, path, path.stat().st_size, place / "packages.json", r"tiny login: ?")
 
 
 def _make(arch: str, place: Path, cache_dir: Path, progress: Progress) -> None:
