@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from hostler.hub.database import Database
 from hostler.hub.hub import Hub
 from hostler.hub.records import HUB, Agent
-from hostler.images.intake import Intake
 from hostler.images.store import ImageStore
 from hostler.link.documents import from_document, to_document
 from hostler.link.frames import BYTES, COMMAND, Unpacker, pack
@@ -23,6 +22,7 @@ from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import Phase, RunState, RunStatus
 from hostler.model.seam import BootRecord, Desired, Observed, RackPlan
 from hostler.model.trace import TraceEvent
+from hostler.serve import StoreFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -232,7 +232,7 @@ async def running(
     database = Database(directory / "hub.sqlite")
     link = InProcessLink(directory / "link.sqlite")
     store = ImageStore(directory / "store")
-    hub = Hub(database, link, Intake(store), directory / "spool")
+    hub = Hub(database, link, StoreFiles(store), directory / "spool")
     rack = SimRack(link, directory / "rack.json", **rack_options)
     tasks = [asyncio.ensure_future(hub.run()), asyncio.ensure_future(rack.run())]
     try:

@@ -37,6 +37,7 @@ class Reader:
         self._file = file
         self._base = base
         self._drivers = drivers
+        self._all_drivers = {driver for group in drivers.values() for driver in group}
         self._check = check
         # Every table that stands in the file, also those left out of ``parsed`` for a mistake of their own.
         self._names = names
@@ -49,9 +50,8 @@ class Reader:
         self._networks_apart()
         equipment = {}
         for name, unit in parsed.equipment.items():
-            known = set().union(*self._drivers.values())
-            if unit.driver not in known:
-                self._fault(("equipment", name, "driver"), _unknown("driver", unit.driver, known))
+            if unit.driver not in self._all_drivers:
+                self._fault(("equipment", name, "driver"), _unknown("driver", unit.driver, self._all_drivers))
             equipment[name] = Equipment(name, unit.driver, unit.params)
         classes = {}
         for name, table in parsed.classes.items():
@@ -80,9 +80,9 @@ class Reader:
             self._fault(
                 (*path, "router"), f"router {table.router} is outside {subnet}; boards could not reach it"
             )
-        if table.range is not None:
+        if table.range is not None and subnet.prefixlen <= 30:
             self._range(path, table)
-        elif table.dhcp == "own":
+        elif table.range is None and table.dhcp == "own":
             example = f"{subnet.network_address + 100}-{subnet.network_address + 199}"
             self._fault(
                 (*path, "range"), f'network "{name}" has dhcp = "own" and needs a range, such as "{example}"'
@@ -184,6 +184,8 @@ class Reader:
             if unit is None:
                 return Binding("", wire.equipment, wire.params)
             driver = driver or unit.driver
+            if wire.driver is None and driver not in self._all_drivers:
+                return Binding(driver, wire.equipment, wire.params)  # told at the equipment
         if driver is None:
             self._fault(path, f'the {kind} wire of board "{board}" has neither equipment nor driver; add one')
             return Binding("", None, wire.params)

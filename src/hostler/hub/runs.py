@@ -228,7 +228,15 @@ def largest_disk(facts: dict[str, Any]) -> int | None:
     disks = facts.get("disks")
     if not isinstance(disks, list):
         return None
-    sizes = [disk["size"] for disk in disks if isinstance(disk, dict) and isinstance(disk.get("size"), int)]
+    # What the agent would not write to does not count.
+    unfit = ("removable", "read_only", "spared")
+    sizes = [
+        disk["size"]
+        for disk in disks
+        if isinstance(disk, dict)
+        and isinstance(disk.get("size"), int)
+        and not any(disk.get(mark) for mark in unfit)
+    ]
     return max(sizes, default=None)
 
 

@@ -1,0 +1,161 @@
+"""Mistakes in lab.toml: each found, each with its line and key, all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hostler.hub.labfile import LabfileError, read_labfile
+from hostler.hub.toml_lines import Places
+from simulated_rack import LAB
+
+# What is replaced in a good file, with what, and what is said about it.
+MISTAKES = [
+    ('name = "bench"', "name =", "this is not TOML: invalid value"),
+    ('name = "bench"', 'nam = "bench"', 'unknown key "nam" in [lab]; did you mean "name"?'),
+    ('name = "bench"', "", '[lab] lacks "name"; add it'),
+    ("[lab]", "[lob]", 'unknown key "lob" at the top; did you mean "lab"?'),
+    ('interface = "eth1"', 'interface = "a name too long for linux"', "is not the name of a network"),
+    ('"10.77.0.1/24"', '"10.77.0.256/24"', "networks.boot.address: "),
+    ('"10.77.0.1/24"', '"10.77.0.1"', "leaves no room for boards; write it like 10.77.0.1/24"),
+    ('"10.77.0.100-10.77.0.199"', '"10.77.1.100-10.77.1.199"', "is not inside 10.77.0.0/24"),
+    ('"10.77.0.100-10.77.0.199"', '"10.77.0.199-10.77.0.100"', "ends before it begins"),
+    ('"10.77.0.100-10.77.0.199"', '"10.77.0.1-10.77.0.100"', "holds the host's own address"),
+    ('"10.77.0.100-10.77.0.199"', '"all"', "is not two addresses; write FIRST-LAST"),
+    ('range = "10.77.0.100-10.77.0.199"', "", 'has dhcp = "own" and needs a range, such as "10.77.0.100-'),
+    ('range = "10.77.0.100-10.77.0.199"', 'dhcp = "proxy"', 'dhcp = "proxy" is not there yet; use '),
+    ('range = "10.77.0.100-10.77.0.199"', 'dhcp = "maybe"', "networks.boot.dhcp: "),
+    ('interface = "eth1"', 'interface = "eth1"\nlease = "soon"', "is not a length of time"),
+    ('interface = "eth1"', 'interface = "eth1"\nrouter = "10.9.9.9"', "router 10.9.9.9 is outside 10.77."),
+    ('driver = "snmp-poe"', 'driver = "snmp"', 'there is no driver "snmp"; known: fake, raw-tcp, snmp-poe'),
+    ('"env:RACK1"', '"public"', 'community is a secret and must not stand here; write "env:NAME"'),
+    ('"arm64-uboot"', '"raspberrypi"', 'there is no platform "raspberrypi"; known: arm64-uboot, x86-bios'),
+    ('class = "arm"', 'class = "arn"', 'there is no class "arn"; known: arm, pc'),
+    ('class = "arm"', 'class = "arm"\nnetwork = "lan"', 'there is no network "lan"; known: boot'),
+    ('class = "arm"', 'class = "arm"\naddress = "10.78.0.2"', 'is outside network "boot" (10.77.0.0/24)'),
+    ('class = "arm"', 'class = "arm"\naddress = "10.77.0.1"', "is the host's own; give the board another"),
+    ('class = "arm"', 'class = "arm"\nserial = "To be filled by O.E.M."', "is a placeholder that many"),
+    ('class = "arm"', 'class = "arm"\ncolour = "red"', 'unknown key "colour" in [boards.arm-1]; '),
+    ('"52:54:00:00:00:03"', '"52:54:00:00:00"', '"52:54:00:00:00" is not a MAC address; write it like'),
+    ('"52:54:00:00:00:03"', '"53:54:00:00:00:03"', "is a multicast address"),
+    ('"52:54:00:00:00:03"', '"52-54-00-00-00-01"', 'board "arm-1" and board "pc-1" both use MAC 52:54'),
+    ('mac = "52:54:00:00:00:03"', "", 'board "arm-1" has no MAC; add mac = '),
+    ("port = 3 }", "port = 2 }", 'both use port 2 of switch "rack1"; give one of them its own port'),
+    ('equipment = "rack1", port = 3', 'equipment = "rack2", port = 3', 'there is no equipment "rack2"; '),
+    ('equipment = "rack1", port = 3', "port = 3", "has neither equipment nor driver; add one"),
+    ('driver = "raw-tcp"', 'driver = "tty"', 'there is no console driver "tty"; known: fake, raw-tcp'),
+    ("[boards.arm-1]", "[boards.unknown-1]", 'begins with "unknown-", which is kept for'),
+    ("[boards.arm-1]", '[boards."arm 1"]', "is not a name; use letters, digits"),
+    ("[boards.arm-1]", "[boards.pc-1]", "this is not TOML: cannot declare"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("good", "bad", "says"), MISTAKES, ids=[says[:40] for _, _, says in MISTAKES])
+def test_a_mistake_is_told_with_its_line(good: str, bad: str, says: str):
+    """One mistake gives one fault, at the line it stands in, and nothing else is complained about."""
+    assert LAB.count(good) >= 1
+    before, _, after = LAB.rpartition(good)
+    text = before + bad + after
+    with pytest.raises(LabfileError) as caught:
+        read_labfile(text, "lab.toml")
+    faults = caught.value.faults
+    assert any(says in fault.text for fault in faults), [str(fault) for fault in faults]
+    fault = next(fault for fault in faults if says in fault.text)
+    assert str(fault).startswith(f"lab.toml:{fault.line}: ")
+    begins = before.count("\n") + 1
+    assert begins - 3 <= fault.line <= begins + bad.count("\n") + 2
+    allowed = 2 if "lob" in bad or "nam =" in bad else 1
+    assert len(faults) <= allowed, [str(fault) for fault in faults]
+
+
+def test_all_mistakes_at_once():
+    """Whoever writes the file sees everything that is wrong with it, in the order of the lines."""
+    text = LAB.replace('"env:RACK1"', '"public"').replace('"arm64-uboot"', '"rpi"').replace(":02", ":01")
+    with pytest.raises(LabfileError) as caught:
+        read_labfile(text)
+    faults = caught.value.faults
+    assert len(faults) == 3
+    assert [fault.line for fault in faults] == sorted(fault.line for fault in faults)
+    assert caught.value.detail.count("\n") == 2
+
+
+def test_a_good_file_is_an_inventory(tmp_path: Path):
+    """Defaults are filled in, relative paths made absolute, MACs brought to one form."""
+    text = LAB.replace('interface = "eth1"', 'interface = "eth1"\nnetns_pidfile = "lab.pid"')
+    text = text.replace('"52:54:00:00:00:01"', '"52-54-00-AA-00-01"\nlabels = { ram = 4096, rev = "b" }')
+    inventory = read_labfile(text, base=tmp_path)
+    assert inventory.networks["boot"] == {
+        "interface": "eth1", "address": "10.77.0.1/24", "range": "10.77.0.100-10.77.0.199", "dhcp": "own",
+        "router": None, "dns": [], "http_port": 8067, "lease": 3600.0,
+        "netns_pidfile": str(tmp_path / "lab.pid"),
+    }  # fmt: skip
+    board = inventory.boards["pc-1"]
+    assert board.macs == ("52:54:00:aa:00:01",)
+    assert board.labels == {"ram": "4096", "rev": "b"}
+    assert (board.network, board.power[0].driver, board.power[0].params) == ("boot", "snmp-poe", {"port": 1})
+    assert board.console.params == {"host": "127.0.0.1", "port": 16201}
+
+
+def test_drivers_are_asked_about_their_wires():
+    """What a driver says of a wire's keys is told like any other mistake."""
+
+    def check(_kind, _driver, _equipment, wire):
+        return "port 3 does not exist" if wire.get("port") == 3 else ""
+
+    with pytest.raises(LabfileError) as caught:
+        read_labfile(LAB, check=check)
+    assert [fault.key for fault in caught.value.faults] == ["boards.arm-1.power"]
+    assert 'power wire of board "arm-1": port 3 does not exist' in caught.value.detail
+
+
+def test_lines_are_found_in_all_of_toml():
+    """Quoted and dotted keys, strings and arrays over many lines do not lead astray."""
+    text = """
+a.b = 1
+[x."y.z"]
+s = '''
+[not.a.table]
+k = 1
+'''
+list = [
+  { p = "]" }, # ]
+  [ "=" ],
+]
+after = 2
+[[many]]
+one = 1
+"""
+    places = Places(text)
+    assert places.line(("a", "b")) == 2
+    assert places.line(("x", "y.z")) == 3
+    assert places.line(("x", "y.z", "s")) == 4
+    assert places.line(("not", "a")) is None
+    assert places.line(("x", "y.z", "k")) == 3
+    assert places.line(("x", "y.z", "list", "0", "p")) == 8
+    assert places.line(("x", "y.z", "after")) == 12
+    assert places.line(("many", "one")) == 14
+
+
+@given(st.text(alphabet="[]{}\"'=#.\n\\ab1 ", max_size=80))
+def test_any_text_has_lines(text: str):
+    """Whatever the text, looking for lines ends and gives lines that exist."""
+    places = Places(text)
+    assert all(1 <= line <= text.count("\n") + 1 for line in places._lines.values())
+
+
+@given(st.data())
+def test_any_damage_is_an_error_or_a_lab(data):
+    """A file with some characters changed is read or refused with faults; nothing else happens."""
+    at = data.draw(st.integers(0, len(LAB) - 1))
+    text = LAB[:at] + data.draw(st.text(max_size=3)) + LAB[at + data.draw(st.integers(0, 9)) :]
+    try:
+        inventory = read_labfile(text)
+    except LabfileError as error:
+        faults = error.faults
+    else:
+        faults = ()
+        assert inventory.lab
+    assert all(fault.text and fault.file for fault in faults)
