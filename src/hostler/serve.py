@@ -134,7 +134,11 @@ async def _serve(config: Path | None, state: Path, listener: socket.socket) -> N
     base = config.absolute().parent if config else Path.cwd()
     hub = Hub(database, link, StoreFiles(store), state / "spool", base=base, check=check_binding)
     rack = Rack(link, memories, store, state)
-    server = _Server(uvicorn.Config(create_app(hub), log_config=None, lifespan="off", ws_max_size=1 << 20))
+    server = _Server(
+        uvicorn.Config(
+            create_app(hub), log_config=None, access_log=False, lifespan="off", ws_max_size=1 << 20
+        )
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(hub.run(), name="hub")]

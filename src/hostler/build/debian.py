@@ -164,7 +164,11 @@ def _bootstrap(scratch: Path, root: Path, apt: Apt) -> None:
     after.write_bytes((scripts / "debian_after.sh").read_bytes())
     variables = {"ROOT_UUID": _ROOT, "PASSWORD_HASH": PASSWORD_HASH, "SOURCES": str(apt.sources_file)}
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    # In root mode mmdebstrap mounts proc and sys into the tree. In a mount namespace of its own they go with
+    # it however it ends, and nobody who cleans up afterwards walks into them.
+    aside = [find("unshare", "util-linux"), "--mount"] if os.geteuid() == 0 else []
     command: list[str | Path] = [
+        *aside,
         find("mmdebstrap", "mmdebstrap"),
         "--quiet",
         f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import secrets
@@ -13,7 +14,6 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from hostler.client.client import Client
-from hostler.client.errors import ClientError, UnauthorizedError
 from hostler.client.settings import Settings
 from hostler.client.waiting import wait_healthy
 from hostler.demo.children import Child
@@ -148,6 +148,16 @@ class DemoLab:
         while self._children:
             self._children.pop().stop()
 
+    def _hold(self) -> None:
+        """Keep the state for this demo alone, until the process ends."""
+        self._lock = (self._state / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClientError(
+                f"another demo is running in {self._state}", "stop it, or choose another place with --state"
+            ) from None
+
     def check_alive(self) -> None:
         """Raise ChildEndedError if either process has ended."""
         for child in self._children:
@@ -156,12 +166,13 @@ class DemoLab:
 
     def _start(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)
+        self._hold()
         ports = free_ports(self._state)
         lab, virtual = write_configuration(self._state, ports)
-        kept = self._kept_token()
         data = self._state / "server"
-        if data.exists() and kept is None:
-            shutil.rmtree(data)  # an earlier demo ended before it wrote down its token; nobody could use this
+        for place in (data, self._state / "virtual"):  # whatever an earlier demo left half done
+            if place.exists():
+                shutil.rmtree(place)
         log = self._state / "log"
         switch = Child("virtual lab", ["virtual", "--config", str(virtual)], log / "virtual.log")
         self._children.append(switch)
@@ -170,26 +181,9 @@ class DemoLab:
         serve = ["serve", "--config", str(lab), "--state", str(data), "--listen", listen]
         self.server = Child("server", serve, log / "server.log")
         self._children.append(self.server)
-        if kept is None:
-            self.server.wait_until(lambda: bool(self.server.tokens), seconds=_READY_SECONDS, what="a token")
-            kept = self.server.tokens[0]
-        self.client = Client(Settings(f"http://{listen}", kept))
+        self.server.wait_until(lambda: bool(self.server.tokens), seconds=_READY_SECONDS, what="a token")
+        token = self.server.tokens[0]
+        self.client = Client(Settings(f"http://{listen}", token))
         wait_healthy(self.client, seconds=_READY_SECONDS, alive=self.server.alive)
-        try:
-            self.client.boards()
-        except UnauthorizedError:
-            raise ClientError(
-                "the server does not know the demo's token any more", f"remove {self._state} and try again"
-            ) from None
-        self._keep(f"http://{listen}", kept)
-
-    def _kept_token(self) -> str | None:
-        try:
-            found = re.search(r"HOSTLER_TOKEN=(\S+)", self.env_file.read_text())
-        except FileNotFoundError:
-            return None
-        return found[1] if found else None
-
-    def _keep(self, url: str, token: str) -> None:
         self.env_file.touch(mode=0o600)
-        self.env_file.write_text(f"export HOSTLER_URL={url}\nexport HOSTLER_TOKEN={token}\n")
+        self.env_file.write_text(f"export HOSTLER_URL=http://{listen}\nexport HOSTLER_TOKEN={token}\n")

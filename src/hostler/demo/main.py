@@ -15,7 +15,6 @@ from hostler.cli.progress import progress
 from hostler.cli.trace import timeline
 from hostler.client.console import readable
 from hostler.client.errors import ClientError
-from hostler.client.waiting import wait_board, wait_claim
 from hostler.demo import material
 from hostler.demo.job import JOB_SECONDS, Job, Outcome
 from hostler.demo.lab import DemoLab
@@ -25,14 +24,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from hostler.cli.progress import Progress
-    from hostler.client.client import Client
 
 BOARDS = (
     ("vx-bios", "pc-bios", "debian"),
     ("vx-uefi", "pc-uefi", "debian"),
     ("va-uboot", "arm64-virt", "tiny-arm64"),
 )
-_TIDY_SECONDS = 1500.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,8 +70,7 @@ def _demo(args: argparse.Namespace, outcomes: list[Outcome], begun: float) -> No
     with DemoLab(state) as lab:
         _say(f"the server answers at {lab.client.settings.url}; its log is {state / 'log/server.log'}")
         with progress(live=live) as view:
-            material.register(lab.client, built, state, view)
-            _tidy(lab.client, view)
+            material.register(lab.client, built, view)
         _say("claim, deploy, log in, release: three boards at once")
         with progress(live=live) as view:
             outcomes += _jobs(lab, view)
@@ -91,26 +87,6 @@ def _demo(args: argparse.Namespace, outcomes: list[Outcome], begun: float) -> No
                 lab.check_alive()
         except KeyboardInterrupt:
             _say("stopping")
-
-
-def _tidy(client: Client, view: Progress) -> None:
-    """Bring back the boards that a demo which was stopped halfway has left behind."""
-    for claim in client.claims():
-        view.say(claim["board"] or claim["id"], "released: left by an earlier demo")
-        if claim["state"] != "releasing":
-            client.release(claim["id"])
-        wait_claim(client, claim["id"], states=frozenset({"closed"}), seconds=_TIDY_SECONDS)
-    for name, _, _ in BOARDS:
-        if client.board(name)["lifecycle"] == "quarantined":
-            view.say(name, "wiped: an earlier demo left it in quarantine")
-            client.recover(name)
-        wait_board(
-            client,
-            name,
-            lambda board: board["lifecycle"] == "available",
-            seconds=_TIDY_SECONDS,
-            what="being available",
-        )
 
 
 def _jobs(lab: DemoLab, view: Progress) -> list[Outcome]:

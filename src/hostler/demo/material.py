@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hostler.client.errors import ClientError, NotFoundError
+from hostler.client.errors import ClientError
 
 if TYPE_CHECKING:
     from hostler.cli.progress import Progress
@@ -67,23 +66,11 @@ def build(cache: Path, view: Progress) -> Material:
     return Material(agents, images)
 
 
-def register(client: Client, material: Material, state: Path, view: Progress) -> None:
-    """Register the agents and import the images that the server does not have yet."""
+def register(client: Client, material: Material, view: Progress) -> None:
+    """Register the agents and import the images."""
     for arch, (kernel, initrd) in material.agents.items():
         client.register_agent(arch, kernel, initrd)
-    note = state / "imported.json"
-    try:
-        imported: dict[str, str] = json.loads(note.read_text())
-    except (FileNotFoundError, ValueError):
-        imported = {}
     for name, path in material.images.items():
-        status = path.stat()
-        stamp = f"{path} {status.st_size} {status.st_mtime_ns}"
-        present = _has(client, name)
-        if present and imported.get(name) == stamp:
-            continue
-        if present:
-            client.remove_image(name)
 
         def seen(now: ImportProgress, name: str = name) -> None:
             view.bytes(name, "importing", now["read"], now["of"])
@@ -94,13 +81,3 @@ def register(client: Client, material: Material, state: Path, view: Progress) ->
             progress=seen,
         )  # fmt: skip
         view.say(name, "imported")
-        imported[name] = stamp
-        note.write_text(json.dumps(imported))
-
-
-def _has(client: Client, name: str) -> bool:
-    try:
-        client.image(name)
-    except NotFoundError:
-        return False
-    return True
