@@ -14,6 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from hostler.client.client import Client
+from hostler.client.errors import ClientError
 from hostler.client.settings import Settings
 from hostler.client.waiting import wait_healthy
 from hostler.demo.children import Child
