@@ -19,7 +19,7 @@ class DocumentError(ValueError):
 
 def to_document(value: object) -> Document:
     """Return a frozen dataclass of ``model/`` as a JSON object."""
-    return cast("Document", _adapter(type(value)).dump_python(value, mode="json"))
+    return cast("Document", _adapter(cast("Any", type(value))).dump_python(value, mode="json"))
 
 
 def from_document(kind: type[T], document: Document) -> T:
@@ -29,7 +29,7 @@ def from_document(kind: type[T], document: Document) -> T:
         DocumentError: a field is missing or of the wrong kind.
     """
     try:
-        return cast("T", _adapter(kind).validate_python(document))
+        return cast("T", _adapter(cast("Any", kind)).validate_python(document))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
