@@ -274,3 +274,60 @@ async def test_agents_and_principals(tmp_path: Path):
         check = (await api.admin.post("/check", json={"board": None})).json()
         assert check["ok"]
         assert (await api.anonymous.get(f"{api.url}/healthz")).json()["ok"] is True
+
+
+async def test_an_import_ends_with_its_client(tmp_path: Path):
+    """Whoever goes away in the middle of an import leaves neither bytes nor the name behind."""
+    parts = asyncio.Event()
+
+    async def slow(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(os.urandom(1_000_000))
+            parts.set()
+            await asyncio.sleep(0.01)
+            await writer.drain()
+
+    server = await asyncio.start_server(slow, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/image"
+    async with served(tmp_path) as api:
+        terms = {"name": "slow", "arch": "amd64", "url": url}
+        async with api.admin.stream("POST", "/images", params=terms) as stream:
+            lines = stream.aiter_lines()
+            assert json.loads(await anext(lines))["of"] == 1_000_000_000
+            again = await api.admin.post("/images", params=terms)
+            assert again.status_code == 409
+        await until(lambda: not api.lab.hub.images._importing)
+        assert not [
+            path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.stat().st_size
+        ]
+        assert await get(api.admin, "/images") == []
+    server.close()
+
+
+async def test_odd_input_is_never_the_servers_mistake(tmp_path: Path):
+    """Whatever is sent, the answer is a problem that says whose fault it is."""
+    async with served(tmp_path) as api:
+        odd = ["", " ", "\0", "\ud800", "a" * 5000, "../../etc/passwd", "x\ny", None, 1e308, -1, [], {}, True]
+        for value in odd:
+            for path, body in (
+                ("/claims", {"class": value}),
+                ("/claims", {"class": "pc", "name": value}),
+                ("/claims", {"class": "arm", "image": value}),
+                ("/claims", {"class": "pc", "ttl": value}),
+                ("/boards/pc-1/runs", {"plan": value}),
+                ("/boards/pc-1/deploy", {"image": value}),
+                ("/boards/pc-1/power", {"action": value}),
+                ("/principals", {"name": value}),
+                ("/check", {"board": value}),
+            ):
+                answer = await api.admin.post(path, content=json.dumps(body))
+                assert answer.status_code < 500, (path, value, answer.text)
+            body = json.dumps({"kernel": value, "initrd": value})
+            assert (await api.admin.put("/agents/amd64", content=body)).status_code == 422
+        for path in ("/boards/%00", "/boards/..%2f", "/claims/%ff", "/runs/%F0%9F%90%8E", "/images/%0a"):
+            assert (await api.admin.get(path)).status_code == 404, path
+        for query in ("after=99999999999999999999", "after=-1", "follow=maybe", "after=x"):
+            assert (await api.admin.get(f"/events?{query}")).status_code == 422, query
+        assert (await api.admin.get("/boards/pc-1/trace?boot=99999999999999999999")).status_code == 200

@@ -140,7 +140,7 @@ async def get_trace(hub: TheHub, name: str, boot: int | None = Query(None, ge=1)
 @router.get("/boards/{name}/console/log", response_class=Response)
 async def get_console_log(
     hub: TheHub, caller: Caller, name: str,
-    boot: int | None = Query(None, ge=1), tail: int | None = Query(None, ge=1),
+    boot: int | None = Query(None, ge=1), tail: int | None = Query(None, ge=1, le=2**40),
 ) -> Response:  # fmt: skip
     """Return what the console printed during a boot, for whoever held the board then."""
     data = await hub.metal.console_log(caller, name, boot, tail)

@@ -16,6 +16,8 @@ from hostler.hub.errors import InvalidError
 
 router = APIRouter()
 
+MOST = 2**63 - 1  # what a database takes for a number
+
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -146,8 +148,9 @@ async def check(hub: TheHub, body: CheckRequest) -> ChecksDocument:
 
 @router.get("/events", response_model=list[EventDocument])
 async def list_events(
-    hub: TheHub, *, after: int | None = Query(None, ge=0), follow: bool = False, board: str | None = None,
-    last_event_id: Annotated[int | None, Header(ge=0)] = None,
+    hub: TheHub, *, after: int | None = Query(None, ge=0, le=MOST), follow: bool = False,
+    board: str | None = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=MOST)] = None,
 ) -> Response | list[EventDocument]:  # fmt: skip
     """Return history after a number as JSON, at most 500 events; with ``follow`` as SSE, for ever."""
     start = last_event_id if last_event_id is not None else after

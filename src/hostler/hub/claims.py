@@ -92,7 +92,12 @@ def settle(draft: Draft) -> None:
     pending = [claim for claim in draft.claims.values() if claim.state is ClaimState.PENDING]
     if not pending:
         return
-    free = {record.name: (record.board.board_class, record.lifecycle) for record in draft.boards.values()}
+    wanted = {claim.board_class for claim in pending}
+    free = {
+        record.board.name: (record.board.board_class, record.lifecycle)
+        for record in draft.boards.values()
+        if record.lifecycle is Lifecycle.AVAILABLE and record.board.board_class in wanted
+    }
     for claim, board in grants(pending, free):
         _grant(draft, claim, board)
 

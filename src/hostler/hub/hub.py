@@ -102,7 +102,8 @@ class Hub:
         """Let ``decide`` work on a draft, grant what became free, and return once it is durable."""
         draft = Draft(self.state, self._clock())
         result = decide(draft)
-        claims.settle(draft)
+        if draft.claims.changed or draft.boards.changed:
+            claims.settle(draft)
         if draft.empty:
             return result
         documents = self._documents(draft)
