@@ -1,6 +1,6 @@
-"""How long the command line takes to start, beside bare Python and the command lines that Debian's users know.
+"""How long the command line takes to start, beside bare Python and other command lines.
 
-    python benchmarks/cli_start.py [--runs N] [--json FILE]
+python benchmarks/cli_start.py [--runs N] [--json FILE]
 """
 
 from __future__ import annotations

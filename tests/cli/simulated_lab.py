@@ -142,8 +142,7 @@ class SimulatedRack:
         await self._end(name, replace(status, state=RunState.SUCCEEDED, results=tuple(results)))
 
     async def _end(self, name: str, status: RunStatus) -> None:
-        wanted = self._wanted[name].run
-        power = wanted.final_power if wanted and status.state is RunState.SUCCEEDED else PowerState.OFF
+        power = self._wanted[name].power
         await self._observe(
             name, run=replace(status, ended=time.time()), power=PowerReading(power, None, "read back")
         )

@@ -44,16 +44,16 @@ def make(draft: Draft, principal: Principal, name: str, plan: str, purpose: Purp
 
 def begin(
     draft: Draft, record: BoardRecord, plan: str, steps: tuple[StepOrder, ...], purpose: Purpose,
-    principal: Principal, final_power: PowerState,
+    principal: Principal, power: PowerState,
 ) -> RunRecord:  # fmt: skip
-    """Put an order on a board; power is to be ``final_power`` once it has ended."""
-    order = RunOrder(f"r-{secrets.token_hex(6)}", steps, final_power)
+    """Put an order on a board; ``power`` is what its power is to be once it has ended."""
+    order = RunOrder(f"r-{secrets.token_hex(6)}", steps)
     run = RunRecord(
         order.id, record.name, plan, purpose, principal.name, record.claim, draft.now, order,
         RunStatus(order.id, RunState.QUEUED),
     )  # fmt: skip
     draft.runs.put(run.id, run)
-    draft.boards.put(record.name, replace(record, run=run.id, power=final_power))
+    draft.boards.put(record.name, replace(record, run=run.id, power=power))
     text = f'{principal.name} began "{plan}" on board "{record.name}"'
     draft.event("run.created", text, principal=principal.name, **about(run))
     return run

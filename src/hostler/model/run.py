@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Any
 
 from hostler.model.plan import StepOrder
-from hostler.model.power import PowerState
 
 
 class RunState(StrEnum):
@@ -43,13 +42,11 @@ class RunOrder:
     Attributes:
         id: Unique for ever.
         steps: In order; each resolved.
-        final_power: What the board's power is to be when the run has succeeded.
         cancelled: True when somebody called it off.
     """
 
     id: str
     steps: tuple[StepOrder, ...]
-    final_power: PowerState = PowerState.ON
     cancelled: bool = False
 
 
