@@ -130,15 +130,14 @@ async def _serve(config: Path | None, state: Path, listener: socket.socket) -> N
     link = InProcessLink(state / "link.db")
     memories = RackStore(state / "rack.db")
     store = ImageStore(state / "images")
-    store.sweep()
     base = config.absolute().parent if config else Path.cwd()
     hub = Hub(database, link, StoreFiles(store), state / "spool", base=base, check=check_binding)
     rack = Rack(link, memories, store, state)
-    server = _Server(
-        uvicorn.Config(
-            create_app(hub), log_config=None, access_log=False, lifespan="off", ws_max_size=1 << 20
-        )
+    _sweep(store, hub)
+    settings = uvicorn.Config(
+        create_app(hub), log_config=None, access_log=False, lifespan="off", ws_max_size=1 << 20
     )
+    server = _Server(settings)
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(hub.run(), name="hub")]
@@ -159,6 +158,14 @@ async def _serve(config: Path | None, state: Path, listener: socket.socket) -> N
         await link.close()
         memories.close()
         database.close()
+
+
+def _sweep(store: ImageStore, hub: Hub) -> None:
+    """Remove what a crash left in the store: scraps, and images that never made it into the catalogue."""
+    listed = {image.index for image in hub.state.images.values()}
+    for index in set(store.indexes()) - listed:
+        store.remove_image(index)
+    store.sweep()
 
 
 async def _first_words(hub: Hub, config: Path | None, listener: socket.socket) -> None:

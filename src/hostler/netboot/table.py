@@ -12,11 +12,10 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING, cast
 
 from hostler.model.boot import BootIntent
+from hostler.model.json import Document
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from hostler.model.json import Document
 
 
 @dataclass(frozen=True, slots=True)
