@@ -11,6 +11,7 @@ from hostler.model.boot import BootIntent, boot_intent
 from hostler.model.keeper import (
     ATTEMPTS,
     STALL_SECONDS,
+    Action,
     Memory,
     Record,
     Report,
@@ -57,28 +58,33 @@ class World:
     working_since: float | None = None
     actions: list = field(default_factory=list)
 
-    def run(self, limit: int = 2000, kill_every: int = 0) -> View:
-        """Act until the run ends or nothing is waited for; kill_every: forget what was seen that often."""
+    def run(self, limit: int = 2000, kill_every: int = 0, kills: int = 50) -> View:
+        """Act until the run ends or nothing is waited for; forget what was seen ``kills`` times."""
         for n in range(limit):
             run = self.view.memory.run
             if run is not None and run.state.ended:
                 return self.view
-            if kill_every and n % kill_every == kill_every - 1:
-                self.view = View(self.view.desired, self.view.memory, Seen())
+            if kill_every and n % kill_every == kill_every - 1 and n < kills * kill_every:
+                self.view = View(self.view.desired, self.view.memory, Seen(since=self.now))
                 self.read_power()
-            action = decide(self.view, self.now)
-            self.actions.append(action)
-            if isinstance(action, Wait):
-                if action.until is None and self.view.memory.run is None:
-                    return self.view
-                self.tick(min(5.0, max(0.1, (action.until or self.now + 5) - self.now)))
-            elif isinstance(action, Record):
-                self.view = replace(self.view, memory=action.memory)
-            elif isinstance(action, SetPower):
-                self.set_power(action.state)
-            elif isinstance(action, StartBoot):
-                self.start_boot(action.purpose)
+            action = self.act()
+            if isinstance(action, Wait) and action.until is None and self.view.memory.run is None:
+                return self.view
         raise AssertionError(f"no end after {limit} actions: {self.actions[-5:]}")
+
+    def act(self) -> Action:
+        """Do the next thing and return it."""
+        action = decide(self.view, self.now)
+        self.actions.append(action)
+        if isinstance(action, Wait):
+            self.tick(min(5.0, max(0.1, (action.until or self.now + 5) - self.now)))
+        elif isinstance(action, Record):
+            self.view = replace(self.view, memory=action.memory)
+        elif isinstance(action, SetPower):
+            self.set_power(action.state)
+        elif isinstance(action, StartBoot):
+            self.start_boot(action.purpose)
+        return action
 
     def see(self, **changes) -> None:
         self.view = replace(self.view, seen=replace(self.view.seen, **changes))
@@ -217,25 +223,25 @@ def test_a_dead_switch_fails_the_run_and_names_its_error():
 def test_lost_power_in_mid_step_is_noticed_at_once():
     """A supply that reads off while a step executes starts the next attempt at once."""
     w = world(INSTALL)
-    status = None
-    for _ in range(200):
-        action = decide(w.view, w.now)
-        if isinstance(action, Wait):
-            w.tick(2)
-        elif isinstance(action, Record):
-            w.view = replace(w.view, memory=action.memory)
-        elif isinstance(action, SetPower):
-            w.set_power(action.state)
-        elif isinstance(action, StartBoot):
-            w.start_boot(action.purpose)
-        status = w.view.memory.run
-        if status is not None and status.phase is Phase.EXECUTING:
-            break
+    while w.view.memory.run is None or w.view.memory.run.phase is not Phase.EXECUTING:
+        w.act()
     w.see(power=PowerReading(PowerState.OFF))
     action = decide(w.view, w.now)
     assert isinstance(action, Record)
     assert action.memory.run.attempt == 2
     assert "lost power" in action.memory.run.error
+
+
+def test_a_keeper_that_was_away_gives_the_board_its_time_again():
+    """After a long absence of the keeper, a board that works on is not taken for silent and not cut off."""
+    w = world(INSTALL, step_takes=1000.0)
+    while w.view.memory.run is None or w.view.memory.run.phase is not Phase.EXECUTING:
+        w.act()
+    w.tick(20 * STALL_SECONDS)
+    w.view = View(w.view.desired, w.view.memory, Seen(since=w.now))
+    assert isinstance(w.act(), Wait)
+    assert w.run().memory.run.state is RunState.SUCCEEDED
+    assert [a.purpose for a in w.actions if isinstance(a, StartBoot)] == ["agent"]
 
 
 def test_a_cancelled_run_ends_cancelled():
@@ -297,7 +303,7 @@ def test_equipment_that_cannot_be_read_is_believed():
 def test_every_run_ends_whatever_breaks_and_whenever_the_keeper_is_killed(
     steps, agent_dies, never_boots, power_fails, fails_with, step_takes, kill_every
 ):
-    """A run always ends: it succeeded with a result for each step, or it says why not."""
+    """Once a keeper lives on, a run ends: it succeeded with a result for each step, or it says why not."""
     w = world(
         *steps,
         agent_dies=agent_dies,

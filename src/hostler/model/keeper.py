@@ -72,6 +72,7 @@ class Seen:
     """What the keeper knows only from looking; lost and looked up again after a restart.
 
     Attributes:
+        since: Unix time the keeper began to look: nothing is late that nobody could have seen.
         power: Last reading of the board's supply.
         sent: What this keeper switched it to last, or None: nothing yet.
         power_tried: Unix time of the last failed attempt to switch, or 0.
@@ -86,6 +87,7 @@ class Seen:
         missing: Artefacts the present step needs that are not on this rack.
     """
 
+    since: float = 0.0
     power: PowerReading = UNSEEN
     sent: PowerState | None = None
     power_tried: float = 0.0
@@ -232,7 +234,7 @@ def _powering(view: View, status: RunStatus, step: StepOrder, now: float) -> Act
     memory, seen, boot = view.memory, view.seen, view.memory.boot
     if step.kind in AGENT_STEPS and status.attempt == 1 and boot is not None and _agent_alive(view, now):
         return _next(view, status, now, phase=Phase.EXECUTING, boot=boot.id)
-    if now > status.since + POWERING_SECONDS:
+    if now > _begun(status, seen) + POWERING_SECONDS:
         why = seen.power_error or f"the supply reads {seen.power.state} ({seen.power.detail})"
         return _again(view, status, now, f"power could not be switched within {POWERING_SECONDS:g} s: {why}")
     purpose = "agent" if step.kind in AGENT_STEPS else "local"
@@ -268,27 +270,27 @@ def _switch(view: View, state: PowerState, now: float) -> Action:
 
 
 def _booting(view: View, status: RunStatus, step: StepOrder, now: float) -> Action:
-    seen = view.seen
+    seen, begun = view.seen, _begun(status, view.seen)
     if seen.power.state is PowerState.OFF:
         return _again(view, status, now, "the board lost power while it booted")
     if step.kind is StepKind.BOOT:
         if seen.matched_boot == status.boot and status.boot is not None:
             return _done(view, status, now, {"boot": status.boot, "seconds": round(now - status.since, 1)})
         seconds = float(step.params.get("seconds", 600.0))
-        if now > status.since + seconds:
+        if now > begun + seconds:
             pattern = step.params.get("pattern", "")
             return _again(
                 view, status, now, f'the console did not show "{pattern}" within {seconds:g} s of boot'
             )
-        return Wait(status.since + seconds)
+        return Wait(begun + seconds)
     if seen.agent_boot == status.boot and status.boot is not None:
         return _next(view, status, now, phase=Phase.EXECUTING)
     seconds = PLATFORMS[view.desired.platform].boot_seconds
-    if now > status.since + seconds:
+    if now > begun + seconds:
         return _again(
             view, status, now, f"the agent did not report within {seconds:g} s of power-on{_trouble(seen)}"
         )
-    return Wait(status.since + seconds)
+    return Wait(begun + seconds)
 
 
 def _executing(view: View, status: RunStatus, step: StepOrder, now: float) -> Action:
@@ -301,7 +303,7 @@ def _executing(view: View, status: RunStatus, step: StepOrder, now: float) -> Ac
         return _again(view, status, now, f"the board lost power during step {step.kind}")
     if now > status.since + step.seconds:
         return _end(view, RunState.TIMED_OUT, now, f"step {step.kind} took longer than {step.seconds:g} s")
-    heard = max(status.since, seen.agent_at if seen.agent_boot == status.boot else 0.0)
+    heard = max(_begun(status, seen), seen.agent_at if seen.agent_boot == status.boot else 0.0)
     if now > heard + STALL_SECONDS:
         return _again(
             view,
@@ -334,6 +336,14 @@ def _again(view: View, status: RunStatus, now: float, why: str) -> Action:
         total=0,
         error=why,
     )
+
+
+def _begun(status: RunStatus, seen: Seen) -> float:
+    """Return when the phase began under this keeper's eyes, from where its deadline counts.
+
+    While no keeper lived, the agent could not be heard, and its silence says nothing of the board.
+    """
+    return max(status.since, seen.since)
 
 
 def _trouble(seen: Seen) -> str:

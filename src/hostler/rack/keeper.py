@@ -106,7 +106,7 @@ class Keeper:
         power: BoardPower | None,
         console: BoardConsole | None,
     ) -> None:
-        self._view = View(desired, memory)
+        self._view = View(desired, memory, Seen(since=time.time()))
         self._port = port
         self.power = power
         self.console = console
@@ -165,8 +165,10 @@ class Keeper:
             False when the report is about a step this keeper is not waiting for; taking the same report
             twice is harmless.
         """
+        if report == self._view.memory.report:
+            return True
         if not self._current(report.run, report.step):
-            return report == self._view.memory.report or self._is_past(report)
+            return self._is_past(report)
         if report.result is not None:
             present = agent_step(self._view)
             if present is not None and present[1].kind is StepKind.DISCOVER:
