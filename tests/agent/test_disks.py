@@ -14,7 +14,7 @@ from hostler.agent.disks import (
     choose_disk,
     find_disks,
 )
-from hostler.agent.facts import discover, short_facts
+from hostler.agent.facts import discover
 from hostler.agent.work import StepError
 
 GIB = 1024**3
@@ -205,7 +205,7 @@ def test_facts_of_a_pc(tmp_path: Path) -> None:
         {"name": "eth1", "mac": "52:54:00:aa:bb:cd", "link": False, "speed_mbit": None, "driver": ""},
     ]
     assert len(facts["disks"]) == 1  # type: ignore[arg-type]
-    assert short_facts(machine)["macs"] == ["52:54:00:aa:bb:cc", "52:54:00:aa:bb:cd"]
+    assert discover(machine)["macs"] == ["52:54:00:aa:bb:cc", "52:54:00:aa:bb:cd"]
 
 
 def test_facts_of_a_device_tree_board(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hostler.agent.disks import choose_disk, find_disks
-from hostler.agent.facts import discover, short_facts
+from hostler.agent.facts import discover
 from hostler.agent.install import install
 from hostler.agent.media import Media
 from hostler.agent.rack import RefusedError, StoppedError
@@ -87,7 +87,7 @@ class Agent:
 
     def _hello(self) -> None:
         try:
-            self._rack.post("hello", {"facts": short_facts(self._machine)})
+            self._rack.post("hello", {"facts": discover(self._machine)})
         except RefusedError as error:
             self._console.say(str(error))  # the loop below goes on asking, and says so
 

@@ -241,7 +241,7 @@ def _powering(view: View, status: RunStatus, step: StepOrder, now: float) -> Act
     if boot is None or boot.id != status.boot:
         if reboot_asked(view) and _agent_alive(view, now, REBOOT_SECONDS):
             report = memory.report
-            if report is not None and (report.run, report.step) == (status.id, status.step):
+            if report is not None and (report.run, report.step, report.error) == (status.id, status.step, ""):
                 return StartBoot(purpose)
             if now < status.since + REBOOT_SECONDS:
                 return Wait(status.since + REBOOT_SECONDS)
