@@ -110,8 +110,9 @@ def _make(place: Path, cache_dir: Path, progress: Progress) -> None:
     bootloader = apt.fetch(grub.PACKAGES, lambda package: package.name in grub.PACKAGES)
     progress(stage, 1, _STAGES)
 
-    # Not below the result: mmdebstrap's helper user must be able to reach it.
-    with tempfile.TemporaryDirectory(prefix="hostler-debian-", dir=place.parent) as scratch_name:
+    # Without root the tree belongs to users of a namespace, who cannot look into somebody's home.
+    work = place if os.geteuid() == 0 else Path("/var/tmp")  # noqa: S108 - a directory of our own below it
+    with tempfile.TemporaryDirectory(prefix="hostler-debian-", dir=work) as scratch_name:
         scratch = Path(scratch_name)
         scratch.chmod(0o755)
         root = scratch / "root"
@@ -162,7 +163,9 @@ def _bootstrap(scratch: Path, root: Path, apt: Apt) -> None:
     scripts = resources.files("hostler.build")
     before.write_bytes((scripts / "debian_before.sh").read_bytes())
     after.write_bytes((scripts / "debian_after.sh").read_bytes())
-    variables = {"ROOT_UUID": _ROOT, "PASSWORD_HASH": PASSWORD_HASH, "SOURCES": str(apt.sources_file)}
+    sources = scratch / "debian.sources"
+    shutil.copyfile(apt.sources_file, sources)
+    variables = {"ROOT_UUID": _ROOT, "PASSWORD_HASH": PASSWORD_HASH, "SOURCES": str(sources)}
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     # In root mode mmdebstrap mounts proc and sys into the tree. In a mount namespace of its own they go with
     # it however it ends, and nobody who cleans up afterwards walks into them.
@@ -208,7 +211,9 @@ def _filesystem(path: Path, root: Path) -> int:
 
 def _remove(root: Path) -> None:
     if root.exists():
-        run([*_helper(), "rm", "-rf", "--one-file-system", root], deadline=_HELPER_DEADLINE)
+        # What is in it belongs to users of the namespace, the place itself is ours.
+        run([*_helper(), "find", root, "-xdev", "-mindepth", "1", "-delete"], deadline=_HELPER_DEADLINE)
+        root.rmdir()
 
 
 def _helper() -> list[str]:

@@ -25,6 +25,9 @@ chroot "$root" systemctl --quiet disable \
 # Kernel messages of no consequence must not fall into the login on the serial console.
 echo 'kernel.printk = 4 4 1 7' >"$root/etc/sysctl.d/30-console.conf"
 
+# Consoles are driven by programs too: no escape sequences around each line typed.
+printf '$include /etc/inputrc\nset enable-bracketed-paste off\n' >"$root/root/.inputrc"
+
 # sshd starts with its first caller, or the keys do, a while after the login prompt: a job that
 # still runs would keep the getty waiting.
 chroot "$root" systemctl --quiet disable ssh.service

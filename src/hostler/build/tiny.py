@@ -179,9 +179,7 @@ def _root_tree(root: Path, busybox: bytes) -> None:
     _write(root / "etc/shadow", f"root:{PASSWORD_HASH}:19000:0:99999:7:::\n".encode(), 0o600)
     _write(root / "etc/hostname", b"tiny\n")
     _write(root / "etc/issue", b"Hostler tiny image\n")
-    _write(
-        root / "etc/os-release", b'NAME=tiny\nID=tiny\nID_LIKE=debian\nPRETTY_NAME="Hostler tiny image"\n'
-    )
+    _write(root / "etc/os-release", b'NAME=tiny\nID=tiny\nID_LIKE=debian\nPRETTY_NAME="Hostler tiny image"\n')
     _write(root / "etc/profile", b"export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
 
 
