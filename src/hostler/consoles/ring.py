@@ -66,6 +66,11 @@ class Viewer:
         self._ring = ring
         self._offset = max(ring.start, ring.end - replay)
 
+    @property
+    def behind(self) -> int:
+        """Bytes there are that were not read yet."""
+        return self._ring.end - self._offset
+
     async def read(self, limit: int = 65536) -> bytes:
         """Return the next bytes as soon as there are some; ``b""`` when there will be no more."""
         await self._ring.wait(self._offset)

@@ -35,13 +35,16 @@ BOARDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns 0 only if every step held on every board."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--exit", action="store_true", help="stop the server at the end")
+    parser.add_argument(
+        "--exit", action="store_true", help="stop the server at the end, as without a terminal"
+    )
     parser.add_argument("--json", action="store_true", help="print a summary as JSON on the last line")
     parser.add_argument(
         "--state", type=Path, default=Path("var/demo"), help="where the lab and the server live"
     )
     parser.add_argument("--cache", type=Path, default=Path("var/cache"), help="where what is built is kept")
     args = parser.parse_args(argv)
+    args.exit = args.exit or not sys.stdin.isatty()  # where nobody can press Ctrl-C
     signal.signal(signal.SIGTERM, _interrupt)
     begun = time.monotonic()
     outcomes: list[Outcome] = []

@@ -104,11 +104,12 @@ async def serve_console(
         raise RequestRefusedError("the board has no console")
     since = body.get("since")
     limit = console.replay_bytes(began, float(since) if isinstance(since, (int, float)) else None)
-    session = _Session(console, console.broker.view(limit), stream, str(body.get("principal")))
+    viewer = console.broker.view(limit)
+    session = _Session(console, viewer, stream, str(body.get("principal")))
     writer = body.get("mode") == "write" and session.take(steal=False)
     console.join(stream, admin=since is None)
     try:
-        await session.tell(event="attached", writer=writer, replay=limit)
+        await session.tell(event="attached", writer=writer, replay=viewer.behind)
         showing = asyncio.ensure_future(session.show())
         hearing = asyncio.ensure_future(session.hear())
         try:

@@ -45,8 +45,8 @@ _TELL_SECONDS = 0.25
 class BoardPower(Protocol):
     """A board's supply, whatever drivers and queues are behind it."""
 
-    async def set(self, state: PowerState) -> PowerReading:
-        """Switch and read back; raises DriverError."""
+    async def set(self, state: PowerState) -> tuple[PowerReading, float]:
+        """Switch and read back; returns what reads and the seconds that took. Raises DriverError."""
         ...
 
     async def get(self) -> PowerReading:
@@ -265,9 +265,8 @@ class Keeper:
 
     async def _set_power(self, state: PowerState) -> None:
         assert self.power is not None
-        started = time.time()
         try:
-            reading = await self.power.set(state)
+            reading, seconds = await self.power.set(state)
         except DriverError as error:
             self._trace("power", "error", f"could not switch {state}: {error}")
             self._see(power_error=str(error), power_tried=time.time(), sent=None)
@@ -275,13 +274,12 @@ class Keeper:
         self._see(power=reading, sent=state, power_error="", power_tried=0.0)
         memory = self._view.memory
         if state is PowerState.ON and memory.boot is not None and not memory.boot.powered:
-            boot = replace(memory.boot, powered=True, started=started)
+            boot = replace(memory.boot, powered=True, started=time.time() - seconds)
             await self._record(replace(memory, boot=boot))
-        took = time.time() - started
         watts = f", {reading.watts:g} W" if reading.watts is not None else ""
         how = "verified" if reading.state is state else "not verified"
-        text = f"switched {state} in {took:.1f} s, {how} ({reading.detail}{watts})"
-        self._trace("power", str(state), text, {"seconds": round(took, 3)})
+        text = f"switched {state} in {seconds:.1f} s, {how} ({reading.detail}{watts})"
+        self._trace("power", str(state), text, {"seconds": round(seconds, 3)})
 
     async def _start_boot(self, purpose: str) -> None:
         memory = self._view.memory

@@ -33,14 +33,15 @@ class WiredPower:
     def __init__(self, outlets: Iterable[_Outlet]) -> None:
         self._outlets = tuple(outlets)
 
-    async def set(self, state: PowerState) -> PowerReading:
+    async def set(self, state: PowerState) -> tuple[PowerReading, float]:
         """Switch every wire, on in order and off in reverse; raises the first DriverError."""
         outlets = self._outlets if state is PowerState.ON else tuple(reversed(self._outlets))
-        readings = []
+        readings, seconds = [], 0.0
         for outlet in outlets:
             result = await outlet.queue.switch(outlet.name, outlet.driver, state)
             readings.append(result.reading or PowerReading(PowerState.UNKNOWN, detail="cannot be read"))
-        return _together(readings)
+            seconds += result.seconds
+        return _together(readings), seconds
 
     async def get(self) -> PowerReading:
         """Read every wire; raises the first DriverError."""
@@ -65,7 +66,7 @@ class _Broken:
     def __init__(self, error: DriverError) -> None:
         self._error = error
 
-    async def set(self, _state: PowerState) -> PowerReading:
+    async def set(self, _state: PowerState) -> tuple[PowerReading, float]:
         raise self._error
 
     async def get(self) -> PowerReading:
