@@ -40,7 +40,7 @@ class AgentReports:
         """Take a report; returns the HTTP status the agent is answered with."""
         keeper = self._keeper_of(board)
         if keeper is None:
-            return HTTPStatus.NOT_FOUND
+            return HTTPStatus.SERVICE_UNAVAILABLE  # its keeper is only starting: the agent comes again
         if not _is_present(keeper, boot):
             return HTTPStatus.FORBIDDEN
         keeper.agent_seen(boot, time.time())

@@ -44,6 +44,7 @@ class RackConsole:
         emit: Callable[[TraceEvent], None],
         on_marker: Callable[[str, str, Document], None],
     ) -> None:
+        self.driver = driver
         self.log = ConsoleLog(folder)
 
         def marker(of: str | None, document: Document) -> None:

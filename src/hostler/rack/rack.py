@@ -238,6 +238,11 @@ class Rack:
         boot = kept.keeper.view.memory.boot
         await serve_console(kept.console, boot.started if boot else None, body, stream)
 
+    def console_of(self, board: str) -> RackConsole | None:
+        """Return a board's console, or None where it has none."""
+        kept = self._kept.get(board)
+        return kept.console if kept is not None else None
+
     def _find(self, body: Document) -> _Kept:
         kept = self._kept.get(str(body.get("board")))
         if kept is None:

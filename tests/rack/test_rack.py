@@ -1,0 +1,160 @@
+"""A whole rack over fake supplies and consoles: what it is told it does, and what it did it remembers."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hostler.drivers.console.fake import FakeConsole
+from hostler.images.store import ImageStore
+from hostler.link.documents import from_document, to_document
+from hostler.link.inprocess import InProcessLink
+from hostler.link.port import RequestRefusedError
+from hostler.model.board import Binding, Board, Lifecycle
+from hostler.model.plan import StepKind, StepOrder
+from hostler.model.power import PowerState
+from hostler.model.run import Phase, RunOrder, RunState
+from hostler.model.seam import Desired, Observed
+from hostler.rack.rack import Rack
+from hostler.rack.store import RackStore
+
+BOARD = Board(
+    "b1", "pc", "boot", ("52:54:00:00:00:01",), power=(Binding("fake"),), console=Binding("fake"),
+    uuid="11111111-2222-3333-4444-555555555555",
+)  # fmt: skip
+WIPE = StepOrder(StepKind.WIPE)
+BOOT = StepOrder(StepKind.BOOT, {"pattern": "login:", "seconds": 60.0})
+
+
+def wanted(*steps: StepOrder, **changes) -> Desired:
+    order = RunOrder("r1", steps) if steps else None
+    return replace(Desired(BOARD, "x86-bios", Lifecycle.CLAIMED, "c1", PowerState.ON, run=order), **changes)
+
+
+class Lab:
+    """A rack and the hub's end of its link."""
+
+    def __init__(self, link: InProcessLink, rack: Rack) -> None:
+        self.link = link
+        self.rack = rack
+
+    async def want(self, desired: Desired) -> None:
+        await self.link.desire("board/b1", to_document(desired))
+
+    async def until(self, holds, seconds: float = 20.0) -> Observed:
+        """Return the first observation of which this holds."""
+        async with asyncio.timeout(seconds):
+            async for change in self.link.observed():
+                if change.key == "board/b1" and change.document is not None:
+                    observed = from_document(Observed, change.document)
+                    if holds(observed):
+                        return observed
+        raise AssertionError("the link ended")
+
+    async def phase(self, phase: Phase, step: int = 0) -> Observed:
+        return await self.until(lambda o: o.run is not None and (o.run.phase, o.run.step) == (phase, step))
+
+    async def agent(self, kind: str, boot: str, **body) -> int:
+        """Report as an agent does, which comes again while the rack is not ready."""
+        for _ in range(100):
+            status = await self.rack.reports.report(kind, "b1", boot, {"run": "r1", "step": 0, **body})
+            if status != 503:
+                return status
+            await asyncio.sleep(0.05)
+        raise AssertionError("the rack was never ready")
+
+
+@asynccontextmanager
+async def lab(place: Path):
+    link = InProcessLink(place / "link.db")
+    store = RackStore(place / "rack.db")
+    rack = Rack(link, store, ImageStore(place / "images"), place)
+    task = asyncio.create_task(rack.run())
+    try:
+        yield Lab(link, rack)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        store.close()
+        await link.close()
+
+
+async def test_power_follows_the_wish(tmp_path: Path):
+    """What is desired comes to be, and is observed."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted())
+        await made.until(lambda o: o.power.state is PowerState.ON)
+        await made.want(wanted(power=PowerState.OFF))
+        await made.until(lambda o: o.power.state is PowerState.OFF)
+
+
+async def test_a_run_ends_with_the_agents_result_and_survives_the_rack(tmp_path: Path):
+    """A rack that is stopped in mid-step goes on with the same boot, and takes the report it missed."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted(WIPE))
+        booting = await made.phase(Phase.BOOTING)
+        boot = booting.boot.id
+        assert await made.agent("hello", boot, facts={}) == 204
+        await made.phase(Phase.EXECUTING)
+    async with lab(tmp_path) as made:
+        seen = await made.phase(Phase.EXECUTING)
+        assert seen.boot.id == boot
+        assert seen.boot.token == ""
+        assert await made.agent("done", boot, result={"verified": True}) == 204
+        assert await made.agent("done", boot, result={"verified": True}) == 204
+        ended = await made.until(lambda o: o.run is not None and o.run.state.ended)
+        assert ended.run.state is RunState.SUCCEEDED
+        assert ended.run.results == ({"verified": True},)
+
+
+async def test_only_the_agent_of_the_present_boot_is_heard(tmp_path: Path):
+    """A report of another boot, of another step or without sense moves nothing."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted(WIPE))
+        boot = (await made.phase(Phase.BOOTING)).boot.id
+        assert await made.agent("done", "b-old", result={}) == 403
+        assert await made.agent("done", boot, result={}) == 409
+        assert await made.agent("hello", boot, facts={}) == 204
+        await made.phase(Phase.EXECUTING)
+        assert await made.agent("done", boot, step=7, result={}) == 409
+        assert await made.agent("done", boot, step="x", result={}) == 400
+        assert await made.rack.reports.report("done", "nobody", boot, {}) == 503
+        assert (await made.phase(Phase.EXECUTING)).run.state is RunState.RUNNING
+
+
+async def test_a_swapped_board_is_a_conflict(tmp_path: Path):
+    """An agent that reports another UUID than the inventory has contradicts it, and that is observed."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted(WIPE))
+        boot = (await made.phase(Phase.BOOTING)).boot.id
+        await made.agent("hello", boot, facts={"dmi": {"uuid": "99999999-2222-3333-4444-555555555555"}})
+        assert "was it swapped?" in (await made.until(lambda o: bool(o.conflict))).conflict
+
+
+async def test_the_done_signal_on_the_console_ends_a_boot(tmp_path: Path):
+    """A boot step is done when the console shows the image's pattern, however it is cut."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted(BOOT))
+        await made.phase(Phase.BOOTING)
+        driver = made.rack.console_of("b1").driver
+        assert isinstance(driver, FakeConsole)
+        driver.say(b"Debian GNU/Linux\r\nlog")
+        driver.say(b"in: ")
+        ended = await made.until(lambda o: o.run is not None and o.run.state.ended)
+        assert ended.run.state is RunState.SUCCEEDED
+
+
+async def test_a_board_that_is_dropped_is_forgotten(tmp_path: Path):
+    """Taking a board out of the inventory ends its keeper and what was observed of it."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted())
+        await made.until(lambda o: o.power.state is PowerState.ON)
+        await made.link.desire("board/b1", None)
+        async with asyncio.timeout(10):
+            async for change in made.link.observed():
+                if change.document is None:
+                    break
+        with pytest.raises(RequestRefusedError, match="b1"):
+            await made.link.request("check", {"board": "b1"}, deadline=5)
