@@ -92,8 +92,9 @@ async def test_power_follows_the_wish(tmp_path: Path):
 
 async def test_a_run_ends_with_the_agents_result_and_survives_the_rack(tmp_path: Path):
     """A rack that is stopped in mid-step goes on with the same boot, and takes the report it missed."""
+    outlet = Binding("fake", params={"file": str(tmp_path / "outlet")})
     async with lab(tmp_path) as made:
-        await made.want(wanted(WIPE))
+        await made.want(wanted(WIPE, board=replace(BOARD, power=(outlet,))))
         booting = await made.phase(Phase.BOOTING)
         boot = booting.boot.id
         assert await made.agent("hello", boot, facts={}) == 204

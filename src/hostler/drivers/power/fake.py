@@ -1,12 +1,14 @@
 """A power supply in memory that can be told to misbehave in every way real ones do.
 
-Equipment: nothing needed, optional ``min_off_seconds``. Binding: optional ``outlet``, a name for messages.
+Equipment: nothing needed, optional ``min_off_seconds``. Binding: optional ``outlet``, a name for messages,
+and ``file``, where the state is kept so that it outlives the program, as a real outlet's does.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.drivers import settings
@@ -41,13 +43,15 @@ class Misbehaviour:
 class FakePower:
     """One outlet in memory. ``misbehaviour`` may be changed at any time; ``history`` lists what was asked."""
 
-    def __init__(self, outlet: str = "fake", min_off_seconds: float = 0.0) -> None:
+    def __init__(self, outlet: str = "fake", min_off_seconds: float = 0.0, file: Path | None = None) -> None:
         self.capabilities = PowerCapabilities(can_read=True, min_off_seconds=min_off_seconds)
         self.outlet = outlet
         self.misbehaviour = Misbehaviour()
-        self.state = PowerState.OFF
+        self._file = file
+        kept = file is not None and file.exists() and file.read_text() == PowerState.ON
+        self.state = PowerState.ON if kept else PowerState.OFF
         self.history: list[PowerState] = []
-        self._shown = PowerState.OFF
+        self._shown = self.state
         self._lag = 0
 
     @classmethod
@@ -58,9 +62,10 @@ class FakePower:
             DriverConfigError: Names the wrong key.
         """
         settings.only(equipment, "min_off_seconds")
-        settings.only(binding, "outlet")
+        settings.only(binding, "outlet", "file")
         outlet = settings.text(binding, "outlet") if "outlet" in binding else "fake"
-        return cls(outlet, settings.seconds(equipment, "min_off_seconds", 0.0))
+        file = Path(settings.text(binding, "file")) if "file" in binding else None
+        return cls(outlet, settings.seconds(equipment, "min_off_seconds", 0.0), file)
 
     async def set(self, state: PowerState) -> None:
         """Switch, or do whatever ``misbehaviour`` says."""
@@ -73,6 +78,8 @@ class FakePower:
         if not self.misbehaviour.lie:
             self._shown, self._lag = self.state, self.misbehaviour.lag
             self.state = state
+            if self._file is not None:
+                self._file.write_text(state)
 
     async def get(self) -> PowerReading:
         """Read back, or do whatever ``misbehaviour`` says."""
