@@ -214,6 +214,24 @@ async def test_no_directory_is_served(bench: Bench, path: str):
     assert await curl("--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", bench.url + path) == b"404"
 
 
+async def test_what_a_stranger_writes_is_printable_in_the_trace(bench: Bench):
+    """Paths and headers come into the trace as one line that no terminal and no JSON writer stumbles over."""
+    bench.step(kernel=bench.file("kernel", 10)[0])
+    await curl("-o", "/dev/null", bench.url + "/x%1b%5d0;y%07%0a%ff")
+    await curl("-o", "/dev/null", bench.url + "/boot/file/%1b%5bm")
+    await curl(
+        "-o",
+        "/dev/null",
+        "-H",
+        b"Range: x\xff\xed\xa0\x80",
+        f"{bench.url}/boot/file/{bench.table.by_mac(MAC).kernel}",
+    )
+    assert len(bench.events) >= 3
+    for event in bench.events:
+        assert event.text.isprintable()
+        assert str(event.data.get("range", "")).isprintable()
+
+
 async def test_a_board_fetches_only_its_own_kernel(bench: Bench, client: aiohttp.ClientSession):
     """A registered file that is not this board's is not found; a board without work fetches nothing."""
     mine, _ = bench.file("mine", 10)
@@ -302,6 +320,8 @@ async def test_reports_reach_the_rack_before_they_are_answered(bench: Bench, cli
         ("done", b'{"a": NaN}', 400),
         ("done", b"[" * 100_000, 400),
         ("done", b"\xff", 400),
+        ("hello", b'{"facts": {"serial": "\\ud800"}}', 400),
+        ("progress", b'{"run": "r", "step": 0, "done": 1e999, "total": 1}', 400),
         ("progress", b'"' + b"x" * 5000 + b'"', 413),
         ("done", b'"' + b"x" * (1 << 20) + b'"', 413),
         ("reboot", b"{}", 404),

@@ -125,6 +125,21 @@ async def test_only_the_agent_of_the_present_boot_is_heard(tmp_path: Path):
         assert (await made.phase(Phase.EXECUTING)).run.state is RunState.RUNNING
 
 
+async def test_an_agents_words_are_one_printable_line(tmp_path: Path):
+    """Facts of any shape are refused or taken; what an agent says of a failure cannot speak to a terminal."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted(WIPE))
+        boot = (await made.phase(Phase.BOOTING)).boot.id
+        for facts in ("x", 5, {"dmi": "x"}, {"dmi": 5}, {"dmi": {"uuid": [1], "serial": 2}}):
+            assert await made.agent("hello", boot, facts=facts) in (204, 400)
+        await made.phase(Phase.EXECUTING)
+        assert await made.agent("fail", boot, error="no\x1b]0;x\x07\ndisk", log=["\x1b[31m\tred", 7]) == 204
+        failed = (await made.until(lambda o: o.run is not None and o.run.state.ended)).run
+        assert failed.error.isprintable()
+        assert all(line.isprintable() for line in failed.log)
+        assert "disk" in failed.error
+
+
 async def test_a_swapped_board_is_a_conflict(tmp_path: Path):
     """An agent that reports another UUID than the inventory has contradicts it, and that is observed."""
     async with lab(tmp_path) as made:

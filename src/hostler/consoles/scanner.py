@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hostler.model.json import Document
+from hostler.model.json import Document, foreign_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +101,6 @@ class Scanner:
 
 def _document(raw: bytes) -> Document | None:
     try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
+        return foreign_object(raw)
+    except ValueError:
         return None  # a line torn by kernel messages is no message
-    return document if isinstance(document, dict) else None

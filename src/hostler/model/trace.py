@@ -8,6 +8,12 @@ from typing import cast
 from hostler.model.json import JSON, Document
 
 
+def printable(text: str, limit: int = 1000) -> str:
+    """Return words of somebody we do not trust as one line that no terminal and no reader stumbles over."""
+    line = text[:limit].replace("\t", " ")
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+
+
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
     """One thing seen on the way of a board from power-on to its login prompt.

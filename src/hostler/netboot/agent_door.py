@@ -7,15 +7,15 @@ answered.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import hdrs, web
 
+from hostler.model.json import foreign_object
 from hostler.model.trace import TraceEvent
 from hostler.netboot.file_response import send_file
 
@@ -214,15 +214,8 @@ class AgentDoor:
 
 
 def _object(raw: bytes) -> Document:
-    """The JSON object in a body; NaN and its like are not JSON."""
-
-    def refuse(name: str) -> NoReturn:
-        raise ValueError(name)
-
+    """The JSON object in a body."""
     try:
-        body = json.loads(raw, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
-    return body
+        return foreign_object(raw)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not a JSON object we can take: {error}") from None

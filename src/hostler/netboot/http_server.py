@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from hostler.model.boot import BootIntent
-from hostler.model.trace import TraceEvent
+from hostler.model.trace import TraceEvent, printable
 from hostler.netboot.agent_door import AgentDoor, Rack, Refused
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
@@ -121,7 +121,7 @@ class BootHttp:
             return self._config(request, mac, target)
         if path.startswith("/boot/file/"):
             return await self._file(request, path.removeprefix("/boot/file/"), client, mac, target)
-        self._trace("missing", f"{_who(target, client)}: no {path[:100]}", target, mac)
+        self._trace("missing", f"{_who(target, client)}: no {printable(path, 100)}", target, mac)
         raise Refused(HTTPStatus.NOT_FOUND, "nothing here")
 
     def _script(
@@ -164,12 +164,12 @@ class BootHttp:
         name = {target.kernel: "kernel", target.initrd: "initrd"}.get(artefact)
         path = self._table.artefact(artefact) if name else None
         if name is None or path is None:
-            self._trace("missing", f"{who}: no file {artefact[:64]}", target, mac)
+            self._trace("missing", f"{who}: no file {printable(artefact, 64)}", target, mac)
             raise Refused(HTTPStatus.NOT_FOUND, "no such file for this machine")
         head = request.method == hdrs.METH_HEAD
         data: Document = {"file": name}
         if hdrs.RANGE in request.headers:
-            data["range"] = request.headers[hdrs.RANGE][:64]
+            data["range"] = printable(request.headers[hdrs.RANGE], 64)
         self._trace("head" if head else "get", f"{who}: {name}", target, mac, data)
         try:
             response, transfer = await send_file(request, path, artefact)

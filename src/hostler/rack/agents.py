@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hostler.model.identity import contradiction
 from hostler.model.keeper import Report
 from hostler.model.run import Phase
+from hostler.model.trace import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +54,8 @@ class AgentReports:
         values: dict[str, Any] = body
         if kind == "hello":
             facts = dict(values.get("facts") or {})
-            dmi = facts.get("dmi") or {}
-            uuid, serial = dmi.get("uuid"), dmi.get("serial")
+            dmi = dict(facts.get("dmi") or {})
+            uuid, serial = (str(dmi[name]) if name in dmi else None for name in ("uuid", "serial"))
             keeper.agent_hello(facts, contradiction(keeper.view.desired.board, uuid, serial))
             return HTTPStatus.NO_CONTENT
         run, step = str(values["run"]), int(values["step"])
@@ -65,8 +66,9 @@ class AgentReports:
         if kind == "done":
             report = Report(run, step, result=dict(values.get("result") or {}))
         elif kind == "fail":
-            log = tuple(str(line) for line in values.get("log") or ())[-_LOG_LINES:]
-            report = Report(run, step, error=str(values.get("error") or "the agent gave no reason"), log=log)
+            log = tuple(printable(str(line)) for line in values.get("log") or ())[-_LOG_LINES:]
+            error = printable(str(values.get("error") or "the agent gave no reason"))
+            report = Report(run, step, error=error, log=log)
         else:
             return HTTPStatus.NOT_FOUND
         return HTTPStatus.NO_CONTENT if await keeper.agent_report(report) else HTTPStatus.CONFLICT
@@ -77,7 +79,8 @@ class AgentReports:
         if keeper is None or not _is_present(keeper, boot):
             return
         if marker.get("event") in ("lost", "fail"):
-            keeper.agent_trouble(str(marker.get("error") or marker.get("text") or "no reason given"))
+            text = str(marker.get("error") or marker.get("text") or "no reason given")
+            keeper.agent_trouble(printable(text))
 
 
 def _is_present(keeper: Keeper, boot: str) -> bool:
