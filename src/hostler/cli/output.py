@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from hostler.cli.words import plain
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -51,11 +53,11 @@ class Output:
     def line(self, text: str = "") -> None:
         """Print a line for people; nothing with ``--json``."""
         if not self.json:
-            print(text, flush=True)
+            print(plain(text), flush=True)
 
     def note(self, text: str) -> None:
         """Print a line for people that is no result, on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        print(plain(text), file=sys.stderr, flush=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
         """Print rows under their columns, or ``empty`` when there are none."""
@@ -64,6 +66,7 @@ class Output:
         if not rows:
             print(empty)
             return
+        rows = [[plain(cell) for cell in row] for row in rows]
         if self.live:
             self._rich_table(columns, rows)
             return
@@ -84,13 +87,13 @@ class Output:
         from hostler.client.errors import RefusedError
 
         problem: Any = {"type": "about:blank", "title": type(error).__name__, "detail": str(error)}
-        print(f"hostler: {error}", file=sys.stderr)
+        self.note(f"hostler: {error}")
         if isinstance(error, RefusedError):
             problem = error.problem
             for detail in error.problem.get("errors", []):
-                print(f"  {_place(detail)}{detail.get('text', '')}", file=sys.stderr)
+                self.note(f"  {_place(detail)}{detail.get('text', '')}")
         if error.advice:
-            print(f"  {error.advice}", file=sys.stderr)
+            self.note(f"  {error.advice}")
         if self.json:
             self.document(problem)
         return 1

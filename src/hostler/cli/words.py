@@ -29,6 +29,11 @@ def seconds_text(seconds: float) -> str:
     return " ".join(f"{value} {unit}" for value, unit in named[:2] if value or unit == "s")
 
 
+def plain(text: str) -> str:
+    """Return words that came over the network without what would speak to the terminal."""
+    return "".join(sign if sign in "\n\t" or sign.isprintable() else "\ufffd" for sign in text)
+
+
 def size_text(size: float) -> str:
     """Return a size in the decimal units disks are sold in."""
     for unit in ("B", "kB", "MB", "GB"):

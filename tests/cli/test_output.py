@@ -1,0 +1,23 @@
+"""What commands print for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from hostler.cli.output import Output
+from hostler.client.errors import RefusedError
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\ud800b1"
+
+
+def test_no_word_from_the_network_speaks_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Escape sequences a board, a lab.toml or a server puts into a text are shown, never carried out."""
+    out = Output(json=False)
+    out.line(EVIL)
+    out.note(EVIL)
+    out.table(("a",), [[EVIL]], "none")
+    out.pairs([("a", EVIL)])
+    out.fail(RefusedError(409, {"detail": EVIL, "errors": [{"text": EVIL}]}))
+    printed = "".join(capsys.readouterr())
+    assert printed.count("b1") == 6
+    assert printed.replace("\n", "").isprintable()
