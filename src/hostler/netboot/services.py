@@ -11,6 +11,7 @@ from hostler.netboot.dhcp_server import DhcpServer, DhcpServerError
 from hostler.netboot.http_server import BootHttp, HttpBindError
 from hostler.netboot.no_router import NoRouter
 from hostler.netboot.tftp_server import TftpServer, TftpStartError
+from hostler.netboot.trace_budget import WithinBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,14 +43,14 @@ class Services:
         # A boot loader that is not installed is not promised by DHCP: such a board's refusal says so.
         firmware = {name: path for name, path in setup.firmware.items() if path.is_file()}
         self._table = table
-        self._emit = emit
+        self._emit_tftp = WithinBudget(emit)  # one for each: they run in threads of their own
         self._dhcp = DhcpServer(
             setup.networks, table, emit, state=setup.state_dir / "leases", boot_files=firmware.keys()
         )
         files = BootFiles(table, setup.networks, self._mac_of, firmware)
         self._tftp = TftpServer(setup.networks, files.open, self._emit_named)
         self._no_router = NoRouter(setup.networks)
-        self._http = BootHttp(table, setup.networks, self._mac_of, emit, rack, setup.store)
+        self._http = BootHttp(table, setup.networks, self._mac_of, WithinBudget(emit), rack, setup.store)
 
     async def start(self) -> None:
         """Open all sockets and begin to answer; DHCP last, for it is what sends boards to the others.
@@ -86,4 +87,4 @@ class Services:
             event = dataclasses.replace(
                 event, mac=mac, board=target.board if target else None, boot=target.boot if target else None
             )
-        self._emit(event)
+        self._emit_tftp(event)

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hostler.model.trace import TraceEvent
+
+# A boot tells a few dozen things, one of a board that fails and asks again and again not many more.
+_BOARD_BURST, _BOARD_RATE, _BOARDS = 200, 5, 65536
+_STRANGER_BURST, _STRANGER_RATE, _STRANGERS = 40, 1, 4096
+_STRANGERS_BURST, _STRANGERS_RATE = 400, 20
 
 
 class _Bucket:
@@ -68,3 +80,31 @@ class TraceBudget:
         if self._total_burst is not None:
             missed, total.missed = missed + total.missed, 0
         return missed
+
+
+class WithinBudget:
+    """Hands on trace events, but not more than a boot needs: anybody on the wire can ask for anything.
+
+    To be called in one thread only.
+
+    Args:
+        emit: Takes what is handed on.
+    """
+
+    def __init__(self, emit: Callable[[TraceEvent], None]) -> None:
+        self._emit = emit
+        self._boards = TraceBudget(_BOARD_BURST, _BOARD_RATE, _BOARDS)
+        self._strangers = TraceBudget(
+            _STRANGER_BURST, _STRANGER_RATE, _STRANGERS, _STRANGERS_BURST, _STRANGERS_RATE
+        )
+
+    def __call__(self, event: TraceEvent) -> None:
+        """Hand on an event, or leave it out; the sender's next one tells how many were."""
+        budget, sender = self._strangers, event.mac or str(event.data.get("client", ""))
+        if event.board is not None:
+            budget, sender = self._boards, event.board
+        missed = budget.take(sender, event.at)
+        if missed:
+            event = dataclasses.replace(event, data={**event.data, "left_out": missed})
+        if missed is not None:
+            self._emit(event)
