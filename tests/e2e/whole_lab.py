@@ -6,17 +6,19 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hostler.client.client import Client
-from hostler.client.errors import ClientError
+from hostler.client.console import readable
 from hostler.client.settings import Settings
 from hostler.client.waiting import wait_board, wait_claim, wait_healthy
 from hostler.demo.children import Child
@@ -82,12 +84,14 @@ class WholeLab:
         self.data = state / "server"
         self.starts = 0
         self.boot_tokens: set[str] = set()
+        for place in (state, _made(state / "spare")):
+            (place / "ports.json").write_text("[0, 0, 0, 0, 0]")  # any: a demo may run beside it
         ports = free_ports(state)
         self.url = f"http://127.0.0.1:{ports.api}"
         self.toml, self._virtual_toml = write_configuration(state, ports)
-        spare = free_ports(_made(state / "spare")).consoles[0]
+        self._stranger_port = free_ports(state / "spare").consoles[0]
         text = re.sub(r'^disk = ".*"', f'disk = "{DISK >> 20}M"', self._virtual_toml.read_text(), flags=re.M)
-        self._virtual_toml.write_text(text + _STRANGER.replace("CONSOLE", str(spare)))
+        self._virtual_toml.write_text(text + _STRANGER.replace("CONSOLE", str(self._stranger_port)))
         self._switch = tomllib.loads(self._virtual_toml.read_text())["switch"]
         self.virtual: Child | None = None
 
@@ -150,7 +154,7 @@ class WholeLab:
 
     def claim(self, board: str) -> str:
         """Claim a board by its class and return the claim's id."""
-        claim = self.client.claim(CLASSES[board], name=f"e2e-{board}", ttl="2h", wait=True)
+        claim = self.client.claim(CLASSES[board], ttl="2h", wait=True)
         claim = wait_claim(self.client, claim["id"], seconds=600)
         assert claim["board"] == board
         return claim["id"]
@@ -205,6 +209,16 @@ class WholeLab:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
 
+    def stranger_console(self) -> str:
+        """Return what the machine nobody knows has said so far."""
+        said = b""
+        with socket.create_connection(("127.0.0.1", self._stranger_port), 5) as line:
+            line.settimeout(1)
+            with suppress(TimeoutError):
+                while data := line.recv(65536):
+                    said += data
+        return readable(said)
+
     def events(self, board: str, since: int = 0) -> list[TraceEvent]:
         """Return the trace of all boots after the ``since``-th, in order."""
         numbers = [boot["number"] for boot in self.client.trace(board)["boots"]]
@@ -229,13 +243,6 @@ class WholeLab:
         with Client(Settings(self.url, self.token)) as admin:
             made: Any = admin._http.call("POST", "principals", body={"name": name, "role": "member"})
         return str(made["token"])
-
-    def tell(self) -> str:
-        """Describe the boards, for a failure's message."""
-        try:
-            return json.dumps(self.client.boards(), indent=1)
-        except ClientError as error:
-            return str(error)
 
 
 def gone(pid: int) -> bool:
