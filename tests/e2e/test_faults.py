@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from whole_lab import STRANGER_MAC, WholeLab, gone
 
-from hostler.client.waiting import poll, wait_board
+from hostler.client.waiting import poll
 from hostler.demo.material import PLATFORMS
 
 if TYPE_CHECKING:
@@ -182,15 +182,19 @@ def test_a_board_whose_wipe_fails_is_put_aside(lab: WholeLab) -> None:
 
 def test_a_machine_nobody_knows_is_listed_and_left_alone(lab: WholeLab, stranger: Stranger) -> None:
     """It gets an address, is told to wait and is listed with its facts; its disk stays as it was."""
-    board = wait_board(
-        lab.client, STRANGER, lambda board: bool(board["facts"]), seconds=60, what="being listed"
+    poll(
+        lambda: {board["name"]: board for board in lab.client.boards()},
+        lambda boards: STRANGER in boards and bool(boards[STRANGER]["facts"]),
+        seconds=60,
+        what="the stranger being listed",
     )
+    board = lab.client.board(STRANGER)
     assert (board["lifecycle"], board["macs"]) == ("discovered", [STRANGER_MAC])
     assert board["facts"].get("uuid") == "b0a2d0e4-0009-4c6f-9a35-6d1f2c7e0009", board["facts"]
+    time.sleep(max(0.0, stranger.since + UNTOUCHED_SECONDS - time.monotonic()))
     console = lab.stranger_console().replace("\n", "")  # it wraps its lines
     assert "nobody knows this machine yet" in console, console
     assert f"mac {STRANGER_MAC} address 10.77.0.1" in console, console
-    time.sleep(max(0.0, stranger.since + UNTOUCHED_SECONDS - time.monotonic()))
     assert lab.board_process("stranger") is not None, "it was left on"
     assert digest(lab.disk("stranger")) == stranger.content
     for verb, *words in (("run", "wipe"), ("deploy", "bulk-vx-bios"), ("power", "off")):
