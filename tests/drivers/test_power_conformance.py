@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import power_cases_first as first
 import pytest
-from lamps import Lamp, poe_switch
 
 from hostler.drivers.errors import DriverConfigError
 from hostler.drivers.registry import POWER, driver_names, power_driver
@@ -16,23 +15,13 @@ from hostler.model.power import PowerState
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from power_case import PowerCase
+
     from hostler.drivers.power.protocol import PowerDriver
 
 
-@asynccontextmanager
-async def _fake() -> AsyncIterator[PowerDriver]:
-    yield power_driver("fake", {}, {"outlet": "a"})
-
-
-@asynccontextmanager
-async def _snmp_poe() -> AsyncIterator[PowerDriver]:
-    async with poe_switch({1: Lamp()}) as port:
-        yield power_driver(
-            "snmp-poe", {"host": f"127.0.0.1:{port}", "community": "env:LAB_COMMUNITY"}, {"port": 1}
-        )
-
-
-DRIVERS = {"fake": _fake, "snmp-poe": _snmp_poe}
+# A file of cases a family of drivers: tests/drivers/power_cases_NAME.py.
+DRIVERS: dict[str, PowerCase] = {**first.CASES}
 
 
 @pytest.fixture(params=sorted(DRIVERS))
@@ -40,7 +29,8 @@ async def driver(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[PowerDriver]:
     monkeypatch.setenv("LAB_COMMUNITY", "test")
-    async with DRIVERS[request.param]() as made:
+    monkeypatch.setenv("LAB_PASSWORD", "s3cret")
+    async with DRIVERS[request.param].make() as made:
         yield made
 
 
@@ -53,14 +43,14 @@ async def test_reads_back_what_was_set(driver: PowerDriver) -> None:
     """After set(on) the driver reads on, after set(off) off."""
     for state in (PowerState.ON, PowerState.OFF, PowerState.ON):
         await driver.set(state)
-        assert (await driver.get()).state is state
+        assert (await driver.get()).state is _read(driver, state)
 
 
 async def test_setting_twice_is_setting_once(driver: PowerDriver) -> None:
     """Set is idempotent: a keeper may repeat it after a restart."""
     await driver.set(PowerState.ON)
     await driver.set(PowerState.ON)
-    assert (await driver.get()).state is PowerState.ON
+    assert (await driver.get()).state is _read(driver, PowerState.ON)
     await driver.set(PowerState.OFF)
 
 
@@ -74,7 +64,7 @@ async def test_calls_at_once_do_not_disturb_each_other(driver: PowerDriver) -> N
     """Concurrent readings each get their own answer."""
     await driver.set(PowerState.ON)
     readings = await asyncio.gather(*(driver.get() for _ in range(10)))
-    assert {reading.state for reading in readings} == {PowerState.ON}
+    assert {reading.state for reading in readings} == {_read(driver, PowerState.ON)}
 
 
 async def test_a_reading_says_in_words_what_it_saw(driver: PowerDriver) -> None:
@@ -82,15 +72,23 @@ async def test_a_reading_says_in_words_what_it_saw(driver: PowerDriver) -> None:
     assert (await driver.get()).detail
 
 
-def test_capabilities_are_plausible() -> None:
-    """Minimum off times are seconds, not minutes, and readable drivers say so."""
-    made = power_driver("snmp-poe", {"host": "switch", "community": "file:/nowhere"}, {"port": 1})
-    assert made.capabilities.can_read
-    assert 0 < made.capabilities.min_off_seconds < 30
+@pytest.mark.parametrize("name", sorted(DRIVERS))
+def test_capabilities_are_plausible(name: str) -> None:
+    """Minimum off times are seconds, not minutes; making a driver opens nothing."""
+    made = power_driver(name, DRIVERS[name].equipment, DRIVERS[name].binding)
+    assert 0 <= made.capabilities.min_off_seconds < 30
 
 
 @pytest.mark.parametrize("name", sorted(DRIVERS))
 def test_an_unknown_key_is_an_error(name: str) -> None:
-    """A typing error in a table is never taken for a default."""
+    """A typing error in either table is never taken for a default."""
+    case = DRIVERS[name]
     with pytest.raises(DriverConfigError, match="prot"):
-        power_driver(name, {} if name == "fake" else {"host": "switch", "community": "env:X"}, {"prot": 1})
+        power_driver(name, case.equipment, {**case.binding, "prot": 1})
+    with pytest.raises(DriverConfigError, match="hots"):
+        power_driver(name, {**case.equipment, "hots": "x"}, case.binding)
+
+
+def _read(driver: PowerDriver, state: PowerState) -> PowerState:
+    """What a driver must say after ``state`` was set: UNKNOWN where the equipment cannot tell."""
+    return state if driver.capabilities.can_read else PowerState.UNKNOWN
