@@ -26,6 +26,7 @@ from hostler.hub.records import HUB
 from hostler.images.importer import import_image
 from hostler.images.source import SourceError
 from hostler.images.store import ImageStore, StoreError, StoreFullError
+from hostler.link.group_commit import StorageError
 from hostler.link.inprocess import InProcessLink
 from hostler.rack.rack import Rack
 from hostler.rack.store import RackStore
@@ -93,7 +94,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         with _listening(args.listen) as listener:
             asyncio.run(_serve(args.config, args.state, listener))
-    except (ServeError, Refusal, DatabaseError, StoreError) as error:
+    except (ServeError, Refusal, DatabaseError, StorageError, StoreError) as error:
         print(f"hostler serve: {error}", file=sys.stderr)
         return 1
     return 0

@@ -246,8 +246,8 @@ async def test_events_of_the_link_are_taken_over_once(tmp_path: Path):
     """What a rack tells is in the hub's history exactly once, also over a restart."""
     async with running(tmp_path) as lab:
         await lab.hub.claim(ANNA, "pc")
-        await lab.hub.start_run(ANNA, "pc-1", "discover")
-        await until(lambda: lab.hub.state.cursor == 3)
+        run = await lab.hub.start_run(ANNA, "pc-1", "discover")
+        await until(lambda: lab.hub.state.cursor == 3 and lab.hub.state.runs[run.id].status.state.ended)
     async with running(tmp_path) as lab:
         await lab.hub.start_run(ANNA, "pc-1", "discover")
         await until(lambda: lab.hub.history.last == lab.hub.state.seq and lab.hub.state.cursor == 6)

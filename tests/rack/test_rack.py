@@ -10,13 +10,15 @@ import pytest
 from hostler.drivers.console.fake import FakeConsole
 from hostler.images.store import ImageStore
 from hostler.link.documents import from_document, to_document
+from hostler.link.group_commit import StorageError
 from hostler.link.inprocess import InProcessLink
-from hostler.link.port import RequestRefusedError
+from hostler.link.port import LinkError, RequestRefusedError
 from hostler.model.board import Binding, Board, Lifecycle
 from hostler.model.plan import StepKind, StepOrder
 from hostler.model.power import PowerState
 from hostler.model.run import Phase, RunOrder, RunState
 from hostler.model.seam import Desired, Observed
+from hostler.model.trace import TraceEvent
 from hostler.rack.rack import Rack
 from hostler.rack.store import RackStore
 
@@ -174,3 +176,66 @@ async def test_a_board_that_is_dropped_is_forgotten(tmp_path: Path):
                     break
         with pytest.raises(RequestRefusedError, match="b1"):
             await made.link.request("check", {"board": "b1"}, deadline=5)
+
+
+async def test_a_link_that_takes_nothing_costs_time_and_nothing_else(tmp_path: Path, monkeypatch):
+    """While the disk is full the rack lives and answers boards; once there is room the hub hears it all."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted(WIPE))
+        boot = (await made.phase(Phase.BOOTING)).boot.id
+        publish, observe = made.link.publish, made.link.observe
+        full = True
+
+        async def publish_if_room(event) -> None:
+            if full:
+                raise LinkError("the disk is full")
+            await publish(event)
+
+        async def observe_if_room(key, document) -> None:
+            if full:
+                raise LinkError("the disk is full")
+            await observe(key, document)
+
+        monkeypatch.setattr(made.link, "publish", publish_if_room)
+        monkeypatch.setattr(made.link, "observe", observe_if_room)
+        await made.agent("hello", boot, facts={"x": 1})
+        made.rack.trace(TraceEvent(1.0, "dhcp", "offer", "while it was full", board="b1"))
+        async with asyncio.timeout(10):
+            while await made.agent("done", boot, result={"verified": True}) != 204:
+                await asyncio.sleep(0.05)
+        full = False
+        ended = await made.until(lambda o: o.run is not None and o.run.state.ended)
+        assert ended.run.state is RunState.SUCCEEDED
+        async with asyncio.timeout(10):
+            async for _, document in made.link.events(0):
+                if document["text"] == "while it was full":
+                    break
+
+
+async def test_a_rack_whose_keepers_cannot_write_can_be_stopped(tmp_path: Path, monkeypatch):
+    """A keeper that fails in the very moment it is cancelled does not begin again."""
+    async with lab(tmp_path) as made:
+
+        async def full(*_: object) -> None:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                raise StorageError("rack.db: the disk is full")
+
+        monkeypatch.setattr(RackStore, "keep", full)
+        await made.want(wanted(WIPE))
+        await asyncio.sleep(0.3)
+        async with asyncio.timeout(5):
+            await made.link.desire("board/b1", None)
+            while "b1" in made.rack._kept or len(made.rack._tasks._tasks) > 2:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", [InProcessLink, RackStore])
+def test_a_file_that_is_no_database_is_named(tmp_path: Path, kind):
+    """What cannot be read as what it should be is told with its name and what to do, and left as it is."""
+    path = tmp_path / "x.db"
+    path.write_bytes(b"not a database" * 100)
+    with pytest.raises(StorageError, match=r"x\.db.*backup"):
+        kind(path)
+    assert path.read_bytes() == b"not a database" * 100

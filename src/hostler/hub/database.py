@@ -46,8 +46,8 @@ class Database:
             self._lock.close()
             reason = error.orig if isinstance(error, SqlError) else error
             raise DatabaseError(
-                f"{path}: cannot be used as a database: {reason}; put it back from a backup, or move it away "
-                "to begin with an empty one"
+                f"{path}: cannot be used as a database: {reason}; make room if the disk is full, else put it "
+                "back from a backup, or move it away to begin with an empty one"
             ) from error
         except BaseException:
             self._lock.close()

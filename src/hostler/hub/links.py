@@ -128,6 +128,9 @@ class Watcher:
                     tasks.create_task(self._keep(arrived))
             except* LinkError as errors:
                 log.warning("the link does not hand over events: %s; trying again", errors.exceptions[0])
+            # A group whose task is cancelled while another fails tells of the failure alone.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _receive(self, arrived: asyncio.Queue[tuple[int, Document]]) -> None:

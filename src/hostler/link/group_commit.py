@@ -6,14 +6,16 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 T = TypeVar("T")
@@ -21,6 +23,20 @@ T = TypeVar("T")
 # Enough to share an fsync among every client that can be waiting at once, small enough that the first of
 # them does not wait for a thousand others.
 _BATCH = 256
+
+
+class StorageError(Exception):
+    """A database file cannot be read or written; the text names it and says why."""
+
+
+@contextmanager
+def storing(path: Path, advice: str = "") -> Iterator[None]:
+    """Let whatever goes wrong with a database file in here leave as a StorageError."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, ValueError, LookupError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise StorageError(f"{path}: {reason}{advice and '; ' + advice}") from error
 
 
 def sqlite_engine(path: Path) -> sqlalchemy.Engine:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy
 from sqlalchemy.dialects.sqlite import insert
 
-from hostler.link.group_commit import GroupCommit, sqlite_engine
+from hostler.link.group_commit import GroupCommit, StorageError, sqlite_engine, storing
 from hostler.link.memory_stream import MemoryStream
 from hostler.link.port import Change, LinkError, RackUnreachableError, RequestRefusedError, Stream
 
@@ -35,6 +35,10 @@ _events = sqlalchemy.Table(
     sqlite_autoincrement=True,  # a number once given is never given again, even after forget()
 )
 
+_MOVE_AWAY = (
+    "make room if the disk is full; else put it back from a backup, or move it away: then only what boards "
+    "told last is missing from the history"
+)
 _REPLAY = 500  # events read from disk at once by a hub that catches up
 
 
@@ -82,18 +86,24 @@ class _Watcher(tuple[dict[str, None], asyncio.Event]):
 
 
 class InProcessLink:
-    """Both ends of the link: a ``HubLink`` and a ``RackLink`` in one object."""
+    """Both ends of the link: a ``HubLink`` and a ``RackLink`` in one object.
+
+    Raises:
+        StorageError: The file cannot be used.
+    """
 
     def __init__(self, path: Path) -> None:
-        engine = sqlite_engine(path)
-        with engine.begin() as connection:
-            _metadata.create_all(connection)
-            rows = connection.execute(sqlalchemy.select(_documents)).all()
+        self._path = path
+        sides: dict[str, dict[str, Document]] = {"desired": {}, "observed": {}}
+        with storing(path, _MOVE_AWAY):
+            engine = sqlite_engine(path)
+            with engine.begin() as connection:
+                _metadata.create_all(connection)
+                rows = connection.execute(sqlalchemy.select(_documents)).all()
+            for row in rows:
+                sides[row.side][row.key] = json.loads(row.document)
         self._engine = engine
         self._writer = GroupCommit(engine)
-        sides: dict[str, dict[str, Document]] = {"desired": {}, "observed": {}}
-        for row in rows:
-            sides[row.side][row.key] = json.loads(row.document)
         self._desired = _Side(sides["desired"])
         self._observed = _Side(sides["observed"])
         self._published = asyncio.Event()
@@ -122,7 +132,7 @@ class InProcessLink:
     async def publish(self, event: Document) -> None:
         """See RackLink."""
         text = json.dumps(event)
-        await self._writer.write(lambda c: c.execute(_events.insert().values(document=text)) and None)
+        await self._write(lambda c: c.execute(_events.insert().values(document=text)) and None)
         self._published.set()
 
     async def events(self, after: int) -> AsyncIterator[tuple[int, Document]]:
@@ -138,7 +148,7 @@ class InProcessLink:
 
     async def forget(self, upto: int) -> None:
         """See HubLink."""
-        await self._writer.write(lambda c: c.execute(_events.delete().where(_events.c.seq <= upto)) and None)
+        await self._write(lambda c: c.execute(_events.delete().where(_events.c.seq <= upto)) and None)
 
     async def request(self, kind: str, body: Document, *, deadline: float) -> Document:
         """See HubLink."""
@@ -207,12 +217,22 @@ class InProcessLink:
                     row.on_conflict_do_update(index_elements=["side", "key"], set_={"document": text})
                 )
 
-        await self._writer.write(work)
+        await self._write(work)
+
+    async def _write(self, work: Callable[[sqlalchemy.Connection], object]) -> None:
+        try:
+            with storing(self._path):
+                await self._writer.write(work)
+        except StorageError as error:
+            raise LinkError(str(error)) from error
 
     def _read_events(self, after: int) -> list[tuple[int, str]]:
         query = sqlalchemy.select(_events).where(_events.c.seq > after).order_by(_events.c.seq).limit(_REPLAY)
-        with self._engine.connect() as connection:
-            return [(row.seq, row.document) for row in connection.execute(query)]
+        try:
+            with storing(self._path), self._engine.connect() as connection:
+                return [(row.seq, row.document) for row in connection.execute(query)]
+        except StorageError as error:
+            raise LinkError(str(error)) from error
 
 
 class _Announcing(Stream):

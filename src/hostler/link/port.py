@@ -3,7 +3,8 @@
 Both sides are level-triggered: the hub writes what it desires under a key, the rack writes what it
 observes under a key, and each watches the other's documents. A watcher first gets every document
 there is and then each change; of several changes to one key it may see only the last. A lost message,
-a restart or a cut line costs time, never truth.
+a restart or a cut line costs time, never truth. Whatever a side asks of the link may raise LinkError, after
+which it asks again.
 
 Keys: ``rack`` for the rack's own plan, ``board/NAME`` for a board,
 ``stranger/MAC`` for a machine nobody knows.

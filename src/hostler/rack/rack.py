@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from hostler.drivers.errors import DriverError
 from hostler.link.documents import DocumentError, from_document, to_document
-from hostler.link.port import RequestRefusedError
+from hostler.link.group_commit import StorageError
+from hostler.link.port import LinkError, RequestRefusedError
 from hostler.model.seam import Desired, Observed, RackPlan
 from hostler.model.trace import TraceEvent
 from hostler.rack.agents import AgentReports
@@ -38,6 +39,12 @@ log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 5.0
 """Pause before a keeper that fell over is started again."""
+
+_RETRY_SECONDS = 1.0
+"""Pause after the link did not take something, before it is offered again."""
+
+_COMPLAIN_SECONDS = 30.0
+"""How often it is said that the link takes nothing."""
 
 _UNSENT_EVENTS = 20_000
 """Trace events held while the link does not take them; older ones are dropped, and their number is told."""
@@ -71,6 +78,7 @@ class Rack:
         self._strangers = Strangers()
         self._events: deque[TraceEvent] = deque()
         self._dropped = 0
+        self._complained = -_COMPLAIN_SECONDS
         self._event_there = asyncio.Event()
         self._consoles_dir = state_dir / "consoles"
         self.wires = Wires()
@@ -119,7 +127,7 @@ class Rack:
         name = desired.board.name
         for mac in desired.board.macs:
             if self._strangers.forget(mac):
-                await self._link.observe(f"stranger/{mac}", None)
+                await self._observe(f"stranger/{mac}", None)
         kept = self._kept.get(name)
         if kept is not None:
             old = kept.keeper.view.desired.board
@@ -159,8 +167,13 @@ class Rack:
                     if console is not None:
                         tasks.create_task(console.run())
                     tasks.create_task(keeper.run())
+            except* StorageError as errors:
+                log.warning("the keeper of %s waits: %s", keeper.name, errors.exceptions[0])
             except* Exception:
                 log.exception("the keeper of %s fell over; it starts again", keeper.name)
+            # A group whose task is cancelled while another fails tells of the failure alone.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             await asyncio.sleep(_RESTART_SECONDS)
 
     async def _stop(self, name: str) -> None:
@@ -172,8 +185,11 @@ class Rack:
     async def _drop(self, name: str) -> None:
         await self._stop(name)
         self.netboot.drop_target(name)
-        await self._store.forget(name)
-        await self._link.observe(f"board/{name}", None)
+        try:
+            await self._store.forget(name)
+        except StorageError as error:  # what is left of it harms nobody: its runs are over
+            log.warning("%s is dropped, but not forgotten: %s", name, error)
+        await self._observe(f"board/{name}", None)
 
     # What keepers ask for (KeeperPort).
 
@@ -183,7 +199,7 @@ class Rack:
 
     async def tell(self, observed: Observed) -> None:
         """See KeeperPort."""
-        await self._link.observe(f"board/{observed.board}", to_document(observed))
+        await self._observe(f"board/{observed.board}", to_document(observed))
 
     def answer(self, view: View) -> None:
         """See KeeperPort."""
@@ -213,7 +229,39 @@ class Rack:
                 batch.append(replace(batch[-1], source="run", kind="dropped", text=text, data={}))
                 self._dropped = 0
             # Started in order, so they are kept in order; together, so they share an fsync.
-            await asyncio.gather(*(self._link.publish(event.to_json()) for event in batch))
+            sent = await asyncio.gather(*map(self._published, batch))
+            if not all(sent):
+                self._events.extendleft(
+                    event for event, done in reversed([*zip(batch, sent, strict=True)]) if not done
+                )
+                self._event_there.set()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _published(self, event: TraceEvent) -> bool:
+        try:
+            await self._link.publish(event.to_json())
+        except LinkError as error:
+            self._complain(error)
+            return False
+        return True
+
+    async def _observe(self, key: str, document: Document | None) -> None:
+        """Tell the hub however long the link does not take it."""
+        while True:
+            try:
+                await self._link.observe(key, document)
+            except LinkError as error:
+                self._complain(error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _complain(self, error: LinkError) -> None:
+        """Say what is wrong with the link, but not for every event."""
+        now = time.monotonic()
+        if now >= self._complained + _COMPLAIN_SECONDS:
+            self._complained = now
+            log.warning("the link does not take what this rack tells: %s; trying again", error)
 
     # What netboot and the hub tell or ask.
 
@@ -221,7 +269,7 @@ class Rack:
         self.trace(event)
         stranger = self._strangers.note(event)
         if stranger is not None:
-            self._tasks.create_task(self._link.observe(f"stranger/{stranger.mac}", to_document(stranger)))
+            self._tasks.create_task(self._observe(f"stranger/{stranger.mac}", to_document(stranger)))
 
     async def _request(self, kind: str, body: Document) -> Document:
         if kind == "check":
