@@ -4,73 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from console_peers import PEERS, Peer
 
-from hostler.drivers.console.fake import FakeConsole
-from hostler.drivers.errors import DriverConfigError, EquipmentUnreachable
+from hostler.drivers.errors import DriverConfigError, EquipmentRefused, EquipmentUnreachable
 from hostler.drivers.registry import CONSOLE, console_driver, driver_names
-from hostler.virtual.serial import SerialLine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from hostler.drivers.console.protocol import ConsoleDriver, ConsoleStream
-
-Line = "tuple[ConsoleDriver, Callable[[], object]]"
-
-
-@asynccontextmanager
-async def _fake() -> AsyncIterator[tuple[ConsoleDriver, Callable[[], object]]]:
-    driver = console_driver("fake", {}, {})
-    assert isinstance(driver, FakeConsole)
-    yield driver, driver.hang_up
+    from hostler.drivers.console.protocol import ConsoleStream
 
 
-@asynccontextmanager
-async def _raw_tcp() -> AsyncIterator[tuple[ConsoleDriver, Callable[[], object]]]:
-    line = SerialLine("echo")
-    server = await line.listen("127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    board = asyncio.ensure_future(line.plug_in(ours))
-    reader, writer = await asyncio.open_connection(sock=theirs)
-
-    async def echo() -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-
-    echoing = asyncio.ensure_future(echo())
-    try:
-        yield (
-            console_driver("raw-tcp", {"host": "127.0.0.1"}, {"port": port}),
-            lambda: asyncio.ensure_future(line.hang_up()),
-        )
-    finally:
-        server.close()
-        await line.hang_up()
-        for task in (echoing, board):
-            task.cancel()
-        await asyncio.wait([echoing, board])
-        writer.close()
-
-
-DRIVERS = {"fake": _fake, "raw-tcp": _raw_tcp}
-
-
-@pytest.fixture(params=sorted(DRIVERS))
-async def line(request: pytest.FixtureRequest) -> AsyncIterator[tuple[ConsoleDriver, Callable[[], object]]]:
-    async with DRIVERS[request.param]() as made:
+@pytest.fixture(params=sorted(PEERS))
+async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Peer]:
+    async with PEERS[request.param](tmp_path) as made:
         yield made
 
 
 async def _read_exactly(stream: ConsoleStream, size: int) -> bytes:
     data = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(15):
         while len(data) < size and (more := await stream.read()):
             data += more
     return data
@@ -78,33 +35,40 @@ async def _read_exactly(stream: ConsoleStream, size: int) -> bytes:
 
 def test_every_installed_driver_is_held_to_these_rules() -> None:
     """A driver that is installed but not tested here is a driver nobody promises anything about."""
-    assert driver_names(CONSOLE) == sorted(DRIVERS)
+    assert driver_names(CONSOLE) == sorted(PEERS)
 
 
-async def test_all_256_byte_values_pass_both_ways(line: tuple[ConsoleDriver, Callable[[], object]]) -> None:
-    """A line carries bytes, not text."""
-    stream = await line[0].open()
+async def test_all_256_byte_values_pass_both_ways(peer: Peer) -> None:
+    """A line carries bytes, not text; one that only listens says so when written to."""
+    stream = await peer.driver.open()
     data = bytes(range(256)) * 40
-    await stream.write(data)
+    if peer.say is None:
+        await stream.write(data)
+    else:
+        with pytest.raises(EquipmentRefused, match="only listens"):
+            await stream.write(data)
+        await peer.say(data)
     assert await _read_exactly(stream, len(data)) == data
     await stream.close()
 
 
-async def test_a_closed_line_reads_as_empty(line: tuple[ConsoleDriver, Callable[[], object]]) -> None:
+async def test_a_closed_line_reads_as_empty(peer: Peer) -> None:
     """The end of a line is b"", again and again, not an exception."""
-    stream = await line[0].open()
-    line[1]()
+    stream = await peer.driver.open()
+    if peer.hang_up is None:  # a wire without connections has no far end that could close
+        await stream.close()
+    else:
+        peer.hang_up()
     async with asyncio.timeout(5):
-        assert await stream.read() == b""
+        while await stream.read():
+            pass  # last words, of a program that ends
         assert await stream.read() == b""
     await stream.close()
 
 
-async def test_closing_ends_a_reader_and_is_harmless_twice(
-    line: tuple[ConsoleDriver, Callable[[], object]],
-) -> None:
+async def test_closing_ends_a_reader_and_is_harmless_twice(peer: Peer) -> None:
     """close() wakes whoever reads, and may be called again."""
-    stream = await line[0].open()
+    stream = await peer.driver.open()
     reading = asyncio.ensure_future(stream.read())
     await asyncio.sleep(0.05)
     await stream.close()
@@ -115,11 +79,11 @@ async def test_closing_ends_a_reader_and_is_harmless_twice(
         await stream.write(b"x")
 
 
-async def test_it_can_be_opened_again(line: tuple[ConsoleDriver, Callable[[], object]]) -> None:
+async def test_it_can_be_opened_again(peer: Peer) -> None:
     """A line that was closed can be opened anew."""
     for word in (b"one", b"two"):
-        stream = await line[0].open()
-        await stream.write(word)
+        stream = await peer.driver.open()
+        await (peer.say or stream.write)(word)
         assert await _read_exactly(stream, 3) == word
         await stream.close()
         await asyncio.sleep(0.05)
@@ -134,20 +98,46 @@ async def test_nothing_listens() -> None:
         await console_driver("raw-tcp", {"host": "127.0.0.1"}, {"port": port}).open()
 
 
-@pytest.mark.parametrize(
-    ("equipment", "binding", "key"),
-    [
-        ({}, {"port": 4001}, "host"),
-        ({"host": "ts"}, {}, "port"),
-        ({"host": "ts"}, {"port": 70000}, "port"),
-        ({}, {"address": "ts"}, "address"),
-        ({}, {"address": "ts:1", "port": 1}, "port"),
-        ({"host": "ts", "timeout": -1}, {"port": 1}, "timeout"),
-        ({"host": "ts", "baud": 9600}, {"port": 1}, "baud"),
-    ],
-)
-def test_a_wrong_key_is_named(equipment: dict[str, object], binding: dict[str, object], key: str) -> None:
+NOWHERE: list[tuple[str, dict[str, object], dict[str, object], str]] = [
+    ("tty", {}, {"path": "/dev/ttyUSB987"}, "ttyUSB987"),
+    ("tty", {}, {"usb_serial": "no-such"}, "no-such"),
+    ("unix-socket", {}, {"path": "/run/no-such.sock"}, "no-such"),
+]
+
+
+@pytest.mark.parametrize(("driver", "equipment", "binding", "named"), NOWHERE)
+async def test_a_line_that_is_not_there(
+    driver: str, equipment: dict[str, object], binding: dict[str, object], named: str
+) -> None:
+    """What cannot be reached is named at once."""
+    with pytest.raises(EquipmentUnreachable, match=named):
+        await console_driver(driver, equipment, binding).open()
+
+
+WRONG: list[tuple[str, dict[str, object], dict[str, object], str]] = [
+    ("raw-tcp", {}, {"port": 4001}, "host"),
+    ("raw-tcp", {"host": "ts"}, {}, "port"),
+    ("raw-tcp", {"host": "ts"}, {"port": 70000}, "port"),
+    ("raw-tcp", {}, {"address": "ts"}, "address"),
+    ("raw-tcp", {}, {"address": "ts:1", "port": 1}, "port"),
+    ("raw-tcp", {"host": "ts", "timeout": -1}, {"port": 1}, "timeout"),
+    ("raw-tcp", {"host": "ts", "baud": 9600}, {"port": 1}, "baud"),
+    ("tty", {}, {}, "path"),
+    ("tty", {}, {"path": "/dev/ttyS0", "usb_serial": "A1"}, "path"),
+    ("tty", {}, {"path": "/dev/ttyS0", "interface": 1}, "interface"),
+    ("tty", {}, {"path": "/dev/ttyS0", "baud": 115201}, "baud"),
+    ("tty", {}, {"path": "/dev/ttyS0", "parity": "mark"}, "parity"),
+    ("tty", {}, {"path": "/dev/ttyS0", "stop_bits": True}, "stop_bits"),
+    ("tty", {}, {"path": "/dev/ttyS0", "dtr": 1}, "dtr"),
+    ("unix-socket", {}, {}, "path"),
+]
+
+
+@pytest.mark.parametrize(("driver", "equipment", "binding", "key"), WRONG)
+def test_a_wrong_key_is_named(
+    driver: str, equipment: dict[str, object], binding: dict[str, object], key: str
+) -> None:
     """Every mistake in a table is answered with the key it is in."""
     with pytest.raises(DriverConfigError) as caught:
-        console_driver("raw-tcp", equipment, binding)
+        console_driver(driver, equipment, binding)
     assert caught.value.key == key

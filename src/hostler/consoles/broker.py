@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hostler.consoles.ring import REPLAY_BYTES, Ring, Viewer
 from hostler.consoles.scanner import Marker, Scanner
 from hostler.consoles.watch import Watch
+from hostler.drivers.console.protocol import HotPlugged
 from hostler.drivers.errors import DriverError
 from hostler.model.trace import TraceEvent
 
@@ -115,6 +116,7 @@ class ConsoleBroker:
         """Keep the line open and read it, for ever; cancel to stop."""
         failures = 0
         told = False
+        longest = self._driver.retry_seconds if isinstance(self._driver, HotPlugged) else BACKOFF_SECONDS[-1]
         try:
             while True:
                 try:
@@ -132,7 +134,8 @@ class ConsoleBroker:
                     await self._read(stream)
                     self._note("console line lost, connecting again")
                     self._trace("lost", f"{self.board}: console line lost")
-                await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+                pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                await asyncio.sleep(min(pause, longest))
                 failures += 1
         finally:
             self._ring.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,43 @@ class ConsoleStream(Protocol):
     async def close(self) -> None:
         """Close the line; harmless when it is closed already."""
         ...
+
+
+@runtime_checkable
+class CanBreak(Protocol):
+    """A stream that can send BREAK: ask with ``isinstance``; not every wire carries it."""
+
+    async def send_break(self, seconds: float = 0.25) -> None:
+        """Hold the line at zero for that long (some wires choose how long themselves).
+
+        Raises:
+            DriverError: One of its leaves, as of ``write``; EquipmentRefused when it cannot be sent now.
+        """
+        ...
+
+
+@runtime_checkable
+class CanSetLines(Protocol):
+    """A stream that can switch the modem lines, which reset many boards: ask with ``isinstance``."""
+
+    async def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+        """Switch DTR and RTS on or off; None leaves a line as it is.
+
+        Raises:
+            DriverError: One of its leaves, as of ``write``.
+        """
+        ...
+
+
+@runtime_checkable
+class HotPlugged(Protocol):
+    """A driver whose line comes and goes, and that can be looked for often: ask with ``isinstance``.
+
+    Attributes:
+        retry_seconds: The longest pause between two attempts to open it.
+    """
+
+    retry_seconds: float
 
 
 class ConsoleDriver(Protocol):

@@ -6,13 +6,12 @@ binding: ``address = "10.0.0.3:4001"``.
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.drivers import settings
-from hostler.drivers.errors import DriverConfigError, DriverTimeout, EquipmentUnreachable
+from hostler.drivers.console.socket_stream import SocketStream, connect_tcp
+from hostler.drivers.errors import DriverConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,74 +56,14 @@ class RawTcp:
             port = settings.whole_number(binding, "port", least=1, most=65535)
         return cls(RawTcpConfig(host, port, settings.seconds(equipment, "timeout", 5.0)))
 
-    async def open(self) -> RawTcpStream:
+    async def open(self) -> SocketStream:
         """Connect.
 
         Raises:
             EquipmentUnreachable: Nothing listens there.
             DriverTimeout: No connection within the deadline.
         """
-        config = self.config
-        try:
-            async with asyncio.timeout(config.timeout):
-                reader, writer = await asyncio.open_connection(config.host, config.port)
-        except TimeoutError as error:
-            raise DriverTimeout(f"{self}: no connection within {config.timeout:g} s") from error
-        except OSError as error:
-            raise EquipmentUnreachable(f"{self}: {error.strerror or error}") from error
-        _detect_dead_peer(writer)
-        return RawTcpStream(str(self), reader, writer, config.timeout)
+        return await connect_tcp(str(self), self.config.host, self.config.port, self.config.timeout)
 
     def __str__(self) -> str:
         return f"console {self.config.host}:{self.config.port}"
-
-
-class RawTcpStream:
-    """An open line."""
-
-    def __init__(
-        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float
-    ) -> None:
-        self._name = name
-        self._reader = reader
-        self._writer = writer
-        self._timeout = timeout
-
-    async def read(self) -> bytes:
-        """Return what has come, at most 64 KiB; ``b""`` when the line is closed or broken."""
-        try:
-            return await self._reader.read(65536)
-        except OSError:
-            return b""
-
-    async def write(self, data: bytes) -> None:
-        """Send bytes.
-
-        Raises:
-            EquipmentUnreachable: The line is closed.
-            DriverTimeout: The far side takes nothing within the deadline.
-        """
-        if self._writer.is_closing():
-            raise EquipmentUnreachable(f"{self._name}: the line is closed")
-        try:
-            self._writer.write(data)
-            async with asyncio.timeout(self._timeout):
-                await self._writer.drain()
-        except TimeoutError as error:
-            raise DriverTimeout(f"{self._name}: takes no bytes for {self._timeout:g} s") from error
-        except OSError as error:
-            raise EquipmentUnreachable(f"{self._name}: {error.strerror or error}") from error
-
-    async def close(self) -> None:
-        """Close the line; what was not sent yet is dropped."""
-        self._writer.transport.abort()
-        await asyncio.sleep(0)
-
-
-def _detect_dead_peer(writer: asyncio.StreamWriter) -> None:
-    # A console may be silent for days; keep-alive tells a quiet board from a terminal server that is gone.
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

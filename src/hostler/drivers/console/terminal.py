@@ -1,0 +1,172 @@
+"""A terminal device as a console stream: what local lines and programs on a pty share."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import struct
+import termios
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hostler.drivers.errors import DriverTimeout, EquipmentUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_READ_BYTES = 65536
+_TIOCSBRK, _TIOCCBRK = 0x5427, 0x5428  # asm-generic/ioctls.h; not in Python's termios
+
+
+def make_raw(descriptor: int, speed: int | None = None, cflag: int = termios.CS8, iflag: int = 0) -> None:
+    """Let a terminal carry bytes: no echo, no lines, no translation, no signals.
+
+    Nothing that has come already is thrown away, and the modem lines stay as they are when it is closed:
+    DTR falling is the reset of many boards.
+
+    Args:
+        descriptor: The terminal.
+        speed: A ``termios.B`` constant; None leaves it.
+        cflag: Size of a byte, parity, stop bits, hardware flow control.
+        iflag: Software flow control.
+
+    Raises:
+        termios.error: It is no terminal, or cannot do that.
+    """
+    attributes = termios.tcgetattr(descriptor)
+    if speed is not None:
+        attributes[4] = attributes[5] = speed
+    characters = attributes[6]
+    characters[termios.VMIN], characters[termios.VTIME] = 1, 0  # with 0 a silent line reads as closed
+    base = termios.CREAD | termios.CLOCAL
+    termios.tcsetattr(
+        descriptor, termios.TCSANOW, [iflag, 0, base | cflag, 0, attributes[4], attributes[5], characters]
+    )
+
+
+class TerminalStream:
+    """An open terminal.
+
+    Args:
+        name: Names the line in messages.
+        descriptor: The terminal, non-blocking; the stream closes it.
+        timeout: Deadline in seconds of the line taking what is written.
+    """
+
+    def __init__(self, name: str, descriptor: int, timeout: float) -> None:
+        self._name = name
+        self._descriptor = descriptor
+        self._timeout = timeout
+        self._closing = asyncio.Event()
+        self._readable = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    async def read(self) -> bytes:
+        """Return what has come, at most 64 KiB; ``b""`` when the line is closed, hung up or unplugged."""
+        loop = asyncio.get_running_loop()
+        while not self._closing.is_set():
+            try:
+                return os.read(self._descriptor, _READ_BYTES)
+            except BlockingIOError:
+                self._readable.clear()
+                loop.add_reader(self._descriptor, self._readable.set)
+                try:
+                    await self._readable.wait()
+                finally:
+                    if not self._closing.is_set():
+                        loop.remove_reader(self._descriptor)
+            except OSError:
+                return b""
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes.
+
+        Raises:
+            EquipmentUnreachable: The line is closed.
+            DriverTimeout: The line takes nothing within the deadline: flow control holds it.
+        """
+        async with self._writing:
+            rest = memoryview(data)
+            while rest:
+                if self._closing.is_set():
+                    raise EquipmentUnreachable(f"{self._name}: the line is closed")
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except BlockingIOError:
+                    await self._room()
+                except OSError as error:
+                    raise EquipmentUnreachable(f"{self._name}: {error.strerror}") from error
+
+    async def _room(self) -> None:
+        loop = asyncio.get_running_loop()
+        room = asyncio.Event()
+        loop.add_writer(self._descriptor, room.set)
+        waits = [asyncio.ensure_future(event.wait()) for event in (room, self._closing)]
+        try:
+            done, _ = await asyncio.wait(waits, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            if not self._closing.is_set():
+                loop.remove_writer(self._descriptor)
+        if not done:
+            raise DriverTimeout(f"{self._name}: takes no bytes for {self._timeout:g} s")
+
+    async def close(self) -> None:
+        """Close the line; what was not sent yet is dropped."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._readable.set()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._descriptor)
+        loop.remove_writer(self._descriptor)
+        os.close(self._descriptor)
+        await asyncio.sleep(0)
+
+    def control(self, action: Callable[[int], object]) -> None:
+        """Do something to the terminal itself.
+
+        Raises:
+            EquipmentUnreachable: The line is closed, or cannot do that.
+        """
+        if self._closing.is_set():
+            raise EquipmentUnreachable(f"{self._name}: the line is closed")
+        try:
+            action(self._descriptor)
+        except (OSError, termios.error) as error:
+            raise EquipmentUnreachable(f"{self._name}: {error}") from error
+
+
+class SerialStream(TerminalStream):
+    """An open serial line: a terminal with BREAK and modem lines."""
+
+    async def send_break(self, seconds: float = 0.25) -> None:
+        """Hold the line at zero for that long.
+
+        Raises:
+            EquipmentUnreachable: The line is closed, or cannot do that.
+        """
+        self.control(lambda descriptor: fcntl.ioctl(descriptor, _TIOCSBRK))
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            if not self._closing.is_set():
+                self.control(lambda descriptor: fcntl.ioctl(descriptor, _TIOCCBRK))
+
+    async def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+        """Switch DTR and RTS on or off; None leaves a line as it is.
+
+        Raises:
+            EquipmentUnreachable: The line is closed, or has no such lines.
+        """
+        for line, on in ((termios.TIOCM_DTR, dtr), (termios.TIOCM_RTS, rts)):
+            if on is not None:
+                self.control(partial(_switch_line, line=line, on=on))
+        await asyncio.sleep(0)
+
+
+def _switch_line(descriptor: int, *, line: int, on: bool) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCMBIS if on else termios.TIOCMBIC, struct.pack("I", line))
