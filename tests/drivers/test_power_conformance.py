@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import power_cases_first as first
+import power_cases_http as http
 import pytest
 
 from hostler.drivers.errors import DriverConfigError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # A file of cases a family of drivers: tests/drivers/power_cases_NAME.py.
-DRIVERS: dict[str, PowerCase] = {**first.CASES}
+DRIVERS: dict[str, PowerCase] = {**first.CASES, **http.CASES}
 
 
 @pytest.fixture(params=sorted(DRIVERS))
