@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pytest
 from hostler.hub import boards
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hostler.hub.records import HUB, ImageRecord, Principal, Role
-from hostler.link.documents import to_document
+from hostler.link.documents import from_document, to_document
 from hostler.model.claim import ClaimState
 from hostler.model.power import PowerState
 from hostler.model.run import RunState
-from hostler.model.seam import Stranger
+from hostler.model.seam import Desired, Stranger
 from simulated_rack import LAB, running, until
 
 ANNA = Principal("anna", Role.MEMBER)
@@ -282,3 +283,25 @@ async def test_without_an_agent_nothing_is_promised(tmp_path: Path):
         await lab.hub.release(ANNA, claim.id)
         assert life(lab) == "quarantined"
         assert "hostler agent build" in lab.hub.state.boards["pc-1"].reason
+
+
+async def test_a_rack_that_lost_its_memory_does_not_repeat_what_is_done(tmp_path: Path):
+    """Once a run has ended nobody desires it any more: its holder's disk is not written a second time."""
+    async with running(tmp_path) as lab:
+        await add_image(lab)
+        await lab.hub.claim(ANNA, "pc")
+        run = await lab.hub.start_run(ANNA, "pc-1", "install:debian")
+        await until(lambda: lab.hub.state.runs[run.id].status.state is RunState.SUCCEEDED)
+        async with asyncio.timeout(5):
+            while (await desired(lab.rack.link)).run is not None:
+                await asyncio.sleep(0.02)
+    async with running(tmp_path) as lab:
+        assert (await desired(lab.rack.link)).run is None
+
+
+async def desired(link) -> Desired:
+    """Return what a rack that begins now is told of pc-1."""
+    async for change in link.desired():
+        if change.key == "board/pc-1":
+            return from_document(Desired, change.document)
+    raise AssertionError("the link ended")

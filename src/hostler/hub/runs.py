@@ -103,8 +103,8 @@ def observe(draft: Draft, record: BoardRecord, status: RunStatus) -> RunRecord |
     run = replace(run, status=status)
     draft.runs.put(run.id, run)
     image = disk_after(run, record.image)
-    if image != record.image:
-        draft.boards.put(record.name, replace(record, image=image))
+    if image != record.image or status.state.ended:
+        draft.boards.put(record.name, replace(record, image=image))  # the rack is told when it has ended
     where = f'"{run.plan}" on board "{run.board}"'
     if status.state.ended:
         why = f": {status.error}" if status.error else ""

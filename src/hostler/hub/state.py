@@ -156,6 +156,8 @@ class Draft:
         if record is None or record.board.board_class not in self.inventory.classes:
             return None
         run = self.runs.get(record.run) if record.run else None
+        # A run that has ended is not wanted any more: a rack that lost its memory would begin it again.
+        order = run.order if run is not None and not run.status.state.ended else None
         return Desired(
             board=record.board,
             platform=self.inventory.platform(record.board.board_class).name,
@@ -163,7 +165,7 @@ class Draft:
             claim=record.claim,
             power=record.power,
             cycles=record.cycles,
-            run=run.order if run else None,
+            run=order,
             reason=record.reason,
         )
 
