@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import power_cases_first as first
 import power_cases_http as http
+import power_cases_racks as racks
 import pytest
 
 from hostler.drivers.errors import DriverConfigError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 # A file of cases a family of drivers: tests/drivers/power_cases_NAME.py.
-DRIVERS: dict[str, PowerCase] = {**first.CASES, **http.CASES}
+DRIVERS: dict[str, PowerCase] = {**first.CASES, **http.CASES, **racks.CASES}
 
 
 @pytest.fixture(params=sorted(DRIVERS))

@@ -1,30 +1,133 @@
-"""A small SNMP v2c client (RFC 3416) over asyncio UDP; messages are encoded by pysnmp.
+"""A small SNMP client (v1, RFC 1157; v2c, RFC 3416; v3 in snmp_v3.py) over asyncio UDP.
 
-pysnmp's own asyncio front end keeps a dispatcher with timers per event loop and reports a refused
-UDP port only as silence; one connected socket per request tells the operator at once.
+pysnmp encodes the messages. Its own asyncio front end keeps a dispatcher with timers per event loop and
+reports a refused UDP port only as silence; one connected socket per request tells the operator at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyasn1.codec.ber import decoder, encoder  # type: ignore[import-untyped]
 from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]
 from pysnmp.proto import api
 
-from hostler.drivers.errors import DriverTimeout, EquipmentRefused, EquipmentUnreachable, UnknownPort
+from hostler.drivers import settings
+from hostler.drivers.errors import (
+    DriverConfigError,
+    DriverTimeout,
+    EquipmentRefused,
+    EquipmentUnreachable,
+    UnknownPort,
+)
 from hostler.drivers.secrets import SecretReference
+from hostler.drivers.snmp_v3 import AUTH, PRIVACY, User, UserTalk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
+_V1: Any = api.PROTOCOL_MODULES[api.SNMP_VERSION_1]
 _V2C: Any = api.PROTOCOL_MODULES[api.SNMP_VERSION_2C]
 
 _REFUSED = {"noAccess", "notWritable", "readOnly", "authorizationError"}
 _NO_SUCH = {"noSuchName", "noCreation", "inconsistentName"}
+_MOST_ROUNDS = 4  # v3: who are you, what time is it, my question; and one more when the clock was off
+
+SNMP_KEYS = (
+    "host",
+    "version",
+    "community",
+    "user",
+    "auth",
+    "auth_password",
+    "privacy",
+    "privacy_password",
+    "timeout",
+)
+"""The keys of an equipment's table that ``snmp_client`` reads."""
+
+
+def snmp_client(equipment: Mapping[str, object]) -> SnmpClient:
+    """Make the client from an equipment's table; see docs/drivers.md.
+
+    Raises:
+        DriverConfigError: Names the wrong key.
+    """
+    host, port = settings.address(equipment, "host", default_port=161)
+    version = equipment.get("version", "3" if "user" in equipment else "2c")
+    if version not in ("1", "2c", "3"):
+        raise DriverConfigError("version", f'must be "1", "2c" or "3", not {version!r}')
+    foreign = ("community",) if version == "3" else SNMP_KEYS[3:8]
+    for key in foreign:
+        if key in equipment:
+            raise DriverConfigError(key, f"is not for SNMP version {version}")
+    access: Community | User
+    if version == "3":
+        access = _user(equipment)
+    else:
+        access = Community(SecretReference.parse("community", equipment.get("community")), version == "1")
+    return SnmpClient(host, port, access, settings.seconds(equipment, "timeout", 1.0))
+
+
+def _user(equipment: Mapping[str, object]) -> User:
+    def secret(key: str) -> SecretReference | None:
+        return SecretReference.parse(key, equipment[key]) if key in equipment else None
+
+    def one_of(key: str, known: Mapping[str, object], default: str) -> str:
+        name = equipment.get(key, default)
+        if not isinstance(name, str) or name not in known:
+            raise DriverConfigError(key, f"must be one of {', '.join(known)}, not {name!r}")
+        return name
+
+    if "privacy_password" in equipment and "auth_password" not in equipment:
+        raise DriverConfigError("auth_password", "is missing: SNMP encrypts only what is signed as well")
+    for key in ("auth", "privacy"):
+        if key in equipment and f"{key}_password" not in equipment:
+            raise DriverConfigError(f"{key}_password", f"is missing, although {key} is given")
+    return User(
+        settings.text(equipment, "user"),
+        one_of("auth", AUTH, "sha"),
+        secret("auth_password"),
+        one_of("privacy", PRIVACY, "aes"),
+        secret("privacy_password"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Community:
+    """Access by a word that everybody on the wire can read.
+
+    Attributes:
+        secret: Where the word is.
+        v1: Speak version 1: the oldest management cards know nothing newer, and version 3 at best.
+    """
+
+    secret: SecretReference
+    v1: bool = False
+
+    def __str__(self) -> str:
+        return f"the community ({self.secret})"
+
+
+class Talk(Protocol):
+    """One question to an agent, without the socket."""
+
+    answer: Any
+
+    def request(self) -> bytes:
+        """Return what to send now."""
+        ...
+
+    def receive(self, data: bytes) -> bool:
+        """Take a datagram; False when it is none of ours. Sets ``answer``, or there is more to send.
+
+        Raises:
+            DriverError: The agent said no.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +137,14 @@ class SnmpClient:
     Attributes:
         host: Name or address of the agent.
         port: UDP port, usually 161.
-        community: Where the community string is.
-        timeout: Seconds one attempt waits for its answer.
+        access: Who we are to it.
+        timeout: Seconds one attempt waits; a call ends within 3.5 times this and half a second.
         attempts: How often a request is sent before the agent counts as not answering.
     """
 
     host: str
     port: int
-    community: SecretReference
+    access: Community | User
     timeout: float = 1.0
     attempts: int = 3
 
@@ -51,7 +154,7 @@ class SnmpClient:
         Raises:
             DriverError: EquipmentUnreachable, EquipmentRefused or DriverTimeout.
         """
-        binds = await self._request(_V2C.GetRequestPDU(), [(oid, _V2C.null) for oid in oids])
+        binds = await self._request("GetRequestPDU", [(oid, _V2C.null) for oid in oids])
         return [_integer(value) for _, value in binds]
 
     async def set(self, oid: tuple[int, ...], value: int) -> None:
@@ -60,83 +163,133 @@ class SnmpClient:
         Raises:
             DriverError: EquipmentUnreachable, EquipmentRefused, UnknownPort or DriverTimeout.
         """
-        await self._request(_V2C.SetRequestPDU(), [(oid, _V2C.Integer32(value))])
+        await self._request("SetRequestPDU", [(oid, _V2C.Integer(value))])
 
-    async def _request(self, pdu: Any, binds: list[tuple[tuple[int, ...], Any]]) -> list[tuple[Any, Any]]:
-        _V2C.apiPDU.set_defaults(pdu)
-        _V2C.apiPDU.set_varbinds(pdu, binds)
-        request_id = int(_V2C.apiPDU.get_request_id(pdu))
-        message = _V2C.Message()
-        _V2C.apiMessage.set_defaults(message)
-        _V2C.apiMessage.set_community(message, self.community.reveal())
-        _V2C.apiMessage.set_pdu(message, pdu)
-        answer = await self._exchange(encoder.encode(message), request_id)
-        status = _V2C.apiPDU.get_error_status(answer)
+    async def _request(self, kind: str, binds: list[tuple[tuple[int, ...], Any]]) -> list[tuple[Any, Any]]:
+        access = self.access
+        module = _V1 if isinstance(access, Community) and access.v1 else _V2C
+        pdu = getattr(module, kind)()
+        module.apiPDU.set_defaults(pdu)
+        module.apiPDU.set_varbinds(pdu, binds)
+        talk: Talk
+        if isinstance(access, Community):
+            talk = _CommunityTalk(module, pdu, access.secret.reveal())
+        else:
+            talk = UserTalk(access, pdu, str(self))
+        answer = await self._within_deadline(talk)
+        status = module.apiPDU.get_error_status(answer)
         if int(status):
             self._complain(str(status.prettyPrint()), binds)
-        return [(oid, value) for oid, value in _V2C.apiPDU.get_varbinds(answer)]
+        return [(oid, value) for oid, value in module.apiPDU.get_varbinds(answer)]
 
     def _complain(self, status: str, binds: list[tuple[tuple[int, ...], Any]]) -> None:
         what = ".".join(map(str, binds[0][0]))
         if status in _NO_SUCH:
-            raise UnknownPort(f"{self}: has no object {what} ({status}); check group and port")
+            raise UnknownPort(f"{self}: has no object {what} ({status}); check model, group and port")
         if status in _REFUSED:
-            raise EquipmentRefused(f"{self}: refuses to set {what} ({status}); its community may only read")
+            raise EquipmentRefused(f"{self}: refuses {what} ({status}); {self.access} may only read")
         raise EquipmentRefused(f"{self}: answered {status} for {what}")
 
-    async def _exchange(self, request: bytes, request_id: int) -> Any:
+    async def _within_deadline(self, talk: Talk) -> Any:
+        """End a call whatever hangs below it, the resolver included."""
+        seconds = self.timeout * 3.5 + 0.5
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange(talk)
+        except TimeoutError as error:
+            raise DriverTimeout(f"{self}: not done within {seconds:g} s") from error
+
+    async def _exchange(self, talk: Talk) -> Any:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.timeout):
                 transport, answers = await loop.create_datagram_endpoint(
-                    lambda: _Answers(request_id), remote_addr=(self.host, self.port)
+                    lambda: _Answers(talk), remote_addr=(self.host, self.port)
                 )
         except TimeoutError as error:
             raise EquipmentUnreachable(f"{self}: its name does not resolve in time") from error
         except OSError as error:
             raise EquipmentUnreachable(f"{self}: {error.strerror or error}") from error
         try:
-            for _ in range(self.attempts):
-                transport.sendto(request)
-                done, _pending = await asyncio.wait([answers.answer], timeout=self.timeout)
-                if done:
-                    return answers.answer.result()
+            for _ in range(_MOST_ROUNDS):
+                await self._round(transport, answers)
+                if talk.answer is not None:
+                    return talk.answer
         except OSError as error:
             raise EquipmentUnreachable(
                 f"{self}: {error.strerror or error}; is this the switch, and is SNMP enabled on it?"
             ) from error
         finally:
-            answers.answer.cancel()
+            answers.answered.cancel()
             transport.close()
+        raise EquipmentRefused(f"{self}: cannot agree on the time with it; look at its clock and engine id")
+
+    async def _round(self, transport: asyncio.DatagramTransport, answers: _Answers) -> None:
+        answers.answered = asyncio.get_running_loop().create_future()
+        request = answers.talk.request()
+        for _ in range(self.attempts):
+            transport.sendto(request)
+            done, _pending = await asyncio.wait([answers.answered], timeout=self.timeout)
+            if done:
+                answers.answered.result()
+                return
         raise DriverTimeout(
             f"{self}: no answer to {self.attempts} requests of {self.timeout:g} s; check its address and "
-            f"the community ({self.community}): agents are silent when it is wrong"
+            f"{self.access}: agents are silent when it is wrong"
         )
 
     def __str__(self) -> str:
         return f"snmp agent {self.host}:{self.port}"
 
 
-class _Answers(asyncio.DatagramProtocol):
-    """Waits for the one answer with the right request id; anything else is not ours."""
+class _CommunityTalk:
+    """One request, one answer with the same request id."""
 
-    def __init__(self, request_id: int) -> None:
-        self.request_id = request_id
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    def __init__(self, module: Any, pdu: Any, community: str) -> None:
+        self.answer: Any = None
+        self._module = module
+        self._request_id = int(module.apiPDU.get_request_id(pdu))
+        self._message = module.Message()
+        module.apiMessage.set_defaults(self._message)
+        module.apiMessage.set_community(self._message, community)
+        module.apiMessage.set_pdu(self._message, pdu)
+
+    def request(self) -> bytes:
+        """Return the request."""
+        return bytes(encoder.encode(self._message))
+
+    def receive(self, data: bytes) -> bool:
+        """Take the one answer with the right request id; anything else is not ours."""
+        try:
+            message, _rest = decoder.decode(data, asn1Spec=self._module.Message())
+            pdu = self._module.apiMessage.get_pdu(message)
+            if int(self._module.apiPDU.get_request_id(pdu)) != self._request_id:
+                return False
+        except PyAsn1Error:
+            return False
+        self.answer = pdu
+        return True
+
+
+class _Answers(asyncio.DatagramProtocol):
+    """Hands datagrams to a talk and tells when one was its answer."""
+
+    def __init__(self, talk: Talk) -> None:
+        self.talk = talk
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:  # noqa: ARG002
-        try:
-            message, _rest = decoder.decode(data, asn1Spec=_V2C.Message())
-            pdu = _V2C.apiMessage.get_pdu(message)
-            mine = int(_V2C.apiPDU.get_request_id(pdu)) == self.request_id
-        except PyAsn1Error:
+        if self.answered.done():
             return
-        if mine and not self.answer.done():
-            self.answer.set_result(pdu)
+        try:
+            if self.talk.receive(data):
+                self.answered.set_result(None)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            self.answered.set_exception(error)
 
     def error_received(self, exc: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(exc)
+        if not self.answered.done():
+            self.answered.set_exception(exc)
 
 
 def _integer(value: Any) -> int | None:

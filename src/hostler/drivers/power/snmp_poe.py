@@ -1,24 +1,22 @@
-"""Power over Ethernet of any switch with POWER-ETHERNET-MIB (RFC 3621), over SNMP v2c.
+"""Power over Ethernet of any switch with POWER-ETHERNET-MIB (RFC 3621), over SNMP.
 
-Equipment: ``host = "10.0.0.2"`` or ``"10.0.0.2:161"``, ``community = "env:NAME" | "file:PATH"``,
-optional ``timeout`` (seconds per attempt), ``min_off_seconds``. Binding: ``port``, optional ``group``.
+Equipment: ``host = "10.0.0.2"`` or ``"10.0.0.2:161"``; ``community = "env:NAME" | "file:PATH"``, or for SNMP
+v3 ``user`` with ``auth_password`` and ``privacy_password``; optional ``timeout`` (seconds per attempt),
+``min_off_seconds``. Binding: ``port``, optional ``group``.
 """
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.drivers import settings
-from hostler.drivers.errors import DriverTimeout, UnknownPort
-from hostler.drivers.secrets import SecretReference
-from hostler.drivers.snmp import SnmpClient
+from hostler.drivers.errors import UnknownPort
+from hostler.drivers.snmp import SNMP_KEYS, SnmpClient, snmp_client
 from hostler.model.power import PowerCapabilities, PowerReading, PowerState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
 # pethPsePortEntry columns, indexed by group and port (RFC 3621 section 4).
 _PORT_ENTRY = (1, 3, 6, 1, 2, 1, 105, 1, 1, 1)
@@ -43,21 +41,15 @@ class SnmpPoeConfig:
     """One port of one switch.
 
     Attributes:
-        host: Name or address of the switch.
-        snmp_port: UDP port of its agent.
-        community: Where the community string is.
+        client: Its agent.
         group: pethPsePortGroupIndex: the stack member or module, 1 on most switches.
         port: pethPsePortIndex.
-        timeout: Seconds one attempt waits; a call makes three and so ends within 3.5 times this.
         min_off_seconds: Time without power that surely resets a board behind this switch.
     """
 
-    host: str
-    snmp_port: int
-    community: SecretReference
+    client: SnmpClient
     group: int
     port: int
-    timeout: float
     min_off_seconds: float
 
 
@@ -67,7 +59,7 @@ class SnmpPoe:
     def __init__(self, config: SnmpPoeConfig) -> None:
         self.config = config
         self.capabilities = PowerCapabilities(can_read=True, min_off_seconds=config.min_off_seconds)
-        self._client = SnmpClient(config.host, config.snmp_port, config.community, config.timeout)
+        self._client = config.client
 
     @classmethod
     def from_config(cls, equipment: Mapping[str, object], binding: Mapping[str, object]) -> SnmpPoe:
@@ -76,17 +68,13 @@ class SnmpPoe:
         Raises:
             DriverConfigError: Names the wrong key.
         """
-        settings.only(equipment, "host", "community", "timeout", "min_off_seconds")
+        settings.only(equipment, *SNMP_KEYS, "min_off_seconds")
         settings.only(binding, "port", "group")
-        host, snmp_port = settings.address(equipment, "host", default_port=161)
         return cls(
             SnmpPoeConfig(
-                host=host,
-                snmp_port=snmp_port,
-                community=SecretReference.parse("community", equipment.get("community")),
+                client=snmp_client(equipment),
                 group=settings.whole_number(binding, "group", least=1, most=2**31 - 1, default=1),
                 port=settings.whole_number(binding, "port", least=1, most=2**31 - 1),
-                timeout=settings.seconds(equipment, "timeout", 1.0),
                 # Switches keep their output capacitors charged for a moment, boards theirs for longer.
                 min_off_seconds=settings.seconds(equipment, "min_off_seconds", 2.0),
             )
@@ -96,15 +84,11 @@ class SnmpPoe:
         """Set pethPsePortAdminEnable; the switch answers before the power has changed."""
         if state is PowerState.UNKNOWN:
             raise ValueError("a port can be switched on or off, not to unknown")
-        async with self._deadline():
-            await self._client.set(self._oid(_ADMIN_ENABLE), _TRUE if state is PowerState.ON else _FALSE)
+        await self._client.set(self._oid(_ADMIN_ENABLE), _TRUE if state is PowerState.ON else _FALSE)
 
     async def get(self) -> PowerReading:
         """Read detection status and admin state in one request; where they disagree, ``detail`` says so."""
-        async with self._deadline():
-            admin, detection = await self._client.get(
-                [self._oid(_ADMIN_ENABLE), self._oid(_DETECTION_STATUS)]
-            )
+        admin, detection = await self._client.get([self._oid(_ADMIN_ENABLE), self._oid(_DETECTION_STATUS)])
         if admin is None and detection is None:
             raise UnknownPort(f"{self._client}: has no PoE port {self.config.group}.{self.config.port}")
         name, state = _DETECTION.get(detection or 0, (f"detection status {detection}", PowerState.UNKNOWN))
@@ -120,13 +104,3 @@ class SnmpPoe:
 
     def _oid(self, column: int) -> tuple[int, ...]:
         return (*_PORT_ENTRY, column, self.config.group, self.config.port)
-
-    @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
-        """End a call whatever hangs below it, the resolver included."""
-        seconds = self.config.timeout * 3.5 + 0.5
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError as error:
-            raise DriverTimeout(f"{self._client}: not done within {seconds:g} s") from error

@@ -1,0 +1,37 @@
+"""Equipment of server rooms: rack PDUs, management controllers, hypervisors, and other programs' PDUs."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from power_case import PowerCase
+from snmpd import snmpd
+
+from hostler.drivers.registry import power_driver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from hostler.drivers.power.protocol import PowerDriver
+
+
+@asynccontextmanager
+async def _snmp_pdu() -> AsyncIterator[PowerDriver]:
+    control, status = "1.3.6.1.4.1.13742.6.4.1.2.1.2.1.3", "1.3.6.1.4.1.13742.6.4.1.2.1.3.1.3"
+    with tempfile.TemporaryDirectory() as folder:
+        async with snmpd(Path(folder), {status: 8}, {control: {1: {status: 7}, 0: {status: 8}}}) as port:
+            yield power_driver(
+                "snmp-pdu",
+                {"host": f"127.0.0.1:{port}", "model": "raritan", "community": "env:LAB_COMMUNITY"},
+                {"outlet": 3},
+            )
+
+
+CASES = {
+    "snmp-pdu": PowerCase(
+        _snmp_pdu, {"host": "pdu", "model": "raritan", "community": "env:LAB_COMMUNITY"}, {"outlet": 3}
+    ),
+}
