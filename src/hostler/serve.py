@@ -153,8 +153,14 @@ async def _serve(config: Path | None, state: Path, listener: socket.socket) -> N
             await asyncio.wait({serving}, timeout=_GOODBYE_SECONDS)
             for task in (*running, serving):
                 task.cancel()
-    except* (ServeError, Refusal) as errors:
-        raise errors.exceptions[0] from None
+    except ExceptionGroup as group:
+        # Not except*: what is raised there is a group again in the Python of Debian 12.
+        told: BaseException | None = group.subgroup((ServeError, Refusal))
+        while isinstance(told, BaseExceptionGroup):
+            told = told.exceptions[0]
+        if told is None:
+            raise
+        raise told from None
     finally:
         await link.close()
         memories.close()
