@@ -24,11 +24,12 @@ import logging
 import re
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hostler.drivers import settings
 from hostler.drivers.errors import DriverConfigError, EquipmentRefused, EquipmentUnreachable, UnknownPort
+from hostler.drivers.power.answers import ABSENT, find, same, shown
 from hostler.drivers.power.calls import deadline, wants_on
 from hostler.drivers.secrets import SecretReference
 from hostler.model.power import PowerCapabilities, PowerReading, PowerState
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     import httpx2
 
 _LARGEST_ANSWER = 262_144  # a strip's whole status is some kilobytes
-_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +216,8 @@ class HttpPlug:
         model = self.config.model
         request, body = (model.on, model.on_body) if wants_on(state) else (model.off, model.off_body)
         answer = await self._ask(request, body)
-        if model.set_tells_state and self._find(self._json(answer), model.state) is _ABSENT:
-            raise EquipmentRefused(f"{self}: refuses to switch {state}: {_shown(answer)}")
+        if model.set_tells_state and self._find(self._json(answer), model.state) is ABSENT:
+            raise EquipmentRefused(f"{self}: refuses to switch {state}: {shown(answer)}")
 
     async def get(self) -> PowerReading:
         """Read the state, and the power drawn where the model measures it."""
@@ -227,23 +227,23 @@ class HttpPlug:
         answer = await self._ask(model.get, "")
         tree = self._json(answer) if model.state else answer.decode(errors="replace").strip()
         value = self._find(tree, model.state)
-        if value is _ABSENT:
+        if value is ABSENT:
             raise UnknownPort(
-                f"{self}: its answer tells nothing of outlet {self.config.outlet}: {_shown(answer)}"
+                f"{self}: its answer tells nothing of outlet {self.config.outlet}: {shown(answer)}"
             )
         watts = self._find(tree, model.watts) if model.watts else None
         if isinstance(watts, bool) or not isinstance(watts, int | float):
             watts = None
         for meant, state in ((model.on_value, PowerState.ON), (model.off_value, PowerState.OFF)):
-            if _same(value, meant):
+            if same(value, meant):
                 return PowerReading(state, watts, f"{self.config.model_name}: {state}")
-        return PowerReading(PowerState.UNKNOWN, watts, f"neither on nor off: {_shown(value)}")
+        return PowerReading(PowerState.UNKNOWN, watts, f"neither on nor off: {shown(value)}")
 
     def _find(self, tree: object, path: str) -> object:
         model = self.config.model
-        value = _walk(tree, path.replace("{outlet}", self.config.outlet)) if path else tree
-        if value is _ABSENT and model.state_of_one and self.config.outlet == str(model.first_outlet):
-            return _walk(tree, model.state_of_one)
+        value = find(tree, path.replace("{outlet}", self.config.outlet)) if path else tree
+        if value is ABSENT and model.state_of_one and self.config.outlet == str(model.first_outlet):
+            return find(tree, model.state_of_one)
         return value
 
     def _json(self, answer: bytes) -> object:
@@ -251,9 +251,9 @@ class HttpPlug:
             tree = json.loads(answer)
         except (ValueError, RecursionError) as error:
             raise EquipmentRefused(
-                f"{self}: answers, but with no JSON: {_shown(answer)}; is it a {self.config.model_name}?"
+                f"{self}: answers, but with no JSON: {shown(answer)}; is it a {self.config.model_name}?"
             ) from error
-        if self.config.model.login_refused and _walk(tree, self.config.model.login_refused) is not _ABSENT:
+        if self.config.model.login_refused and find(tree, self.config.model.login_refused) is not ABSENT:
             raise EquipmentRefused(f"{self}: {self._login_told()}: check user and password")
         return tree
 
@@ -315,7 +315,7 @@ class HttpPlug:
             raise UnknownPort(
                 f"{self}: has no outlet {self.config.outlet}, or is no {self.config.model_name}"
             )
-        raise EquipmentRefused(f"{self}: answers with status {status}: {_shown(answer)}")
+        raise EquipmentRefused(f"{self}: answers with status {status}: {shown(answer)}")
 
     def __str__(self) -> str:
         return f"{self.config.model_name} {self.config.url}"
@@ -323,7 +323,7 @@ class HttpPlug:
 
 def _described(table: Mapping[str, object]) -> Model:
     on_value, off_value = table.get("on_value", True), table.get("off_value", False)
-    if _same(on_value, off_value):
+    if same(on_value, off_value):
         raise DriverConfigError("off_value", "is the same as on_value")
 
     def optional(key: str) -> str:
@@ -356,33 +356,6 @@ def _outlet(model: Model, name: str, binding: Mapping[str, object]) -> str:
     if not outlet.isprintable() or '"' in outlet or "\\" in outlet:
         raise DriverConfigError("outlet", f"must be a plain name, not {outlet!r}")
     return outlet
-
-
-def _walk(tree: Any, path: str) -> object:
-    """Follow a path; _ABSENT where it leads nowhere."""
-    for step in path.split("."):
-        key, equals, wanted = step.partition("=")
-        if isinstance(tree, list) and equals:
-            tree = next((one for one in tree if isinstance(one, dict) and str(one.get(key)) == wanted), None)
-            if tree is None:
-                return _ABSENT
-        elif isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
-            tree = tree[int(step)]
-        elif isinstance(tree, dict) and step in tree:
-            tree = tree[step]
-        else:
-            return _ABSENT
-    return tree
-
-
-def _same(value: object, meant: object) -> bool:
-    """JSON's equality: true is not 1."""
-    return value == meant and isinstance(value, bool) == isinstance(meant, bool)
-
-
-def _shown(value: object) -> str:
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return repr(text if len(text) <= 200 else text[:200] + "…")
 
 
 def _as_demanded(user: str, password: str) -> httpx2.Auth:
