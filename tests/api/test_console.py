@@ -81,3 +81,18 @@ async def test_a_viewer_that_goes_away_closes_the_stream(tmp_path: Path):
             with pytest.raises(ConnectionClosed) as closed:
                 await drain(socket)
             assert closed.value.rcvd.code == 1003
+
+
+async def test_who_gives_a_board_back_has_no_hands_on_it(tmp_path: Path):
+    """While a board is wiped its last holder may not type: what boots could be chosen so that it lies."""
+    async with served(tmp_path, hang=True) as api:
+        claim = (await api.anna.post("/claims", json={"class": "pc"})).json()
+        await until(lambda: "pc-1" in api.lab.rack.boards)
+        assert (await api.anna.delete(f"/claims/{claim['id']}")).json()["state"] == "releasing"
+        for mode in ("read", "write"):
+            async with console(api, api.tokens["anna"], mode=mode) as socket:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await asyncio.wait_for(socket.recv(), 5)
+                assert closed.value.rcvd.code == 4403
+        async with console(api, api.tokens["admin"]) as socket:
+            assert json.loads((await socket.recv())[1:])["event"] == "attached"

@@ -239,3 +239,20 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path, kind):
     with pytest.raises(StorageError, match=r"x\.db.*backup"):
         kind(path)
     assert path.read_bytes() == b"not a database" * 100
+
+
+async def test_who_gives_a_board_back_is_sent_away_from_its_console(tmp_path: Path):
+    """A console a holder has open is closed when the board is released, not when it is free again."""
+    async with lab(tmp_path) as made:
+        held = wanted(power=PowerState.OFF)
+        await made.want(held)
+        await made.until(lambda o: o.console is True)
+        body = {"board": "b1", "mode": "write", "principal": "anna"}
+        mine = await made.link.open_stream("console", {**body, "since": 1.0})
+        admins = await made.link.open_stream("console", {**body, "mode": "read", "since": None})
+        await mine.read()
+        await made.want(replace(held, lifecycle=Lifecycle.RELEASING))
+        async with asyncio.timeout(5):
+            while await mine.read():
+                pass
+        assert await admins.read()

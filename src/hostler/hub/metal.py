@@ -75,6 +75,9 @@ class Metal:
         claim = self._hub.state.claims.get(record.claim or "")
         if not by.admin and (claim is None or claim.principal != by.name):
             raise ForbiddenError(f'the console of board "{board}" is for whoever has claimed it')
+        if not by.admin and record.lifecycle is not Lifecycle.CLAIMED:
+            # Who types while the agent boots could boot something else that says that the disk is clean.
+            raise ForbiddenError(f'board "{board}" is being given back; nobody types on its console any more')
         if record.lifecycle is Lifecycle.DISCOVERED or record.board.console is None:
             raise NotFoundError(f'board "{board}" has no console in lab.toml', kind="no-console")
         return record

@@ -13,6 +13,7 @@ from hostler.drivers.errors import DriverError
 from hostler.link.documents import DocumentError, from_document, to_document
 from hostler.link.group_commit import StorageError
 from hostler.link.port import LinkError, RequestRefusedError
+from hostler.model.board import Lifecycle
 from hostler.model.seam import Desired, Observed, RackPlan
 from hostler.model.trace import TraceEvent
 from hostler.rack.agents import AgentReports
@@ -132,7 +133,7 @@ class Rack:
         if kept is not None:
             old = kept.keeper.view.desired.board
             if not rewire and (old.power, old.console) == (desired.board.power, desired.board.console):
-                if kept.console is not None and kept.keeper.view.desired.claim != desired.claim:
+                if kept.console is not None and _holder(kept.keeper.view.desired) != _holder(desired):
                     await kept.console.send_away()
                 kept.keeper.desire(desired)
                 return
@@ -296,3 +297,8 @@ class Rack:
         if kept is None:
             raise RequestRefusedError(f'this rack does not keep a board "{body.get("board")}"')
         return kept
+
+
+def _holder(desired: Desired) -> str | None:
+    """Return the claim whose holder may use the board; one that gives it back holds it no more."""
+    return desired.claim if desired.lifecycle is Lifecycle.CLAIMED else None
