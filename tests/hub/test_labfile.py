@@ -159,3 +159,27 @@ def test_any_damage_is_an_error_or_a_lab(data):
         faults = ()
         assert inventory.lab
     assert all(fault.text and fault.file for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "the file lacks [lab]; add it"),
+        ("a = " + "[" * 3000 + "]" * 3000, "this cannot be read"),
+        ("a = " + "9" * 5000, "this cannot be read"),
+        (
+            LAB.replace('class = "arm"', 'class = "arm"\naddress = "10.77.0.255"'),
+            "is everybody's on 10.77.0.0/24",
+        ),
+        (
+            LAB.replace('class = "arm"', 'class = "arm"\naddress = "10.77.0.0"'),
+            "is everybody's on 10.77.0.0/24",
+        ),
+    ],
+    ids=["empty", "deep", "long", "broadcast", "network"],
+)
+def test_no_text_is_a_fault_of_ours(text: str, says: str):
+    """Whatever is in the file, it is read, or refused with what is wrong; who follows it lives on."""
+    with pytest.raises(LabfileError) as caught:
+        read_labfile(text)
+    assert any(says in fault.text for fault in caught.value.faults)

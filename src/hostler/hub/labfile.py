@@ -55,6 +55,8 @@ def read_labfile(
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise LabfileError([_syntax(str(error), file, text)]) from None
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond what Python reads
+        raise LabfileError([Fault(f"this cannot be read: {error}", file, 1)]) from None
     places = Places(text)
     faults: list[Fault] = []
     names = {table: _names(raw, table) for table in ("networks", "equipment", "classes")}
@@ -111,7 +113,8 @@ def _fault(detail: ErrorDetails, file: str, places: Places) -> Fault:
         advice = f'did you mean "{near[0]}"?' if near else f"known keys: {', '.join(known)}"
         return Fault(f'unknown key "{last}" {where}; {advice}', file, line, key)
     if detail["type"] == "missing":
-        return Fault(f'[{table or last}] lacks "{last}"; add it', file, line, key)
+        lacks = f'[{table}] lacks "{last}"' if table else f"the file lacks [{last}]"
+        return Fault(f"{lacks}; add it", file, line, key)
     message = detail["msg"].removeprefix("Value error, ")
     value = detail["input"]
     shown = (

@@ -172,6 +172,8 @@ class Reader:
             self._fault(path, f'address {table.address} is outside network "{network}" ({known.subnet})')
         elif table.address == known.address.ip:
             self._fault(path, f"address {table.address} is the host's own; give the board another")
+        elif table.address in (known.subnet.network_address, known.subnet.broadcast_address):
+            self._fault(path, f"address {table.address} is everybody's on {known.subnet}; give another")
 
     def _wire(self, board: str, kind: str, wire: WireTable) -> Binding:
         path = ("boards", board, kind)
