@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from console_servers import ser2net
 from pty_board import PtyBoard
 
 from hostler.drivers.console.fake import FakeConsole
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.drivers.console.protocol import ConsoleDriver
+
+    _Made = Callable[[Path], AbstractAsyncContextManager["Peer"]]
 
 
 @dataclass
@@ -114,9 +117,27 @@ async def _tty(folder: Path) -> AsyncIterator[Peer]:
         board.unplug()
 
 
-PEERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Peer]]] = {
+def _through_ser2net(name: str, accepter: str, **binding: object) -> _Made:
+    @asynccontextmanager
+    async def made(folder: Path) -> AsyncIterator[Peer]:
+        board = PtyBoard(folder / "ttyUSB0")
+        board.plug_in()
+        try:
+            async with ser2net(folder, accepter, board.path) as (port, server):
+                yield Peer(
+                    console_driver(name, {"host": "127.0.0.1"}, {"port": port, **binding}), server.kill
+                )
+        finally:
+            board.unplug()
+
+    return made
+
+
+PEERS: dict[str, _Made] = {
     "fake": _fake,
     "raw-tcp": _raw_tcp,
+    "rfc2217": _through_ser2net("rfc2217", "telnet(rfc2217)", baud=9600, parity="none", flow="none"),
+    "telnet": _through_ser2net("telnet", "telnet"),
     "tty": _tty,
     "unix-socket": _unix_socket,
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 from console_peers import PEERS, Peer
+from console_servers import free_port
 
 from hostler.drivers.errors import DriverConfigError, EquipmentRefused, EquipmentUnreachable
 from hostler.drivers.registry import CONSOLE, console_driver, driver_names
@@ -89,13 +89,12 @@ async def test_it_can_be_opened_again(peer: Peer) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_nothing_listens() -> None:
+@pytest.mark.parametrize("driver", ["raw-tcp", "telnet", "rfc2217"])
+async def test_nothing_listens(driver: str) -> None:
     """An address nobody listens on says so at once."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with pytest.raises(EquipmentUnreachable, match=str(port)):
-        await console_driver("raw-tcp", {"host": "127.0.0.1"}, {"port": port}).open()
+        await console_driver(driver, {"host": "127.0.0.1"}, {"port": port}).open()
 
 
 NOWHERE: list[tuple[str, dict[str, object], dict[str, object], str]] = [
@@ -130,6 +129,10 @@ WRONG: list[tuple[str, dict[str, object], dict[str, object], str]] = [
     ("tty", {}, {"path": "/dev/ttyS0", "stop_bits": True}, "stop_bits"),
     ("tty", {}, {"path": "/dev/ttyS0", "dtr": 1}, "dtr"),
     ("unix-socket", {}, {}, "path"),
+    ("telnet", {"host": "ts"}, {}, "port"),
+    ("rfc2217", {"host": "ts"}, {"port": 1, "baud": 0}, "baud"),
+    ("rfc2217", {"host": "ts"}, {"port": 1, "parity": "some"}, "parity"),
+    ("rfc2217", {"host": "ts"}, {"port": 1, "bauds": 9600}, "bauds"),
 ]
 
 
