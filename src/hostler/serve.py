@@ -90,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
     Args:
         args: ``config`` (path of ``lab.toml`` or None), ``state`` (directory), ``listen`` (``HOST:PORT``).
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _log_to_stderr()
     try:
         with _listening(args.listen) as listener:
             asyncio.run(_serve(args.config, args.state, listener))
@@ -98,6 +98,22 @@ def main(args: argparse.Namespace) -> int:
         print(f"hostler serve: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+class _PlainFormatter(logging.Formatter):
+    """Log lines of which nothing speaks to the terminal: what boards and people say comes into them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with a mark for every sign that is not to be seen."""
+        text = super().format(record)
+        return "".join(sign if sign in "\n\t" or sign.isprintable() else "\ufffd" for sign in text)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # ten lines that would hide the first token
 
 
 @contextlib.contextmanager

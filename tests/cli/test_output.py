@@ -17,7 +17,14 @@ def test_no_word_from_the_network_speaks_to_the_terminal(capsys: pytest.CaptureF
     out.note(EVIL)
     out.table(("a",), [[EVIL]], "none")
     out.pairs([("a", EVIL)])
-    out.fail(RefusedError(409, {"detail": EVIL, "errors": [{"text": EVIL}]}))
+    out.fail(RefusedError(409, {"detail": EVIL, "errors": [{"text": EVIL + "b1"}]}))
     printed = "".join(capsys.readouterr())
-    assert printed.count("b1") == 6
+    assert printed.count("b1") == 7
     assert printed.replace("\n", "").isprintable()
+
+
+def test_what_is_wrong_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake that the refusal's own text tells is not told again below it."""
+    mistakes = [{"text": "no MAC", "file": "lab.toml", "line": 3}, {"text": "no class"}]
+    Output(json=False).fail(RefusedError(422, {"detail": "lab.toml:3: no MAC", "errors": mistakes}))
+    assert capsys.readouterr().err == "hostler: lab.toml:3: no MAC\n  no class\n"

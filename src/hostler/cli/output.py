@@ -91,6 +91,8 @@ class Output:
         if isinstance(error, RefusedError):
             problem = error.problem
             for detail in error.problem.get("errors", []):
+                if detail.get("text", "") in str(error):
+                    continue
                 self.note(f"  {_place(detail)}{detail.get('text', '')}")
         if error.advice:
             self.note(f"  {error.advice}")
