@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from hostler.cli.boards import board_power
 from hostler.cli.output import Output
 from hostler.client.errors import RefusedError
 
@@ -28,3 +31,20 @@ def test_what_is_wrong_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     mistakes = [{"text": "no MAC", "file": "lab.toml", "line": 3}, {"text": "no class"}]
     Output(json=False).fail(RefusedError(422, {"detail": "lab.toml:3: no MAC", "errors": mistakes}))
     assert capsys.readouterr().err == "hostler: lab.toml:3: no MAC\n  no class\n"
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "state", "text"),
+    [
+        ("claimed", None, "on (should be off)"),
+        ("claimed", "succeeded", "on (should be off)"),
+        ("releasing", "running", "on"),
+        ("claimed", "queued", "on"),
+        ("discovered", None, ""),
+    ],
+)
+def test_power_that_a_run_switches_is_not_called_wrong(lifecycle: str, state: str | None, text: str) -> None:
+    """Only a reading that disagrees with what nobody is busy changing is worth a look."""
+    power: Any = {"desired": "off", "observed": "on", "watts": None, "detail": "", "error": "", "at": None}
+    board: Any = {"lifecycle": lifecycle, "power": power, "run": state and {"state": state}}
+    assert board_power(board) == text

@@ -9,6 +9,7 @@ from hostler.cli.progress import run_text
 from hostler.cli.waits import TIMEOUT, going_on
 from hostler.cli.words import duration, local_time, until
 from hostler.client.client import Client
+from hostler.client.documents import ENDED
 from hostler.client.errors import ClientError, NotFoundError
 from hostler.client.waiting import wait_board
 
@@ -63,7 +64,7 @@ def boards(args: argparse.Namespace, out: Output) -> int:
                 board["name"],
                 board["class"],
                 board["lifecycle"],
-                power_text(board["power"]),
+                board_power(board),
                 (board["claim"]["name"] or board["claim"]["id"]) if board["claim"] else "",
                 run_text(board["run"]) if board["run"] else "",
             )
@@ -109,7 +110,7 @@ def _show_board(board: Board, out: Output) -> None:
             ("class", f"{board['class']} ({board['platform']}, {board['arch']})"),
             ("lifecycle", lifecycle),
             ("claim", holder_text(claim) if claim else ""),
-            ("power", power_text(board["power"])),
+            ("power", board_power(board)),
             ("run", run_text(run) if run else ""),
             ("boot", f"{boot['number']} ({boot['purpose']}) {local_time(boot['started'])}" if boot else ""),
             ("console", {True: "connected", False: "not connected", None: "none"}[board["console"]]),
@@ -221,6 +222,15 @@ def power_text(power: Power) -> str:
     if power["watts"] is not None:
         text += f", {power['watts']:.1f} W"
     return text + (f": {power['error']}" if power["error"] else "")
+
+
+def board_power(board: Board) -> str:
+    """Return a board's power; what it should be is what it is to be once no run switches it."""
+    if board["lifecycle"] == "discovered":
+        return ""
+    if board["run"] is not None and board["run"]["state"] not in ENDED:
+        return power_text({**board["power"], "desired": board["power"]["observed"]})
+    return power_text(board["power"])
 
 
 def holder_text(claim: Holder) -> str:
