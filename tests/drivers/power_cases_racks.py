@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipmi_bmc import ipmi_sim
+from libvirt_host import URI, virsh
 from power_case import PowerCase
 from snmpd import snmpd
 
@@ -30,7 +32,35 @@ async def _snmp_pdu() -> AsyncIterator[PowerDriver]:
             )
 
 
+@asynccontextmanager
+async def _ipmi() -> AsyncIterator[PowerDriver]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with ipmi_sim(Path(folder)) as host:
+            yield power_driver("ipmi", {**_LOGIN, "cipher": 3}, {"host": host})
+
+
+@asynccontextmanager
+async def _libvirt() -> AsyncIterator[PowerDriver]:
+    with tempfile.TemporaryDirectory() as folder, virsh(Path(folder)):
+        yield power_driver("libvirt", {"uri": URI}, {"domain": "test"})
+
+
+@asynccontextmanager
+async def _command() -> AsyncIterator[PowerDriver]:
+    with tempfile.TemporaryDirectory() as folder:
+        say = ["sh", "-c", 'echo "$1" > "$2"', "sh"]
+        outlet = f"{folder}/{{outlet}}"
+        table = {"on": [*say, "on", outlet], "off": [*say, "off", outlet], "status": ["cat", outlet]}
+        Path(folder, "a").write_text("off")
+        yield power_driver("command", table, {"outlet": "a"})
+
+
+_LOGIN = {"user": "admin", "password": "env:LAB_PASSWORD"}
+
 CASES = {
+    "command": PowerCase(_command, {"on": ["true"], "off": ["true"]}, {"outlet": "a"}),
+    "ipmi": PowerCase(_ipmi, {"host": "bmc", **_LOGIN}, {}),
+    "libvirt": PowerCase(_libvirt, {"uri": URI}, {"domain": "test"}),
     "snmp-pdu": PowerCase(
         _snmp_pdu, {"host": "pdu", "model": "raritan", "community": "env:LAB_COMMUNITY"}, {"outlet": 3}
     ),
