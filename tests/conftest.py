@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,10 @@ from netns import Lan, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# A run in the background ignores Ctrl-C, and all it starts would inherit that; tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
