@@ -45,6 +45,9 @@ class ImageDesk:
         self._files = files
         self._spool = spool
         self._importing: set[str] = set()
+        self._taking = 0
+        self._unwanted: set[str] = set()
+        self._dropping = asyncio.Lock()
         shutil.rmtree(spool, ignore_errors=True)  # uploads that a crash cut off
         spool.mkdir(parents=True)
 
@@ -94,19 +97,26 @@ class ImageDesk:
             InvalidError: the source is at fault.
             NoSpaceError: the disk is full.
         """
-        imported = await self._in_thread(lambda: self._files.take(source, progress), str(source), told)
-        image = _record(terms, imported, told)
+        async with self._dropping:
+            self._taking += 1
         try:
-            return await self._hub.change(lambda draft: images.add(draft, by, _dated(image, draft.now)))
-        except BaseException:
-            await self._drop(imported.index)
-            raise
+            imported = await self._in_thread(lambda: self._files.take(source, progress), str(source), told)
+            image = _record(terms, imported, told)
+            try:
+                return await self._hub.change(lambda draft: images.add(draft, by, _dated(image, draft.now)))
+            except BaseException:
+                self._unwanted.add(imported.index)
+                raise
+        finally:
+            self._taking -= 1
+            await self._drop()
 
     async def remove(self, by: Principal, name: str) -> None:
         """Remove an image; raises ConflictError while a run uses it."""
         index = await self._hub.change(lambda draft: images.remove(draft, by, name))
         if index is not None:
-            await self._drop(index)
+            self._unwanted.add(index)
+            await self._drop()
 
     async def register_agent(self, by: Principal, arch: str, kernel: Path, initrd: Path) -> Agent:
         """Keep an agent's files and let boards boot it from now on."""
@@ -118,14 +128,20 @@ class ImageDesk:
         )
         return await self._hub.change(lambda draft: images.set_agent(draft, by, agent))
 
-    async def _drop(self, index: str) -> None:
-        """Remove bytes nobody speaks of any more; what cannot be removed now is swept later."""
-        if any(image.index == index for image in self._hub.state.images.values()):
-            return
-        try:
-            await self._in_thread(lambda: self._files.drop(index))
-        except UnavailableError:
-            return
+    async def _drop(self) -> None:
+        """Remove bytes nobody speaks of any more; what cannot be removed now is swept later.
+
+        Not while an image is taken: one of the same bytes finds them there and does not store them again.
+        """
+        async with self._dropping:
+            while self._unwanted and not self._taking:
+                index = self._unwanted.pop()
+                if any(image.index == index for image in self._hub.state.images.values()):
+                    continue
+                try:
+                    await self._in_thread(lambda index=index: self._files.drop(index))  # type: ignore[misc]
+                except UnavailableError:
+                    continue
 
     async def _in_thread(self, work: Callable[[], T], path: str = "", told: str = "") -> T:
         def plain(error: Exception) -> str:
