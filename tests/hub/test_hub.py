@@ -13,7 +13,7 @@ from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotF
 from hostler.hub.records import HUB, ImageRecord, Principal, Role
 from hostler.link.documents import from_document, to_document
 from hostler.model.claim import ClaimState
-from hostler.model.power import PowerState
+from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import RunState
 from hostler.model.seam import Desired, Stranger
 from simulated_rack import LAB, running, until
@@ -107,6 +107,21 @@ async def test_a_board_that_stays_on_is_not_given_away(tmp_path: Path):
         await lab.hub.tick()
         assert life(lab) == "quarantined"
         assert "reads on instead of off" in lab.hub.state.boards["pc-1"].reason
+
+
+async def test_a_board_behind_equipment_that_cannot_be_read_comes_back(tmp_path: Path):
+    """Where power cannot be read, a verified wipe and a switch that was sent without error are enough."""
+    async with running(tmp_path, stays_on=True) as lab:
+        claim = await lab.hub.claim(ANNA, "pc")
+        await lab.hub.release(ANNA, claim.id)
+        run = await until(lambda: lab.hub.state.runs.get(lab.hub.state.boards["pc-1"].run))
+        await until(lambda: lab.hub.state.runs[run.id].status.state is RunState.SUCCEEDED)
+        board = lab.rack.boards["pc-1"]
+        await lab.rack.tell(board, power=PowerReading(PowerState.UNKNOWN))
+        await lab.rack.tell(board, power_sent=PowerState.ON)
+        assert life(lab) == "releasing"
+        await lab.rack.tell(board, power_sent=PowerState.OFF)
+        await until(lambda: life(lab) == "available")
 
 
 async def test_expiry_releases(tmp_path: Path):

@@ -86,7 +86,7 @@ def finish_release(draft: Draft, record: BoardRecord) -> None:
         quarantine(draft, record, f"wipe {_ended(run)}")
     elif record.conflict:
         quarantine(draft, record, record.conflict)
-    elif _surely_off(draft, record):
+    elif _off_as_far_as_known(draft, record):
         draft.boards.put(record.name, replace(record, lifecycle=Lifecycle.AVAILABLE, claim=None, reason=""))
         _close_claim(draft, record, "")
         draft.event("board.available", f'board "{record.name}" is clean and free', board=record.name)
@@ -104,11 +104,16 @@ def release_deadline(record: BoardRecord, run: RunRecord | None) -> float | None
     return run.status.ended + POWER_OFF_SECONDS
 
 
-def _surely_off(draft: Draft, record: BoardRecord) -> bool:
+def _off_as_far_as_known(draft: Draft, record: BoardRecord) -> bool:
+    """Tell whether a board reads off, or was switched off by equipment that cannot be read."""
     if not record.board.power:
         return True  # nothing to switch and nothing to read
     seen = draft.observed.get(record.name)
-    return seen is not None and seen.power.state is PowerState.OFF
+    if seen is None:
+        return False
+    return seen.power.state is PowerState.OFF or (
+        seen.power.state is PowerState.UNKNOWN and seen.power_sent is PowerState.OFF
+    )
 
 
 def _ended(run: RunRecord) -> str:

@@ -63,6 +63,7 @@ class Observed:
     Attributes:
         board: The board's name.
         power: Last reading.
+        power_sent: What it was switched to last without an error: all there is where nothing can be read.
         power_error: Why power could not be switched or read, or empty.
         run: The run it works on or ended last.
         boot: The present or last boot, without its token.
@@ -75,6 +76,7 @@ class Observed:
 
     board: str
     power: PowerReading = UNSEEN
+    power_sent: PowerState | None = None
     power_error: str = ""
     run: RunStatus | None = None
     boot: BootRecord | None = None

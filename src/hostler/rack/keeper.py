@@ -331,6 +331,7 @@ class Keeper:
         return Observed(
             board=self.name,
             power=seen.power,
+            power_sent=seen.sent,
             power_error=seen.power_error,
             run=run,
             boot=replace(memory.boot, token="") if memory.boot is not None else None,
