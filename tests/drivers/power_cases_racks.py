@@ -11,7 +11,10 @@ from ipmi_bmc import ipmi_sim
 from libvirt_host import URI, virsh
 from power_case import PowerCase
 from snmpd import snmpd
+from somebody import somebody
 
+from hostler.drivers.power.pdudaemon_fake import FakePdudaemon
+from hostler.drivers.power.redfish_fake import FakeRedfish
 from hostler.drivers.registry import power_driver
 
 if TYPE_CHECKING:
@@ -55,12 +58,34 @@ async def _command() -> AsyncIterator[PowerDriver]:
         yield power_driver("command", table, {"outlet": "a"})
 
 
+@asynccontextmanager
+async def _redfish() -> AsyncIterator[PowerDriver]:
+    async with FakeRedfish(["1"], "admin", "s3cret").serve() as host:
+        yield power_driver("redfish", {**_LOGIN, "tls": False}, {"host": host})
+
+
+@asynccontextmanager
+async def _pdudaemon() -> AsyncIterator[PowerDriver]:
+    async with FakePdudaemon(["rack1"], {}).serve() as host:
+        yield power_driver("pdudaemon", {"host": host, "pdu": "rack1"}, {"port": 4})
+
+
+@asynccontextmanager
+async def _manual() -> AsyncIterator[PowerDriver]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with somebody(Path(folder)):
+            yield power_driver("manual", {"folder": folder, "wait": 5}, {"outlet": "a"})
+
+
 _LOGIN = {"user": "admin", "password": "env:LAB_PASSWORD"}
 
 CASES = {
     "command": PowerCase(_command, {"on": ["true"], "off": ["true"]}, {"outlet": "a"}),
     "ipmi": PowerCase(_ipmi, {"host": "bmc", **_LOGIN}, {}),
     "libvirt": PowerCase(_libvirt, {"uri": URI}, {"domain": "test"}),
+    "manual": PowerCase(_manual, {"folder": "/nowhere"}, {"outlet": "a"}),
+    "pdudaemon": PowerCase(_pdudaemon, {"host": "daemon"}, {"alias": "a"}),
+    "redfish": PowerCase(_redfish, {"host": "bmc", **_LOGIN}, {}),
     "snmp-pdu": PowerCase(
         _snmp_pdu, {"host": "pdu", "model": "raritan", "community": "env:LAB_COMMUNITY"}, {"outlet": 3}
     ),
