@@ -67,6 +67,9 @@ power = { equipment = "rack1", port = 3 }
 """
 
 
+WIPED = {"disks": [{"disk": {"path": "/dev/vda"}, "method": "zeroed", "verified_bytes": 4096}]}
+
+
 @dataclass
 class SimBoard:
     """One simulated board: what is wanted, what is, and whether it does what it is told."""
@@ -143,7 +146,7 @@ class SimRack:
             await self.tell(board, run=failed)
         else:
             for number in range(len(order.steps)):
-                status = replace(status, step=number + 1, results=(*status.results, {"step": number}))
+                status = replace(status, step=number + 1, results=(*status.results, WIPED))
                 await self.tell(board, run=status)
             await self.tell(board, run=replace(status, state=RunState.SUCCEEDED, ended=time.time()))
         if not board.stays_on:

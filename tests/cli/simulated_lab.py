@@ -138,7 +138,8 @@ class SimulatedRack:
                 )
                 await self._end(name, failed)
                 return
-            results.append({"verified": True})
+            disk = {"disk": {"path": "/dev/vda"}, "method": "zeroed", "verified_bytes": 4096}
+            results.append({"disks": [disk]})
         await self._end(name, replace(status, state=RunState.SUCCEEDED, results=tuple(results)))
 
     async def _end(self, name: str, status: RunStatus) -> None:

@@ -194,6 +194,37 @@ async def test_strangers_are_listed_until_adopted(tmp_path: Path):
         await until(lambda: "new" in lab.rack.boards)
 
 
+async def test_a_wipe_that_proves_nothing_frees_nothing(tmp_path: Path):
+    """An agent that says it is done, but not with what, leaves the board in quarantine."""
+    async with running(tmp_path) as lab:
+        await until(lambda: "pc-1" in lab.rack.boards)
+        await lab.rack.tell(lab.rack.boards["pc-1"], facts={"disks": [{"path": "/dev/sdz", "size": 1}]})
+        claim = await lab.hub.claim(ANNA, "pc")
+        await lab.hub.release(ANNA, claim.id)
+        await until(lambda: life(lab) == "quarantined")
+        assert lab.hub.state.boards["pc-1"].reason == "the wipe is not proven: disk /dev/sdz was not wiped"
+
+
+async def test_a_board_that_left_unclean_comes_back_in_quarantine(tmp_path: Path):
+    """Taking a quarantined board out of lab.toml and putting it back, even renamed, does not clean it."""
+    async with running(tmp_path, fail="disk is broken") as lab:
+        claim = await lab.hub.claim(ANNA, "arm")
+        await lab.hub.release(ANNA, claim.id)
+        await until(lambda: life(lab, "arm-1") == "quarantined")
+        renamed = LAB.replace("[boards.arm-1]", "[boards.arm-2]")
+        await lab.hub.apply_inventory(HUB, renamed)
+        assert life(lab, "arm-2") == "quarantined"
+        without = LAB[: LAB.index("[boards.arm-1]")]
+        await lab.hub.apply_inventory(HUB, without)
+        mac = "52:54:00:00:00:03"
+        await lab.link.observe(f"stranger/{mac}", to_document(Stranger(mac, "boot", {}, 1.0, 2.0)))
+        await until(lambda: lab.hub.state.boards["unknown-525400000003"].facts == {})
+        await lab.link.observe(f"stranger/{mac}", None)
+        await lab.hub.apply_inventory(HUB, LAB)
+        assert life(lab, "arm-1") == "quarantined"
+        assert "disk is broken" in lab.hub.state.boards["arm-1"].reason
+
+
 async def test_held_boards_are_not_removed(tmp_path: Path):
     """An inventory that would take a held board away is refused as a whole."""
     async with running(tmp_path) as lab:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hostler.hub.boards import stranger_name
+from hostler.hub import boards
 from hostler.hub.errors import ConflictError, Fault
 from hostler.hub.inventory import Inventory, InventoryChange, differences
-from hostler.hub.records import BoardRecord, Principal
 from hostler.model.board import Lifecycle
 from hostler.model.claim import ClaimState
 
 if TYPE_CHECKING:
+    from hostler.hub.records import BoardRecord, Principal
     from hostler.hub.state import Draft
 
 _HELD = frozenset({Lifecycle.CLAIMED, Lifecycle.RELEASING})
@@ -24,19 +24,17 @@ def apply(draft: Draft, principal: Principal, new: Inventory) -> list[InventoryC
     faults = tuple(_faults(draft, new))
     if faults:
         raise ConflictError("\n".join(fault.text for fault in faults), kind="board-held", faults=faults)
-    for change in changes:
-        if change.what != "board":
-            continue
-        if change.change == "remove":
-            draft.boards.remove(change.name)
-            continue
-        board = new.boards[change.name]
+    of_boards = [change for change in changes if change.what == "board"]
+    # Those that leave first: a board that is only renamed does both.
+    for change in sorted(of_boards, key=lambda change: change.change != "remove"):
         known = draft.boards.get(change.name)
-        record = replace(known, board=board) if known else BoardRecord(board, Lifecycle.AVAILABLE)
-        draft.boards.put(change.name, record)
-        for mac in board.macs:
-            if stranger_name(mac) in draft.boards:
-                draft.boards.remove(stranger_name(mac))
+        if change.change == "remove":
+            if known is not None:
+                boards.leave(draft, known)
+        elif known is None:
+            boards.join(draft, new.boards[change.name])
+        else:
+            draft.boards.put(change.name, replace(known, board=new.boards[change.name]))
     draft.inventory = new
     if changes:
         words = ", ".join(f"{change.change} {change.what} {change.name}" for change in changes)

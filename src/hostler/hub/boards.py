@@ -12,6 +12,7 @@ from hostler.model.board import Board, Lifecycle, move
 from hostler.model.claim import ClaimState
 from hostler.model.power import PowerState
 from hostler.model.run import RunState
+from hostler.model.wipe import unproven
 
 if TYPE_CHECKING:
     from hostler.hub.state import Draft
@@ -84,6 +85,8 @@ def finish_release(draft: Draft, record: BoardRecord) -> None:
         return
     if run.status.state is not RunState.SUCCEEDED:
         quarantine(draft, record, f"wipe {_ended(run)}")
+    elif why := unproven(run.status.results[-1] if run.status.results else {}, record.facts):
+        quarantine(draft, record, f"the wipe is not proven: {why}")
     elif record.conflict:
         quarantine(draft, record, record.conflict)
     elif _off_as_far_as_known(draft, record):
@@ -203,8 +206,9 @@ def meet(draft: Draft, stranger: Stranger) -> None:
     record = BoardRecord(
         Board(name, "", stranger.network, (stranger.mac,)),
         Lifecycle.DISCOVERED,
-        "not in lab.toml",
+        known.reason if known and known.unclean else "not in lab.toml",
         facts=stranger.facts,
+        unclean=known.unclean if known else "",
     )
     if known != record:
         draft.boards.put(name, record)
@@ -216,5 +220,32 @@ def meet(draft: Draft, stranger: Stranger) -> None:
 def part(draft: Draft, mac: str) -> None:
     """Take a machine nobody knows off the list."""
     record = draft.boards.get(stranger_name(mac))
-    if record is not None and record.lifecycle is Lifecycle.DISCOVERED:
+    if record is not None and record.lifecycle is Lifecycle.DISCOVERED and not record.unclean:
         draft.boards.remove(record.name)
+
+
+def leave(draft: Draft, record: BoardRecord) -> None:
+    """Take a board out of the inventory; one that was not clean is remembered by its MACs."""
+    draft.boards.remove(record.name)
+    if record.lifecycle is Lifecycle.AVAILABLE:
+        return
+    unclean = f'as "{record.name}" it was {record.lifecycle}' + (
+        f": {record.reason}" if record.reason else ""
+    )
+    for mac in record.board.macs:
+        name = stranger_name(mac)
+        board = Board(name, "", record.board.network, (mac,))
+        reason = f"not in lab.toml; {unclean}"
+        draft.boards.put(name, BoardRecord(board, Lifecycle.DISCOVERED, reason, unclean=unclean))
+
+
+def join(draft: Draft, board: Board) -> None:
+    """Take a board into the inventory: free at once, unless it left it unclean."""
+    unclean = ""
+    for mac in board.macs:
+        stranger = draft.boards.get(stranger_name(mac))
+        if stranger is not None:
+            unclean = unclean or stranger.unclean
+            draft.boards.remove(stranger.name)
+    lifecycle = Lifecycle.QUARANTINED if unclean else Lifecycle.AVAILABLE
+    draft.boards.put(board.name, BoardRecord(board, lifecycle, unclean))

@@ -28,6 +28,7 @@ class BoardRecord:
         facts: What it reported of its hardware.
         conflict: The contradiction last told of, so that it is told once.
         boot: Its present or last boot.
+        unclean: Of a machine outside the inventory: why nobody may have it before it was wiped, or empty.
     """
 
     board: Board
@@ -41,6 +42,7 @@ class BoardRecord:
     facts: dict[str, Any] = field(default_factory=dict)
     conflict: str = ""
     boot: BootRecord | None = None
+    unclean: str = ""
 
     @property
     def name(self) -> str:
