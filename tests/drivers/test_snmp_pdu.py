@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _ON, _OFF = PowerState.ON, PowerState.OFF
 
-# Per make, of outlet 5, written from the MIBs: what to write for on and off, and what is then read where.
+# Per make, outlet 5, spelt out apart from the table: what is written for on and off, what is then read where.
 MAKES: dict[str, tuple[tuple[str, int], tuple[str, int], str, int, int]] = {
     "apc-masterswitch": (
         ("1.3.6.1.4.1.318.1.1.4.4.2.1.3.5", 1),
@@ -124,7 +124,7 @@ def _pdu(port: int, model: str, outlet: object = 5, **equipment: object) -> Snmp
 
 
 def test_every_make_is_tested() -> None:
-    """A row of the table that nobody holds against its MIB is a guess."""
+    """A row of the table that nobody holds against numbers of its own is a guess."""
     assert MAKES.keys() == MODELS.keys()
 
 
