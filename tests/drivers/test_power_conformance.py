@@ -9,6 +9,7 @@ import power_cases_bus as bus
 import power_cases_cli as cli
 import power_cases_first as first
 import power_cases_http as http
+import power_cases_local as local
 import power_cases_racks as racks
 import pytest
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # A file of cases a family of drivers: tests/drivers/power_cases_NAME.py.
-DRIVERS: dict[str, PowerCase] = {**first.CASES, **http.CASES, **bus.CASES, **cli.CASES, **racks.CASES}
+DRIVERS: dict[str, PowerCase] = {**first.CASES, **http.CASES, **bus.CASES, **cli.CASES, **local.CASES, **racks.CASES}
 
 
 @pytest.fixture(params=sorted(DRIVERS))
