@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 
 # A file of cases a family of drivers: tests/drivers/power_cases_NAME.py.
-DRIVERS: dict[str, PowerCase] = {**first.CASES, **http.CASES, **bus.CASES, **cli.CASES, **local.CASES, **racks.CASES}
+DRIVERS: dict[str, PowerCase] = {
+    **first.CASES,
+    **http.CASES,
+    **bus.CASES,
+    **cli.CASES,
+    **local.CASES,
+    **racks.CASES,
+}
 
 
 @pytest.fixture(params=sorted(DRIVERS))
