@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from console_servers import ser2net
+from console_servers import end_own, free_port, ipmi_sim, ser2net, sshd
 from pty_board import PtyBoard
 
 from hostler.drivers.console.fake import FakeConsole
@@ -133,10 +135,64 @@ def _through_ser2net(name: str, accepter: str, **binding: object) -> _Made:
     return made
 
 
+def _ended_by(pid: Path) -> Callable[[], object]:
+    """Return what ends the process that writes its number into a file."""
+
+    async def end() -> None:
+        while not pid.exists() or not pid.read_text().strip():
+            await asyncio.sleep(0.01)
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+    return lambda: asyncio.ensure_future(end())
+
+
+@asynccontextmanager
+async def _command(folder: Path) -> AsyncIterator[Peer]:
+    command = ["sh", "-c", f"echo $$ >{folder}/pid; exec cat"]
+    yield Peer(console_driver("command", {}, {"command": command}), _ended_by(folder / "pid"))
+
+
+@asynccontextmanager
+async def _ssh(folder: Path) -> AsyncIterator[Peer]:
+    async with sshd(folder) as host:
+        command = f"echo $$ >{folder}/pid; exec cat"
+        yield Peer(console_driver("ssh", host, {"command": command}), _ended_by(folder / "pid"))
+
+
+@asynccontextmanager
+async def _ipmi_sol(folder: Path) -> AsyncIterator[Peer]:
+    board = await asyncio.start_server(_echo, "127.0.0.1", 0)
+    try:
+        async with ipmi_sim(folder, board.sockets[0].getsockname()[1]) as controller:
+            # ipmi_sim ends a session without telling it, so what is ended is the program that has it.
+            yield Peer(console_driver("ipmi-sol", controller, {}), lambda: end_own("ipmitool"))
+    finally:
+        board.close()
+
+
+@asynccontextmanager
+async def _netconsole(_folder: Path) -> AsyncIterator[Peer]:
+    port = free_port(socket.SOCK_DGRAM)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as board:
+        board.bind(("127.0.0.7", 0))
+
+        async def say(data: bytes) -> None:
+            for at in range(0, len(data), 1000):
+                board.sendto(data[at : at + 1000], ("127.0.0.1", port))
+            await asyncio.sleep(0)
+
+        driver = console_driver("netconsole", {"listen": f"127.0.0.1:{port}"}, {"source": "127.0.0.7"})
+        yield Peer(driver, None, say)
+
+
 PEERS: dict[str, _Made] = {
+    "command": _command,
     "fake": _fake,
+    "ipmi-sol": _ipmi_sol,
+    "netconsole": _netconsole,
     "raw-tcp": _raw_tcp,
     "rfc2217": _through_ser2net("rfc2217", "telnet(rfc2217)", baud=9600, parity="none", flow="none"),
+    "ssh": _ssh,
     "telnet": _through_ser2net("telnet", "telnet"),
     "tty": _tty,
     "unix-socket": _unix_socket,

@@ -83,8 +83,11 @@ async def test_it_can_be_opened_again(peer: Peer) -> None:
     """A line that was closed can be opened anew."""
     for word in (b"one", b"two"):
         stream = await peer.driver.open()
-        await (peer.say or stream.write)(word)
-        assert await _read_exactly(stream, 3) == word
+        # In two parts: ipmi_sim takes the first packet of a session for a repetition of the last one's
+        # when both have the same number.
+        for part in (word[:1], word[1:]):
+            await (peer.say or stream.write)(part)
+            assert await _read_exactly(stream, len(part)) == part
         await stream.close()
         await asyncio.sleep(0.05)
 
@@ -130,6 +133,23 @@ WRONG: list[tuple[str, dict[str, object], dict[str, object], str]] = [
     ("tty", {}, {"path": "/dev/ttyS0", "dtr": 1}, "dtr"),
     ("unix-socket", {}, {}, "path"),
     ("telnet", {"host": "ts"}, {}, "port"),
+    ("command", {}, {"command": "picocom /dev/ttyUSB0"}, "command"),
+    ("command", {}, {"command": []}, "command"),
+    ("netconsole", {}, {"source": "board7"}, "source"),
+    ("netconsole", {"listen": "0.0.0.0:0"}, {"source": "10.77.0.9"}, "listen"),
+    ("ipmi-sol", {"host": "bmc"}, {}, "user"),
+    ("ipmi-sol", {"host": "bmc", "user": "lab", "password": "secret"}, {}, "password"),
+    ("ipmi-sol", {"host": "bmc", "user": "lab", "password": "env:P", "interface": "lan"}, {}, "interface"),
+    ("ipmi-sol", {"host": "bmc", "user": "lab", "password": "env:P"}, {"instance": 99}, "instance"),
+    ("ssh", {"host": "ts", "user": "lab"}, {}, "key"),
+    ("ssh", {"host": "ts", "user": "lab", "key": "~/.ssh/id"}, {}, "key"),
+    ("ssh", {"host": "ts", "user": "lab", "key": "file:id"}, {"pty": "no"}, "pty"),
+    (
+        "ssh",
+        {"host": "ts", "user": "lab", "key": "file:id", "host_key": "x", "known_hosts": "y"},
+        {},
+        "known_hosts",
+    ),
     ("rfc2217", {"host": "ts"}, {"port": 1, "baud": 0}, "baud"),
     ("rfc2217", {"host": "ts"}, {"port": 1, "parity": "some"}, "parity"),
     ("rfc2217", {"host": "ts"}, {"port": 1, "bauds": 9600}, "bauds"),
