@@ -89,6 +89,16 @@ async def test_a_switch_that_asks_again_inside_ssh() -> None:
         assert (await driver.get()).state is PowerState.OFF
 
 
+async def test_a_user_who_is_privileged_from_the_start() -> None:
+    """Where the prompt is # already, "enable" would be refused and is left out."""
+    switch = _switch(privileged=True)
+    async with _table(switch, "telnet") as table:
+        driver = SwitchCli.from_config({**table, "dialect": "tp-link"}, {"port": 2})
+        await driver.set(PowerState.ON)
+        assert (await driver.get()).state is PowerState.ON
+    assert "enable" not in switch.lines
+
+
 async def test_long_output_is_paged_through() -> None:
     """A pager is answered, not waited for."""
     switch = _switch(page=True)

@@ -104,6 +104,11 @@ class CliSession:
         self._prompt = re.compile(prompt)
         self._seen = ""
 
+    @property
+    def privileged(self) -> bool:
+        """Whether the prompt is one that needs no ``enable`` any more."""
+        return self._seen.rstrip().endswith("#")
+
     async def log_in(self) -> None:
         """Answer whatever is asked until the prompt comes; over ssh some ask once more.
 

@@ -18,7 +18,8 @@ the switch, or its whole name (``1/0/3``, ``Gi1/0/3``).
     refused = '(?m)^Error'
 
 A line may be ``{ send = "enable", expect = 'really\? $' }`` where something else than the prompt follows.
-Nothing is saved as the switch's startup configuration: after it loses power, it starts as it was last saved.
+``enable`` is left out where the prompt ends in ``#`` already. Nothing is saved: a
+switch that loses power starts with the ports as they were when its configuration was last saved.
 """
 
 from __future__ import annotations
@@ -232,6 +233,8 @@ class SwitchCli:
             cli_session(config.access, config.dialect.prompt) as session,
         ):
             for step in steps:
+                if step.send == "enable" and session.privileged:
+                    continue  # some let certain users in so, and refuse what is already done
                 line = step.send.replace("{port}", config.port)
                 output = (await session.run(line, step.expect)).removeprefix(line)
                 if re.search(config.dialect.refused, output):

@@ -32,12 +32,14 @@ class FakeSwitch:
         enable_password: str = "",
         page: bool = False,
         asks_again: bool = False,
+        privileged: bool = False,
     ) -> None:
         self.powered = dict.fromkeys(range(1, 9), False)
         self.misbehaviour = ""
         self.lines: list[str] = []
         self._make, self._password, self._prompts = make, password, prompts
         self._enable_password, self._page, self._asks_again = enable_password, page, asks_again
+        self._mode = "#" if privileged else ">"
 
     @asynccontextmanager
     async def telnet(self) -> AsyncIterator[str]:
@@ -102,7 +104,7 @@ class FakeSwitch:
         await (self._jetstream(terminal) if self._make == "tp-link" else self._unifi(terminal))
 
     async def _jetstream(self, terminal: _Terminal) -> None:
-        name, mode, port = "TL-SG2210P", ">", 0
+        name, mode, port = "TL-SG2210P", self._mode, 0
         while True:
             terminal.write(f"\r\n\x1b[0m{name}")
             await asyncio.sleep(0)
