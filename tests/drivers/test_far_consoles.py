@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import subprocess
 import time
@@ -148,6 +149,32 @@ async def test_sol_break_is_sent_at_the_start_of_a_line(server: tuple[Board, dic
     telnet_break = b"\xff\xf3"  # what ipmi_sim makes of it on its way to the board
     assert board.typed.count(telnet_break) == 1
     assert board.typed.replace(telnet_break, b"") == b"one\rtwo"
+    await stream.close()
+
+
+async def test_sol_a_session_in_the_way_is_ended(
+    server: tuple[Board, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ipmi_sim never says that its line is in use, real controllers do: so ipmitool says it here."""
+    tool = tmp_path / "ipmitool"
+    tool.write_text(
+        f"""#!/bin/sh
+        echo "$*" >>{tmp_path}/calls
+        case "$(cat {tmp_path}/calls)" in
+            *deactivate*) exec {shutil.which("ipmitool")} "$@" ;;
+            *) echo "Info: SOL payload already active on another session"; exit 1 ;;
+        esac
+        """
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    board, controller = server
+    stream = await IpmiSol.from_config(controller, {}).open()
+    await stream.write(b"ours")
+    await board.heard(b"ours")
+    calls = (tmp_path / "calls").read_text()
+    assert [line.split()[-1] for line in calls.splitlines()] == ["activate", "deactivate", "activate"]
+    assert "secret" not in calls
     await stream.close()
 
 

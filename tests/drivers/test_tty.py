@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pty_board import PtyBoard
 
-from hostler.consoles.broker import ConsoleBroker
+from hostler.consoles.broker import ConsoleBroker, ConsoleDownError, WriterTakenError
 from hostler.consoles.log import ConsoleLog
+from hostler.drivers.console.fake import FakeConsole
 from hostler.drivers.console.protocol import CanBreak, CanSetLines
+from hostler.drivers.console.terminal import SerialStream
 from hostler.drivers.console.tty import Tty, find_usb_line
 from hostler.drivers.errors import DriverTimeout, EquipmentRefused, EquipmentUnreachable
 
@@ -151,6 +153,37 @@ async def test_break_and_modem_lines(board: PtyBoard, monkeypatch: pytest.Monkey
     await stream.close()
     with pytest.raises(EquipmentUnreachable, match="closed"):
         await stream.send_break()
+
+
+async def test_break_through_the_broker(
+    board: PtyBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may type may send BREAK; a wire that cannot carry it says so."""
+    sent: list[float] = []
+
+    async def send_break(_stream: SerialStream, seconds: float = 0.25) -> None:
+        sent.append(seconds)
+
+    monkeypatch.setattr(SerialStream, "send_break", send_break)
+    for line, message in ((driver(board), ""), (FakeConsole(), "carries no BREAK")):
+        broker = ConsoleBroker(
+            "b1", line, ConsoleLog(tmp_path / "log"), emit=lambda _: None, on_marker=lambda *_: None
+        )
+        running = asyncio.create_task(broker.run())
+        await until(lambda broker=broker: broker.connected)
+        writer = broker.take("ann")
+        if message:
+            with pytest.raises(ConsoleDownError, match=message):
+                await writer.send_break()
+        else:
+            await writer.send_break()
+        broker.take("bob", steal=True)
+        with pytest.raises(WriterTakenError, match="bob"):
+            await writer.send_break()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    assert sent == [0.25]
 
 
 async def test_a_device_that_cannot_switch_modem_lines_says_so(board: PtyBoard) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hostler.consoles.ring import REPLAY_BYTES, Ring, Viewer
 from hostler.consoles.scanner import Marker, Scanner
 from hostler.consoles.watch import Watch
-from hostler.drivers.console.protocol import HotPlugged
+from hostler.drivers.console.protocol import CanBreak, HotPlugged
 from hostler.drivers.errors import DriverError
 from hostler.model.trace import TraceEvent
 
@@ -57,6 +57,15 @@ class Writer:
             ConsoleDownError: The line is not connected.
         """
         await self._broker.write(self, data)
+
+    async def send_break(self) -> None:
+        """Send BREAK: the line into a boot loader or the kernel's SysRq.
+
+        Raises:
+            WriterTakenError: The right was taken away.
+            ConsoleDownError: The line is not connected, or cannot carry BREAK now.
+        """
+        await self._broker.send_break(self)
 
     def release(self) -> None:
         """Give the right back; harmless if it was taken away."""
@@ -173,14 +182,28 @@ class ConsoleBroker:
 
     async def write(self, writer: Writer, data: bytes) -> None:
         """Type for a writer; see `Writer.write`."""
+        stream = self._stream_for(writer)
+        try:
+            await stream.write(data)
+        except DriverError as error:
+            raise ConsoleDownError(str(error)) from error
+
+    async def send_break(self, writer: Writer) -> None:
+        """Send BREAK for a writer; see `Writer.send_break`."""
+        stream = self._stream_for(writer)
+        if not isinstance(stream, CanBreak):
+            raise ConsoleDownError(f"the console of {self.board} is on a wire that carries no BREAK")
+        try:
+            await stream.send_break()
+        except DriverError as error:
+            raise ConsoleDownError(str(error)) from error
+
+    def _stream_for(self, writer: Writer) -> ConsoleStream:
         if self._writer is not writer:
             raise WriterTakenError(f"{writer.taken_by or 'nobody'} has the console of {self.board} now")
         if self._stream is None:
             raise ConsoleDownError(f"the console of {self.board} is not connected: {self.problem}")
-        try:
-            await self._stream.write(data)
-        except DriverError as error:
-            raise ConsoleDownError(str(error)) from error
+        return self._stream
 
     def watch(self, pattern: bytes, *, since_boot: bool = True) -> Watch:
         """Wait for words: ``with broker.watch(rb"login:") as watch: await watch.wait(60)``.

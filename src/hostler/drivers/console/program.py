@@ -31,6 +31,8 @@ class ProgramStream(TerminalStream):
 
     async def close(self) -> None:
         """End the program and what it started."""
+        if self._closing.is_set():
+            return
         await super().close()
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError, PermissionError):
