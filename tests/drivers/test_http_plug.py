@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import ssl
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,8 @@ from hostler.drivers.power.http_plug_fake import FakePlug
 from hostler.model.power import PowerState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from silent import SilentPort
 
 LOGIN = {"user": "admin", "password": "env:LAB_PASSWORD"}
@@ -108,6 +112,27 @@ async def test_an_answer_that_is_none(misbehaviour: str) -> None:
     async with plug.serve() as host:
         with pytest.raises(EquipmentRefused):
             await _driver(host, "netio", "1").get()
+
+
+async def test_tls_is_believed_only_where_somebody_vouches(tmp_path: Path) -> None:
+    """A certificate of the device's own is taken when ca_file names it, and from nobody else."""
+    certificate, key = tmp_path / "plug.pem", tmp_path / "plug.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=plug",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    async with FakePlug("shelly2", ["0"], "admin", "s3cret&?").serve(tls) as host:
+        driver = _driver(host, "shelly2", "0", tls=True, ca_file=str(certificate), **LOGIN)
+        await driver.set(PowerState.ON)
+        assert (await driver.get()).state is PowerState.ON
+        with pytest.raises(EquipmentUnreachable, match="certificate"):
+            await _driver(host, "shelly2", "0", tls=True).get()
+        with pytest.raises(DriverConfigError, match="ca_file"):
+            await _driver(host, "shelly2", "0", tls=True, ca_file="/nonexistent").get()
 
 
 async def test_reading_shows_a_lie() -> None:

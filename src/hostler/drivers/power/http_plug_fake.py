@@ -13,6 +13,7 @@ from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from ssl import SSLContext
 
 _REALM, _NONCE = "plug", "dcd98b7102dd2f0e"
 
@@ -34,11 +35,11 @@ class FakePlug:
         self._user, self._password = user, password
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
-        """Listen on a free port of loopback; yields ``host:port``."""
+    async def serve(self, tls: SSLContext | None = None) -> AsyncIterator[str]:
+        """Listen on a free port of loopback, with TLS where a context is given; yields ``host:port``."""
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         try:
             host, port = runner.addresses[0][:2]
