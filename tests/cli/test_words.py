@@ -74,6 +74,7 @@ def test_no_typed_byte_is_lost(pieces: list[bytes]) -> None:
         ([b"ab\x1d", b"q"], [b"ab", Key.LEAVE]),
         ([b"\x1d\x1dx"], [b"\x1dx"]),
         ([b"\x1dt"], [Key.TAKE]),
+        ([b"a\x1dbb"], [b"a", Key.BREAK, b"b"]),
         ([b"\x1dz"], [Key.HELP]),
     ],
 )

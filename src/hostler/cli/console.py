@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hostler.client.console import ConsoleSession
 
 _ESCAPE = 0x1D  # Ctrl-], as telnet has it
-_HELP = "Ctrl-] then: q leave, t take the keyboard, Ctrl-] send Ctrl-] itself"
+_HELP = "Ctrl-] then: q leave, t take the keyboard, b send BREAK, Ctrl-] send Ctrl-] itself"
 # Firmware and boot loaders leave colours, a hidden cursor, no line wrap or bracketed paste behind.
 _RESET = b"\x1b[0m\x1b[?25h\x1b[?7h\x1b[?2004l"
 
@@ -37,7 +37,11 @@ class Key(Enum):
 
     LEAVE = "q"
     TAKE = "t"
+    BREAK = "b"
     HELP = "?"
+
+
+_KEYS = {ord("q"): Key.LEAVE, ord("."): Key.LEAVE, ord("t"): Key.TAKE, ord("b"): Key.BREAK}
 
 
 class EscapeKeys:
@@ -63,7 +67,7 @@ class EscapeKeys:
             if plain:
                 yield bytes(plain)
                 plain.clear()
-            yield {ord("q"): Key.LEAVE, ord("."): Key.LEAVE, ord("t"): Key.TAKE}.get(byte, Key.HELP)
+            yield _KEYS.get(byte, Key.HELP)
         if plain:
             yield bytes(plain)
 
@@ -181,6 +185,8 @@ def _type(session: ConsoleSession, keys: EscapeKeys, wake: int) -> None:
                 return
             if typed is Key.TAKE:
                 session.take()
+            elif typed is Key.BREAK:
+                session.send_break()
             elif typed is Key.HELP:
                 _notice({"text": _HELP})
             elif isinstance(typed, bytes):

@@ -155,6 +155,10 @@ class ConsoleSession:
         """Become the one who types; whoever did until now is told."""
         self._message(_CONTROL, json.dumps({"cmd": "take"}).encode())
 
+    def send_break(self) -> None:
+        """Send BREAK; a notice tells when the board's wire cannot carry it."""
+        self._message(_CONTROL, json.dumps({"cmd": "break"}).encode())
+
     def expect(self, pattern: str, *, seconds: float, ignore: int = 0) -> re.Match[bytes]:
         """Read until a pattern shows in what was not read before, and return the match.
 

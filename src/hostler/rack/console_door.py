@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hostler.consoles.broker import ConsoleDownError, WriterTakenError
+from hostler.consoles.broker import ConsoleDownError, Writer, WriterTakenError
 from hostler.link.frames import BYTES, COMMAND, FrameError, Unpacker, pack
 from hostler.link.port import LinkError, RequestRefusedError
 
 if TYPE_CHECKING:
-    from hostler.consoles.broker import Writer
+    from collections.abc import Awaitable, Callable
+
     from hostler.consoles.ring import Viewer
     from hostler.link.port import Stream
     from hostler.model.json import Document
@@ -58,16 +60,16 @@ class _Session:
         while data := await self._stream.read():
             for channel, payload in unpacker.feed(data):
                 if channel == BYTES:
-                    await self._type(payload)
+                    await self._as_writer(partial(Writer.write, data=payload))
                 elif channel == COMMAND:
                     await self._command(payload)
 
-    async def _type(self, data: bytes) -> None:
+    async def _as_writer(self, action: Callable[[Writer], Awaitable[None]]) -> None:
         if self._writer is None:
             await self.tell(event="refused", text="you are only reading; take the console to type")
             return
         try:
-            await self._writer.write(data)
+            await action(self._writer)
         except WriterTakenError as error:
             self._writer = None
             await self.tell(event="taken", text=str(error))
@@ -82,8 +84,10 @@ class _Session:
         if command == "take":
             self.take(steal=True)
             await self.tell(event="writer", writer=True)
+        elif command == "break":
+            await self._as_writer(Writer.send_break)
         else:
-            await self.tell(event="refused", text='the commands are: {"cmd": "take"}')
+            await self.tell(event="refused", text='the commands are: {"cmd": "take"} and {"cmd": "break"}')
 
 
 async def serve_console(
