@@ -183,3 +183,22 @@ def test_no_text_is_a_fault_of_ours(text: str, says: str):
     with pytest.raises(LabfileError) as caught:
         read_labfile(text)
     assert any(says in fault.text for fault in caught.value.faults)
+
+
+def test_one_controller_may_have_a_boards_power_and_its_console():
+    """Each is its only one; a second board on it is still refused."""
+    text = """
+lab.name = "bench"
+networks.boot = { interface = "eth1", address = "10.77.0.1/24", range = "10.77.0.100-10.77.0.199" }
+equipment.bmc = { driver = "ipmi", host = "10.77.0.9", user = "lab", password = "env:BMC" }
+classes.server.platform = "x86-uefi"
+[boards.one]
+class = "server"
+mac = "52:54:00:00:00:01"
+power = { equipment = "bmc" }
+console = { driver = "ipmi-sol", equipment = "bmc" }
+"""
+    assert read_labfile(text, "lab.toml", Path()).boards["one"].console is not None
+    other = text.replace("boards.one", "boards.two").replace("00:01", "00:02").partition("[boards")[2]
+    with pytest.raises(LabfileError, match='board "two" and board "one" both use'):
+        read_labfile(f"{text}[boards{other}", "lab.toml", Path())

@@ -41,7 +41,7 @@ class Reader:
         self._check = check
         # Every table that stands in the file, also those left out of ``parsed`` for a mistake of their own.
         self._names = names
-        self._owners: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._owners: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
     def inventory(self, text: str) -> Inventory:
         """Return the inventory; of no use when there are faults."""
@@ -210,15 +210,19 @@ class Reader:
             params = {"host": params["host"], "port": params["port"]}
         end = " ".join(f"{key} {params[key]}" for key in sorted(params))
         through = f' of {self._driver_noun(wire.equipment)} "{wire.equipment}"' if wire.equipment else ""
-        self._alone(board, "", f"{end}{through}", ("boards", board, kind), advice="its own port")
+        # One controller may have a board's power and its console; both are then its only one.
+        among = kind if wire.equipment else ""
+        self._alone(board, "", f"{end}{through}", ("boards", board, kind), advice="its own port", among=among)
 
     def _driver_noun(self, equipment: str) -> str:
         return "switch" if "poe" in self._parsed.equipment[equipment].driver else "equipment"
 
-    def _alone(self, board: str, what: str, value: str, path: tuple[str, ...], advice: str = "") -> None:
-        """Let only one board have this."""
+    def _alone(
+        self, board: str, what: str, value: str, path: tuple[str, ...], advice: str = "", among: str = ""
+    ) -> None:
+        """Let only one board have this, among those of one kind."""
         named = f"{what} {value}" if what else value
-        owner = self._owners.setdefault((what, value.lower()), path)
+        owner = self._owners.setdefault((among, what, value.lower()), path)
         if owner == path:
             return
         if owner[1] == board:
