@@ -132,6 +132,18 @@ async def test_expiry_releases(tmp_path: Path):
         assert (await lab.hub.reading.claim(ANNA, claim.id)).reason == "expired"
 
 
+async def test_a_clock_that_is_set_ends_no_claim(tmp_path: Path):
+    """What was left of a claim is left after the host's clock was set, and the setting is told."""
+    async with running(tmp_path) as lab:
+        claim = await lab.hub.claim(ANNA, "pc", ttl=3600)
+        wall = lab.hub._clock
+        lab.hub._clock = lambda: wall() + 86400 * 365
+        lab.hub._due_changed.set()
+        await until(lambda: lab.hub.state.claims[claim.id].expires > claim.expires + 86400 * 364)
+        assert life(lab) == "claimed"
+        assert "clock.set" in {event.kind for event in await lab.hub.history.page(0)}
+
+
 async def test_release_during_a_run_replaces_it(tmp_path: Path):
     """Giving a board back calls its run off and wipes at once."""
     async with running(tmp_path, hang=True) as lab:

@@ -17,6 +17,7 @@ from hostler.model.power import PowerState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hostler.hub.clock_jump import Jump
     from hostler.hub.state import Draft
 
 MAX_TTL = 366 * 86400.0
@@ -85,6 +86,20 @@ def expire(draft: Draft) -> None:
     for claim in list(draft.claims.values()):
         if claim.state is ClaimState.ACTIVE and claim.expires is not None and claim.expires <= draft.now:
             _end(draft, claim, "expired", HUB)
+
+
+def follow_clock(draft: Draft, jump: Jump) -> None:
+    """Keep what is left of every claim as it was when the clock is set.
+
+    A claim granted later than the clock then showed was granted by a right clock, before a restart with a
+    wrong one: its end is right as it is.
+    """
+    for claim in list(draft.claims.values()):
+        if claim.granted is not None and claim.expires is not None and claim.granted <= jump.before:
+            granted, expires = claim.granted + jump.seconds, claim.expires + jump.seconds
+            draft.claims.put(claim.id, replace(claim, granted=granted, expires=expires))
+    text = f"the host's clock was set by {jump.seconds:+.0f} s; claims last as long as they would have"
+    draft.event("clock.set", text, data={"seconds": jump.seconds})
 
 
 def settle(draft: Draft) -> None:

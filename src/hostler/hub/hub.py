@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hostler.hub import adoption, boards, claims, principals, runs
+from hostler.hub.clock_jump import JumpWatch
 from hostler.hub.errors import NotFoundError, UnavailableError
 from hostler.hub.history import Bells, History
 from hostler.hub.image_desk import ImageDesk
@@ -202,9 +203,13 @@ class Hub:
         await self.change(_tick)
 
     async def _keep_time(self) -> None:
+        watch = JumpWatch(self._clock(), time.monotonic())
         while True:
             self._due_changed.clear()
             try:
+                jump = watch.look(self._clock(), time.monotonic())
+                if jump is not None:
+                    await self.change(partial(claims.follow_clock, jump=jump))
                 await self.tick()
             except UnavailableError:
                 await asyncio.sleep(1.0)
