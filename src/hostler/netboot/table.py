@@ -173,10 +173,6 @@ class BootTable:
             if old.token:
                 self._by_token.pop(old.token, None)
 
-    def by_board(self, board: str) -> Target | None:
-        """Return the target of a board."""
-        return self._by_board.get(board)
-
     def by_mac(self, mac: str) -> Target | None:
         """Return the target that asks with this MAC (lower case, colons)."""
         return self._by_mac.get(mac)

@@ -9,6 +9,7 @@ from hostler.model.boot import BootIntent, boot_intent
 from hostler.model.keeper import View, agent_step, reboot_asked
 from hostler.model.plan import StepKind
 from hostler.model.platform import PLATFORMS
+from hostler.netboot.quoting import kernel_parameter
 from hostler.netboot.table import Target
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
         token=memory.boot.token if memory.boot else None,
         kernel=agent.get("kernel"),
         initrd=agent.get("initrd"),
-        cmdline=f"console={platform.console} quiet",
+        cmdline=f"{kernel_parameter('console', platform.console)} quiet",
         step=_step(view),
         message=f'Board "{board.name}" is held: {why}.',
     )
