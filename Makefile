@@ -13,8 +13,8 @@ test:            ## all tests; ARGS="-k name" for some
 	@$(bin)/python -m pytest $(ARGS)
 
 lint: types      ## style, types and who may import whom
-	@$(bin)/ruff check $(paths)
-	@$(bin)/ruff format --check $(paths)
+	@$(bin)/ruff check --no-cache $(paths)
+	@$(bin)/ruff format --no-cache --check $(paths)
 	@$(bin)/lint-imports --no-cache
 
 types:

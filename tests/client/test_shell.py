@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from serial_board import console_server, on_terminal
 
 from hostler.client.console import ConsoleSession, readable
 from hostler.client.errors import DeadlineError, LoginError
 from hostler.client.settings import Settings
 from hostler.client.shell import login, run_command
+from serial_board import console_server, on_terminal
 
 
 def session(url: str) -> ConsoleSession:
