@@ -284,7 +284,7 @@ def claim_document(hub: Hub, claim: Claim) -> ClaimDocument:
     return ClaimDocument(
         id=claim.id,
         principal=claim.principal,
-        board_class=claim.board_class,
+        board_class=claim.board_class or "",
         name=claim.name,
         state=claim.state.value,
         board=claim.board,

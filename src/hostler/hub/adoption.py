@@ -57,7 +57,7 @@ def _faults(draft: Draft, new: Inventory) -> list[Fault]:
         elif new.platform(board.board_class) != draft.inventory.platform(board.board_class):
             faults.append(_held(record, "moved to another platform"))
     for claim in draft.claims.values():
-        if claim.state is ClaimState.PENDING and claim.board_class not in new.classes:
+        if claim.state is ClaimState.PENDING and claim.board_class not in (None, *new.classes):
             text = f'claim {claim.id} of {claim.principal} waits for class "{claim.board_class}"'
             faults.append(
                 Fault(f"{text}; release it before the class is removed", key=f"classes.{claim.board_class}")

@@ -7,11 +7,11 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hostler.hub import boards, runs
+from hostler.hub import access, boards, runs
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, Refusal
 from hostler.hub.records import HUB, Principal, Purpose
 from hostler.model.board import Lifecycle, move
-from hostler.model.claim import Claim, ClaimState, grants, queue
+from hostler.model.claim import Claim, ClaimState, Want, grants, queue
 from hostler.model.power import PowerState
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def request(
     if image is not None:
         runs.refuse_misfit(runs.find_image(draft, image), draft.inventory.platform(board_class))
     claim = Claim(
-        f"c-{secrets.token_hex(6)}", principal.name, board_class, name, ttl, image, power,
-        ClaimState.PENDING, draft.now,
+        f"c-{secrets.token_hex(6)}", principal.name, access.project_of(principal, None),
+        (Want(board_class),), name, ttl, image, power, ClaimState.PENDING, draft.now,
     )  # fmt: skip
     draft.claims.put(claim.id, claim)
     draft.event(
@@ -124,7 +124,7 @@ def _grant(draft: Draft, claim: Claim, name: str) -> None:
     record = replace(record, lifecycle=lifecycle, reason="", claim=claim.id, power=power)
     draft.boards.put(name, record)
     expires = draft.now + claim.ttl
-    claim = replace(claim, state=ClaimState.ACTIVE, board=name, granted=draft.now, expires=expires)
+    claim = replace(claim, state=ClaimState.ACTIVE, boards=(name,), granted=draft.now, expires=expires)
     draft.claims.put(claim.id, claim)
     about = {"board": name, "claim": claim.id, "principal": claim.principal}
     draft.event("claim.granted", f'{claim.principal} holds board "{name}"', **about)
@@ -181,4 +181,4 @@ def position(claims: Iterable[Claim], claim: Claim) -> int | None:
     """Return a waiting claim's place in its queue, from 1; None when it does not wait."""
     if claim.state is not ClaimState.PENDING:
         return None
-    return [waiting.id for waiting in queue(claims, claim.board_class)].index(claim.id) + 1
+    return [waiting.id for waiting in queue(claims, claim.board_class or "")].index(claim.id) + 1

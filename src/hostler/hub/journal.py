@@ -73,8 +73,8 @@ def rows(draft: Draft, batch: Batch) -> None:
             batch.put(tables.boards, name, {"name": name, "lifecycle": board.lifecycle, "doc": _doc(board)})
     for key, claim in draft.claims.changed.items():
         if claim is not None:
-            row = {"id": key, "state": claim.state, "principal": claim.principal, "created": claim.created}
-            batch.put(tables.claims, key, {**row, "doc": _doc(claim)})
+            row: Row = {"id": key, "state": claim.state, "principal": claim.principal, "project": claim.project}
+            batch.put(tables.claims, key, {**row, "created": claim.created, "doc": _doc(claim)})
     for key, run in draft.runs.changed.items():
         if run is not None:
             row = {"id": key, "board": run.board, "state": run.status.state, "created": run.created}
@@ -109,18 +109,20 @@ def rows(draft: Draft, batch: Batch) -> None:
 
 
 def _access_rows(draft: Draft, batch: Batch) -> None:
-    for name, principal in draft.principals.changed.items():
-        if principal is None:
-            batch.remove(tables.principals, name)
-        else:
-            row = {"name": name, "role": principal.role, "created": principal.created}
-            batch.put(tables.principals, name, row)
-    for digest, owner in draft.tokens.changed.items():
-        if owner is None:
-            batch.remove(tables.tokens, digest)
-        else:
-            row = {"hash": digest, "principal": owner, "created": draft.now}
-            batch.put(tables.tokens, digest, row)
+    kinds: tuple[tuple[sqlalchemy.Table, dict[str, Any]], ...] = (
+        (tables.principals, draft.principals.changed),
+        (tables.projects, draft.projects.changed),
+        (tables.tokens, draft.tokens.changed),
+        (tables.keys, draft.keys.changed),
+        (tables.hooks, draft.hooks.changed),
+    )
+    for table, changed in kinds:
+        column = next(iter(table.primary_key)).name
+        for key, value in changed.items():
+            if value is None:
+                batch.remove(table, key)
+            else:
+                batch.put(table, key, {column: key, "doc": _doc(value)})
 
 
 def _meta(batch: Batch, key: str, value: str) -> None:

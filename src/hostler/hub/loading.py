@@ -10,7 +10,17 @@ import sqlalchemy
 from hostler.hub import tables
 from hostler.hub.errors import DatabaseError
 from hostler.hub.inventory import Inventory
-from hostler.hub.records import Agent, BoardRecord, ImageRecord, Principal, Role, RunRecord
+from hostler.hub.records import (
+    Agent,
+    BoardRecord,
+    Hook,
+    ImageRecord,
+    Principal,
+    Project,
+    RunRecord,
+    SshKey,
+    Token,
+)
 from hostler.hub.state import State
 from hostler.link.documents import DocumentError, from_document
 from hostler.model.claim import Claim, ClaimState
@@ -29,9 +39,11 @@ def load_state(database: Database) -> State:
     for run in database.load_where(tables.runs, RunRecord, tables.runs.c.id.in_(wanted)):
         state.runs[run.id] = run
     state.images = {image.name: image for image in database.load(tables.images, ImageRecord)}
-    for row in database.rows(tables.principals):
-        state.principals[row.name] = Principal(row.name, Role(row.role), row.created)
-    state.tokens = {row.hash: row.principal for row in database.rows(tables.tokens)}
+    state.principals = {one.name: one for one in database.load(tables.principals, Principal)}
+    state.projects = {project.name: project for project in database.load(tables.projects, Project)}
+    state.tokens = {token.hash: token for token in database.load(tables.tokens, Token)}
+    state.keys = {key.fingerprint: key for key in database.load(tables.keys, SshKey)}
+    state.hooks = {hook.id: hook for hook in database.load(tables.hooks, Hook)}
     last = sqlalchemy.select(sqlalchemy.func.max(tables.events.c.seq))
     state.seq = database.read(lambda connection: connection.execute(last).scalar()) or 0
     _load_meta(database, state)

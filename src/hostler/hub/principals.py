@@ -14,7 +14,7 @@ from hostler.hub.errors import (
     NotFoundError,
     UnauthenticatedError,
 )
-from hostler.hub.records import HUB, Principal, Role
+from hostler.hub.records import HUB, Principal, Role, Token
 
 if TYPE_CHECKING:
     from hostler.hub.state import Draft, State
@@ -33,7 +33,8 @@ def authenticate(state: State, authorization: str | None) -> Principal:
     if scheme.lower() != "bearer" or not token:
         raise UnauthenticatedError("send your token as: Authorization: Bearer hst_…", kind="no-token")
     # Looked up by hash: how long that takes tells nothing about any token.
-    principal = state.principals.get(state.tokens.get(digest(token.strip()), ""))
+    known = state.tokens.get(digest(token.strip()))
+    principal = state.principals.get(known.principal) if known is not None else None
     if principal is None:
         raise UnauthenticatedError(
             "this token is not known; ask an admin for a new one", kind="unknown-token"
@@ -59,7 +60,8 @@ def create(draft: Draft, by: Principal, name: str, role: str) -> tuple[Principal
     principal = Principal(name, Role(role), draft.now)
     token = f"hst_{secrets.token_urlsafe(32)}"
     draft.principals.put(name, principal)
-    draft.tokens.put(digest(token), name)
+    hashed = digest(token)
+    draft.tokens.put(hashed, Token(f"t-{secrets.token_hex(4)}", hashed, name, "first", created=draft.now))
     draft.event("principal.created", f"{by.name} made {role} {name}", principal=by.name)
     return principal, token
 
@@ -73,5 +75,5 @@ def remove(draft: Draft, by: Principal, name: str) -> None:
     if principal.admin and sum(other.admin for other in draft.principals.values()) == 1:
         raise ConflictError(f'"{name}" is the last admin; make another one first')
     draft.principals.remove(name)
-    draft.forget_tokens(name)
+    draft.forget_logins(name)
     draft.event("principal.removed", f"{by.name} removed {name}", principal=by.name)

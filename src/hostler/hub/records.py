@@ -12,6 +12,36 @@ from hostler.model.run import RunOrder, RunStatus
 from hostler.model.seam import BootRecord
 
 
+class HealthVerdict(StrEnum):
+    """What the last check of a board said."""
+
+    UNKNOWN = "unknown"
+    GOOD = "good"
+    BAD = "bad"
+    LOOPING = "looping"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a board did when it was last checked.
+
+    Attributes:
+        verdict: What came of it; ``looping``: it is checked again and again until somebody says stop.
+        at: Unix time of the verdict; None: never checked.
+        detail: In words.
+        passes: Checks passed in a row.
+        fails: Checks failed in a row.
+        training: Boots still to do before a new board is trusted.
+    """
+
+    verdict: HealthVerdict = HealthVerdict.UNKNOWN
+    at: float | None = None
+    detail: str = ""
+    passes: int = 0
+    fails: int = 0
+    training: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class BoardRecord:
     """A board and where it is in its life.
@@ -28,6 +58,7 @@ class BoardRecord:
         facts: What it reported of its hardware.
         conflict: The contradiction last told of, so that it is told once.
         boot: Its present or last boot.
+        health: How it did when it was last checked.
         unclean: Of a machine outside the inventory: why nobody may have it before it was wiped, or empty.
     """
 
@@ -42,6 +73,7 @@ class BoardRecord:
     facts: dict[str, Any] = field(default_factory=dict)
     conflict: str = ""
     boot: BootRecord | None = None
+    health: Health = Health()
     unclean: str = ""
 
     @property
@@ -117,24 +149,131 @@ class ImageRecord:
 
 
 class Role(StrEnum):
-    """What a principal may do: everything, or what concerns their own claims."""
+    """What a principal may do in the lab, or in one project: everything, claim and work, or look."""
 
     ADMIN = "admin"
     MEMBER = "member"
+    VIEWER = "viewer"
+
+
+DEFAULT_PROJECT = "default"
+"""The project of those who were put into no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """On whose account boards are held.
+
+    Attributes:
+        name: Unique.
+        weight: Its part of a lab that is too small for all: 2 gets twice as much as 1.
+        priority: Highest priority its claims may have.
+        quotas: Most boards it may hold at once, by class; ``*``: of all classes together.
+        created: Unix time it was made.
+    """
+
+    name: str
+    weight: float = 1.0
+    priority: int = 0
+    quotas: dict[str, int] = field(default_factory=dict)
+    created: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody or something that asks."""
+    """Somebody or something that asks.
+
+    Attributes:
+        name: Unique.
+        role: What they may do in the whole lab; a member's and viewer's right in a project is its own.
+        created: Unix time they were made.
+        projects: Their role in each project they belong to; empty: ``DEFAULT_PROJECT`` with ``role``.
+        subject: Who vouches for them elsewhere: issuer and subject of OpenID Connect, or empty.
+    """
 
     name: str
     role: Role
     created: float = 0.0
+    projects: dict[str, Role] = field(default_factory=dict)
+    subject: str = ""
 
     @property
     def admin(self) -> bool:
         """Whether this principal may do everything."""
         return self.role is Role.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A right to ask as a principal, or as less than that. The token itself is kept nowhere.
+
+    Attributes:
+        id: What people call it by; tells nothing of the token.
+        hash: SHA-256 of the token.
+        principal: Whose it is.
+        name: What it is for, in its owner's words.
+        role: The most it may do; None: whatever its principal may.
+        project: The only project it may act for; None: every one of its principal's.
+        once: Whether it is used up by its first use.
+        created: Unix time it was made.
+        expires: Unix time it ends; None: never.
+        used: Unix time it was last used, to the hour; None: never.
+    """
+
+    id: str
+    hash: str
+    principal: str
+    name: str = ""
+    role: Role | None = None
+    project: str | None = None
+    once: bool = False
+    created: float = 0.0
+    expires: float | None = None
+    used: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SshKey:
+    """A public key that logs a principal in.
+
+    Attributes:
+        fingerprint: ``SHA256:…`` as OpenSSH prints it; unique.
+        key: The public key as in ``authorized_keys``, without options and comment.
+        principal: Whose it is.
+        name: What they call it.
+        created: Unix time it was registered.
+    """
+
+    fingerprint: str
+    key: str
+    principal: str
+    name: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where events are told: a URL that is posted to, or a command that gets them on its standard input.
+
+    Attributes:
+        id: Unique.
+        url: Where to post; empty for a command.
+        command: Program and arguments; empty for a URL.
+        kinds: Patterns of event kinds, such as ``claim.*``; empty: all but traces.
+        secret: Reference to the key that signs what is posted, or empty.
+        principal: Who made it.
+        created: Unix time it was made.
+        cursor: Number of the last event that was told or given up.
+    """
+
+    id: str
+    url: str
+    command: tuple[str, ...]
+    kinds: tuple[str, ...]
+    secret: str
+    principal: str
+    created: float
+    cursor: int = 0
 
 
 HUB = Principal("hostler", Role.ADMIN)

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hostler.hub.inventory import Inventory
-from hostler.hub.records import Agent, BoardRecord, Event, ImageRecord, Principal, RunRecord
+from hostler.hub.records import (
+    Agent,
+    BoardRecord,
+    Event,
+    Hook,
+    ImageRecord,
+    Principal,
+    Project,
+    RunRecord,
+    SshKey,
+    Token,
+)
 from hostler.model.claim import Claim, ClaimState
 from hostler.model.seam import BootRecord, Desired, Observed
 
@@ -33,7 +44,10 @@ class State:
         images: By name.
         agents: By architecture.
         principals: By name.
-        tokens: Principal's name by the token's hash.
+        projects: By name.
+        tokens: By hash.
+        keys: By fingerprint.
+        hooks: By id.
         observed: By board; never stored, a rack says it again.
         seq: Number of the last event.
         cursor: Number of the last event taken over from the link.
@@ -46,7 +60,10 @@ class State:
     images: dict[str, ImageRecord] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)
     principals: dict[str, Principal] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
+    projects: dict[str, Project] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    keys: dict[str, SshKey] = field(default_factory=dict)
+    hooks: dict[str, Hook] = field(default_factory=dict)
     observed: dict[str, Observed] = field(default_factory=dict)
     seq: int = 0
     cursor: int = 0
@@ -107,7 +124,10 @@ class Draft:
         self.images = Overlay(state.images)
         self.agents = Overlay(state.agents)
         self.principals = Overlay(state.principals)
+        self.projects = Overlay(state.projects)
         self.tokens = Overlay(state.tokens)
+        self.keys = Overlay(state.keys)
+        self.hooks = Overlay(state.hooks)
         self.inventory = state.inventory
         self.cursor = state.cursor
         self.events: list[Event] = []
@@ -144,11 +164,14 @@ class Draft:
         at = about.pop("at", self.now)
         self.events.append(Event(self._state.seq + len(self.events) + 1, at, kind, text, **about))
 
-    def forget_tokens(self, principal: str) -> None:
-        """Take away every token of a principal."""
-        for digest, owner in self._state.tokens.items():
-            if owner == principal:
-                self.tokens.remove(digest)
+    def forget_logins(self, principal: str) -> None:
+        """Take away every token and ssh key of a principal."""
+        for token in list(self.tokens.values()):
+            if token.principal == principal:
+                self.tokens.remove(token.hash)
+        for key in list(self.keys.values()):
+            if key.principal == principal:
+                self.keys.remove(key.fingerprint)
 
     def desired(self, name: str) -> Desired | None:
         """Return what a rack is to bring about for a board; None: nothing, it is not in the inventory."""
@@ -192,5 +215,6 @@ class Draft:
     @property
     def _overlays(self) -> tuple[Overlay[Any], ...]:
         return (
-            self.boards, self.claims, self.runs, self.images, self.agents, self.principals, self.tokens
+            self.boards, self.claims, self.runs, self.images, self.agents, self.principals, self.projects,
+            self.tokens, self.keys, self.hooks,
         )  # fmt: skip

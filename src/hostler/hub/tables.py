@@ -24,6 +24,7 @@ claims = Table(
     Column("id", String, primary_key=True),
     Column("state", String, nullable=False),
     Column("principal", String, nullable=False),
+    Column("project", String, nullable=False),
     Column("created", Float, nullable=False),
     Column("doc", String, nullable=False),
     Index("claims_state", "state"),
@@ -60,16 +61,35 @@ principals = Table(
     "principals",
     metadata,
     Column("name", String, primary_key=True),
-    Column("role", String, nullable=False),
-    Column("created", Float, nullable=False),
+    Column("doc", String, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("doc", String, nullable=False),
 )
 
 tokens = Table(
     "tokens",
     metadata,
     Column("hash", String, primary_key=True),  # sha256 of the token; the token itself is kept nowhere
-    Column("principal", String, nullable=False),
-    Column("created", Float, nullable=False),
+    Column("doc", String, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("fingerprint", String, primary_key=True),
+    Column("doc", String, nullable=False),
+)
+
+hooks = Table(
+    "hooks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("doc", String, nullable=False),
 )
 
 boots = Table(
