@@ -52,7 +52,7 @@ class Reader:
         for name, unit in parsed.equipment.items():
             if unit.driver not in self._all_drivers:
                 self._fault(("equipment", name, "driver"), _unknown("driver", unit.driver, self._all_drivers))
-            equipment[name] = Equipment(name, unit.driver, unit.params)
+            equipment[name] = Equipment(name, unit.driver, unit.params, tuple(unit.ports))
         classes = {}
         for name, table in parsed.classes.items():
             if table.platform not in PLATFORMS:

@@ -115,6 +115,7 @@ class EquipmentTable(_Open):
     """``[equipment.NAME]``."""
 
     driver: str
+    ports: list[int | str | dict[str, Any]] = Field(default_factory=list)
 
 
 class ClassTable(_Closed):

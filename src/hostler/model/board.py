@@ -74,11 +74,19 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """A switch, PDU, BMC or relay card: a driver and how to reach it; secrets are references."""
+    """A switch, PDU, BMC or relay card: a driver and how to reach it; secrets are references.
+
+    Attributes:
+        name: Unique in the lab.
+        driver: Entry point name of the driver.
+        params: How to reach it.
+        ports: Its ends that a new board may hang on: numbers, names, or whole tables of a wire's keys.
+    """
 
     name: str
     driver: str
     params: dict[str, Any] = field(default_factory=dict)
+    ports: tuple[int | str | dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
