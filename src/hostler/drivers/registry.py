@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hostler.drivers.console.protocol import ConsoleDriver, ConsoleDriverClass
+    from hostler.drivers.network.protocol import NetworkDriver, NetworkDriverClass
     from hostler.drivers.power.protocol import PowerDriver, PowerDriverClass
 
 POWER = "hostler.power"
 CONSOLE = "hostler.console"
+NETWORK = "hostler.network"
+"""Named like the power driver of the same equipment: one table describes the switch."""
 
 
 def driver_names(group: str) -> list[str]:
@@ -54,3 +57,14 @@ def console_driver(
         DriverConfigError: Unknown driver, or a wrong key in one of the tables.
     """
     return cast("ConsoleDriverClass", driver_class(CONSOLE, name)).from_config(equipment, binding)
+
+
+def network_driver(name: str, equipment: Mapping[str, object]) -> NetworkDriver | None:
+    """Make what asks an equipment where a machine is plugged in; None when this kind cannot be asked.
+
+    Raises:
+        DriverConfigError: A wrong key in the table.
+    """
+    if name not in driver_names(NETWORK):
+        return None
+    return cast("NetworkDriverClass", driver_class(NETWORK, name)).from_equipment(equipment)

@@ -157,6 +157,38 @@ class SnmpClient:
         binds = await self._request("GetRequestPDU", [(oid, _V2C.null) for oid in oids])
         return [_integer(value) for _, value in binds]
 
+    async def after(self, oid: tuple[int, ...]) -> tuple[tuple[int, ...], int | None] | None:
+        """Read the object that follows ``oid`` in the agent's tree; None when there is none any more.
+
+        Raises:
+            DriverError: EquipmentUnreachable, EquipmentRefused or DriverTimeout.
+        """
+        try:
+            ((found, value),) = await self._request("GetNextRequestPDU", [(oid, _V2C.null)])
+        except UnknownPort:
+            return None  # version 1 says noSuchName at the end of the tree (RFC 1157 section 4.1.3)
+        following = tuple(found)
+        return (following, _integer(value)) if following > oid else None
+
+    async def walk(self, root: tuple[int, ...], most: int = 4096) -> list[tuple[tuple[int, ...], int | None]]:
+        """Read what is below ``root``: what follows it in each object's name, and its value.
+
+        Args:
+            root: Where the table or column begins.
+            most: Objects read at most: an agent that never ends must not hold us for ever.
+
+        Raises:
+            DriverError: As ``after``.
+        """
+        found: list[tuple[tuple[int, ...], int | None]] = []
+        place = root
+        while len(found) < most and (following := await self.after(place)) is not None:
+            place, value = following
+            if place[: len(root)] != root:
+                break
+            found.append((place[len(root) :], value))
+        return found
+
     async def set(self, oid: tuple[int, ...], value: int) -> None:
         """Set one INTEGER.
 

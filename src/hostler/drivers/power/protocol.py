@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,5 +41,18 @@ class PowerDriverClass(Protocol):
 
         Raises:
             DriverConfigError: Names the wrong key.
+        """
+        ...
+
+
+@runtime_checkable
+class ListsEnds(Protocol):
+    """A driver's class whose equipment can say which ends it has: ask with ``isinstance``."""
+
+    async def ends(self, equipment: Mapping[str, object]) -> list[dict[str, object]]:
+        """Return the binding's keys of every end; nothing is switched.
+
+        Raises:
+            DriverError: One of its leaves.
         """
         ...

@@ -80,6 +80,17 @@ class SnmpPoe:
             )
         )
 
+    @classmethod
+    async def ends(cls, equipment: Mapping[str, object]) -> list[dict[str, object]]:
+        """List the ports the switch has, as the keys of their wires (see ``ListsEnds``); nothing is switched.
+
+        Raises:
+            DriverError: As ``get``, or DriverConfigError for a wrong table.
+        """
+        client = snmp_client(equipment)
+        rows = [index for index, _ in await client.walk((*_PORT_ENTRY, _ADMIN_ENABLE)) if len(index) == 2]
+        return [{"port": port} if group == 1 else {"port": port, "group": group} for group, port in rows]
+
     async def set(self, state: PowerState) -> None:
         """Set pethPsePortAdminEnable; the switch answers before the power has changed."""
         if state is PowerState.UNKNOWN:

@@ -1,0 +1,1 @@
+"""Switches asked where a machine is plugged in."""

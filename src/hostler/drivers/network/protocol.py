@@ -1,0 +1,48 @@
+"""What every driver of a switch is that can be asked where a machine is plugged in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPort:
+    """Where a switch last heard a MAC.
+
+    Attributes:
+        number: The port's number in the bridge (dot1dBasePort), on most switches the one printed on it.
+        interface: Its ifIndex, or None where the switch does not tell.
+        up: Whether its link is up; None where the switch does not tell.
+    """
+
+    number: int
+    interface: int | None = None
+    up: bool | None = None
+
+
+class NetworkDriver(Protocol):
+    """Reads a switch's forwarding table. Every call ends by itself within some seconds."""
+
+    async def find(self, mac: str) -> SwitchPort | None:
+        """Return the port a MAC (lower case with colons) was last heard on; None: the switch knows none.
+
+        Raises:
+            DriverError: One of its leaves, when the switch cannot be read.
+        """
+        ...
+
+
+class NetworkDriverClass(Protocol):
+    """How a network driver is made."""
+
+    def from_equipment(self, equipment: Mapping[str, object]) -> NetworkDriver:
+        """Make the driver from the table of the equipment; opens nothing.
+
+        Raises:
+            DriverConfigError: Names the wrong key.
+        """
+        ...

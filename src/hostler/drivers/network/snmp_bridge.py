@@ -1,0 +1,77 @@
+"""Where a machine is plugged in, asked of a switch over SNMP.
+
+Reads the forwarding table of Q-BRIDGE-MIB (RFC 4363), one per VLAN, or that of BRIDGE-MIB (RFC 4188) where a
+switch has no other. The table of the equipment is that of ``snmp-poe``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostler.drivers.network.protocol import SwitchPort
+from hostler.drivers.snmp import SnmpClient, snmp_client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_Oid = tuple[int, ...]
+
+_BRIDGE: _Oid = (1, 3, 6, 1, 2, 1, 17)
+_BASE_PORT_INTERFACE: _Oid = (*_BRIDGE, 1, 4, 1, 2)  # dot1dBasePortIfIndex
+_FDB_PORT: _Oid = (*_BRIDGE, 4, 3, 1, 2)  # dot1dTpFdbPort, indexed by MAC
+_Q_FDB_PORT: _Oid = (*_BRIDGE, 7, 1, 2, 2, 1, 2)  # dot1qTpFdbPort, indexed by forwarding database and MAC
+_INTERFACE_STATUS: _Oid = (1, 3, 6, 1, 2, 1, 2, 2, 1, 8)  # ifOperStatus
+_UP = 1
+_MOST_DATABASES = 256  # forwarding databases asked; a boot network is among the first few
+_LAST_MAC: _Oid = (255,) * 6
+
+
+class SnmpBridge:
+    """Asks one switch."""
+
+    def __init__(self, client: SnmpClient) -> None:
+        self._client = client
+
+    @classmethod
+    def from_equipment(cls, equipment: Mapping[str, object]) -> SnmpBridge:
+        """Make the driver from the table of the equipment.
+
+        Raises:
+            DriverConfigError: Names the wrong key.
+        """
+        return cls(snmp_client(equipment))
+
+    async def find(self, mac: str) -> SwitchPort | None:
+        """Return the port a MAC was last heard on; None: the switch knows none.
+
+        Raises:
+            DriverError: EquipmentUnreachable, EquipmentRefused or DriverTimeout.
+        """
+        octets = tuple(int(pair, 16) for pair in mac.split(":"))
+        number = await self._of_vlans(octets)
+        if not number:
+            (number,) = await self._client.get([(*_FDB_PORT, *octets)])
+        if not number:  # 0: learned, but not on a port (RFC 4188, dot1dTpFdbPort)
+            return None
+        (interface,) = await self._client.get([(*_BASE_PORT_INTERFACE, number)])
+        if interface is None:
+            return SwitchPort(number)
+        (status,) = await self._client.get([(*_INTERFACE_STATUS, interface)])
+        return SwitchPort(number, interface, None if status is None else status == _UP)
+
+    async def _of_vlans(self, octets: _Oid) -> int | None:
+        """Look in every VLAN's table without reading any whole one: they hold thousands of MACs."""
+        place = _Q_FDB_PORT
+        for _ in range(_MOST_DATABASES):
+            following = await self._client.after(place)
+            if following is None or following[0][: len(_Q_FDB_PORT)] != _Q_FDB_PORT:
+                return None
+            database = following[0][len(_Q_FDB_PORT)]
+            (number,) = await self._client.get([(*_Q_FDB_PORT, database, *octets)])
+            if number:
+                return number
+            place = (*_Q_FDB_PORT, database, *_LAST_MAC)
+        return None
+
+    def __str__(self) -> str:
+        return f"switch {self._client.host}"
