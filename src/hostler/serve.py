@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from hostler.api.app import create_app
+from hostler.api.authority import CertificateError
+from hostler.api.public_port import PortError, Protection, PublicPort, listening
 from hostler.drivers.errors import DriverConfigError
 from hostler.drivers.registry import console_driver, power_driver
 from hostler.hub.database import Database
@@ -33,7 +34,10 @@ from hostler.rack.store import RackStore
 
 if TYPE_CHECKING:
     import argparse
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
+
+    from fastapi import FastAPI
 
     from hostler.hub.images import Imported, Progress
 
@@ -88,13 +92,25 @@ def main(args: argparse.Namespace) -> int:
     """Run the server until SIGTERM or SIGINT; returns the exit status.
 
     Args:
-        args: ``config`` (path of ``lab.toml`` or None), ``state`` (directory), ``listen`` (``HOST:PORT``).
+        args: ``config`` (path of ``lab.toml`` or None), ``state`` (directory), ``listen`` (``HOST:PORT``),
+            and of TLS ``tls_cert``, ``tls_key`` (files or None), ``tls`` (``auto``, ``off`` or None),
+            ``name`` (list or None), ``plain_http``.
     """
     _log_to_stderr()
+    own = None if args.tls is None else args.tls == "auto"
+    protection = Protection(args.tls_cert, args.tls_key, own, tuple(args.name or ()), args.plain_http)
     try:
-        with _listening(args.listen) as listener:
-            asyncio.run(_serve(args.config, args.state, listener))
-    except (ServeError, Refusal, DatabaseError, StorageError, StoreError) as error:
+        with listening(args.listen, protection) as port:
+            asyncio.run(_serve(args.config, args.state, port))
+    except (
+        ServeError,
+        PortError,
+        CertificateError,
+        Refusal,
+        DatabaseError,
+        StorageError,
+        StoreError,
+    ) as error:
         print(f"hostler serve: {error}", file=sys.stderr)
         return 1
     return 0
@@ -116,31 +132,17 @@ def _log_to_stderr() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # ten lines that would hide the first token
 
 
-@contextlib.contextmanager
-def _listening(address: str) -> Iterator[socket.socket]:
-    """Hold the API's port before anything else is touched."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ServeError(f'--listen {address}: write HOST:PORT, for example "127.0.0.1:8066"')
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, int(port)))
-        except (OSError, OverflowError) as error:
-            advice = "is another server running there? stop it or choose another with --listen"
-            raise ServeError(f"cannot listen on {address}: {error}; {advice}") from None
-        listener.listen(256)
-        yield listener
-
-
-async def _serve(config: Path | None, state: Path, listener: socket.socket) -> None:
+async def _serve(config: Path | None, state: Path, port: PublicPort) -> None:
     try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_private(state)
         database = Database(state / "hostler.db")
     except OSError as error:
         raise ServeError(f"{state}: {error.strerror}; choose another place with --state") from None
+    try:
+        port.protect(state / "tls")
+    except CertificateError:
+        database.close()
+        raise
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -151,19 +153,17 @@ async def _serve(config: Path | None, state: Path, listener: socket.socket) -> N
     hub = Hub(database, link, StoreFiles(store), state / "spool", base=base, check=check_binding)
     rack = Rack(link, memories, store, state)
     _sweep(store, hub)
-    settings = uvicorn.Config(
-        create_app(hub), log_config=None, access_log=False, lifespan="off", ws_max_size=1 << 20
-    )
-    server = _Server(settings)
+    server = _Server(_server_settings(create_app(hub), port.context))
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(hub.run(), name="hub")]
             await hub.started.wait()
-            await _first_words(hub, config, listener)
+            await _first_words(hub, config, port)
             running.append(tasks.create_task(rack.run(), name="rack"))
             if config is not None:
                 running.append(tasks.create_task(_follow_config(hub, config), name="config"))
-            serving = tasks.create_task(server.serve(sockets=[listener]), name="api")
+            running.append(tasks.create_task(port.keep_certificate(), name="certificate"))
+            serving = tasks.create_task(server.serve(sockets=[port.socket]), name="api")
             await stopping.wait()
             server.should_exit = True
             await asyncio.wait({serving}, timeout=_GOODBYE_SECONDS)
@@ -183,6 +183,26 @@ async def _serve(config: Path | None, state: Path, listener: socket.socket) -> N
         database.close()
 
 
+def _make_private(state: Path) -> None:
+    """Make the state directory, for nobody else to read: it holds what boards printed, and keys."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mode = state.stat().st_mode & 0o777
+    if not mode & 0o077:
+        return
+    if not any(state.iterdir()):
+        state.chmod(0o700)  # made for us, by somebody with the usual umask
+    else:
+        # Not ours to change: a group may be let in for backups, or it is somebody's home.
+        log.warning("%s is open to others than its owner (mode %o): chmod 700, unless meant", state, mode)
+
+
+def _server_settings(app: FastAPI, context: ssl.SSLContext | None) -> uvicorn.Config:
+    settings = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws_max_size=1 << 20)
+    if context is not None:
+        settings.ssl_context_factory = lambda _config, _default: context
+    return settings
+
+
 def _sweep(store: ImageStore, hub: Hub) -> None:
     """Remove what a crash left in the store: scraps, and images that never made it into the catalogue."""
     listed = {image.index for image in hub.state.images.values()}
@@ -191,7 +211,7 @@ def _sweep(store: ImageStore, hub: Hub) -> None:
     store.sweep()
 
 
-async def _first_words(hub: Hub, config: Path | None, listener: socket.socket) -> None:
+async def _first_words(hub: Hub, config: Path | None, port: PublicPort) -> None:
     """Apply the inventory and say where the server is; print the first token, which is shown only now."""
     if config is not None:
         try:
@@ -199,8 +219,12 @@ async def _first_words(hub: Hub, config: Path | None, listener: socket.socket) -
         except ConflictError as error:
             log.error("%s is not applied, the lab is served as it was: %s", config, error)  # noqa: TRY400
     token = await hub.first_token()  # after all that can fail, so that it is never made and not shown
-    host, port = listener.getsockname()[:2]
-    print(f"hostler serves http://{host}:{port}", flush=True)
+    print(f"hostler serves {port.url}", flush=True)
+    if port.fingerprint is not None:
+        print(
+            f"Its certificate authority, to compare at a first login:\n  {port.fingerprint}",
+            flush=True,
+        )
     if token is not None:
         print(f"The admin's token, shown only this once:\n  export HOSTLER_TOKEN={token}", flush=True)
 

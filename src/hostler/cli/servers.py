@@ -23,6 +23,25 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen", default="127.0.0.1:8066", metavar="HOST:PORT",
         help="where people reach the API (default 127.0.0.1:8066)",
     )  # fmt: skip
+    tls = parser.add_argument_group("TLS", "without these: plain HTTP on loopback, else as with --tls auto")
+    tls.add_argument(
+        "--tls", choices=("auto", "off"),
+        help="auto: a certificate by an authority of the lab's own, made at the first start; off: plain HTTP",
+    )  # fmt: skip
+    tls.add_argument(
+        "--name", action="append", metavar="HOST",
+        help="a name or address clients call this host by, for --tls auto (may be repeated; the host's own "
+        "name and addresses are known)",
+    )  # fmt: skip
+    tls.add_argument(
+        "--tls-cert", type=Path, metavar="FILE",
+        help="a certificate of your own (PEM, with those that vouch for it); read again when it changes",
+    )  # fmt: skip
+    tls.add_argument("--tls-key", type=Path, metavar="FILE", help="its key (PEM), if not in the same file")
+    tls.add_argument(
+        "--plain-http", action="store_true",
+        help="plain HTTP also where other hosts reach it: something else protects the way",
+    )  # fmt: skip
 
 
 def serve(args: argparse.Namespace, _out: Output) -> int:

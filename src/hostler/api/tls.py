@@ -1,0 +1,104 @@
+"""TLS of the public port, with a certificate that may be replaced while the server runs."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import TYPE_CHECKING
+
+from hostler.api.authority import CertificateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class LiveCertificate:
+    """A certificate with its key, read again when a file of them changes.
+
+    Args:
+        certificate: PEM file, the server's certificate first, those that vouch for it after it.
+        key: PEM file of its key; None when it is in the same file.
+
+    Attributes:
+        context: What to serve with; stays the same object when the certificate changes.
+
+    Raises:
+        CertificateError: the files cannot be used.
+    """
+
+    def __init__(self, certificate: Path, key: Path | None = None) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._stamp = self._look()
+        self._now = self._load()
+        self.context = _server_context()
+        # Every handshake is done with the newest one. Loading into a context in use could leave it with the
+        # new certificate and the old key, if somebody replaces the files one after the other.
+        self.context.sni_callback = self._choose
+
+    def refresh(self) -> bool:
+        """Read the files again if they have changed, and tell whether they were taken.
+
+        Files that cannot be used are told once, and the old certificate goes on until they can.
+        """
+        stamp = self._look()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self._now = self._load()
+        except CertificateError as error:
+            log.error("the new certificate is not taken, the old one goes on: %s", error)  # noqa: TRY400
+            return False
+        log.info("%s is the certificate from now on", self._certificate)
+        return True
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: object) -> None:
+        connection.context = self._now
+
+    def _files(self) -> tuple[Path, ...]:
+        return (self._certificate,) if self._key is None else (self._certificate, self._key)
+
+    def _look(self) -> tuple[object, ...]:
+        stamps: list[object] = []
+        for file in self._files():
+            try:
+                status = file.stat()  # through symbolic links, which is how certbot replaces them
+            except OSError:
+                stamps.append(None)
+            else:
+                stamps.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        return tuple(stamps)
+
+    def _load(self) -> ssl.SSLContext:
+        context = _server_context()
+        for file in self._files():
+            try:
+                file.open("rb").close()
+            except OSError as error:
+                raise CertificateError(f"{file}: {error.strerror}") from None
+        try:
+            context.load_cert_chain(self._certificate, self._key, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or str(error)
+            said = {
+                "KEY_VALUES_MISMATCH": "key and certificate do not belong together",
+                "NO_START_LINE": "there is no certificate with a key in it",
+            }.get(reason, reason)
+            files = " and ".join(map(str, self._files()))
+            raise CertificateError(f"{files}: {said}; both must be PEM, the key without a password") from None
+        return context
+
+
+def _no_password() -> str:
+    # Without this OpenSSL would ask on the terminal and the server would wait for ever.
+    raise ValueError("the key has a password")
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 forbids what is older
+    context.set_alpn_protocols(["http/1.1"])
+    return context
