@@ -76,6 +76,7 @@ async def snmpd(
     config.write_text(
         f"{USER_LINES}\npass_persist .1.3.6.1.4.1 {sys.executable} -u {script} {spec}\n"
         f"pass_persist .1.3.6.1.2.1.105 {sys.executable} -u {script} {spec}\n"
+        f"pass_persist .1.3.6.1.2.1.17 {sys.executable} -u {script} {spec}\n"
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))

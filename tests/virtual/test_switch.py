@@ -13,9 +13,12 @@ from hostler.virtual.switch import Load, PoeSwitch, SnmpAgent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
 ADMIN = "1.3.6.1.2.1.105.1.1.1.3.1"
 DETECTION = "1.3.6.1.2.1.105.1.1.1.6.1"
+FDB = "1.3.6.1.2.1.17.4.3.1"
+Q_FDB = "1.3.6.1.2.1.17.7.1.2.2.1"
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +49,14 @@ class Dying(Load):
         return ""
 
 
+def _switch(load: Load, ports: int = 3) -> AbstractAsyncContextManager[str]:
+    return _agent(PoeSwitch(ports, {1: load}))
+
+
 @asynccontextmanager
-async def _switch(load: Load, ports: int = 3) -> AsyncIterator[str]:
-    transport, _agent = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: SnmpAgent(PoeSwitch(ports, {1: load}), "lab"), local_addr=("127.0.0.1", 0)
+async def _agent(switch: PoeSwitch) -> AsyncIterator[str]:
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: SnmpAgent(switch, "lab"), local_addr=("127.0.0.1", 0)
     )
     try:
         yield f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
@@ -91,9 +98,23 @@ async def test_a_walk_shows_every_object_once_and_ends(tool: str) -> None:
         lines = (await _tool(tool, agent, "1.3")).splitlines()
     assert "No more variables left" in lines[-1]
     names = [line.split()[0] for line in lines[:-1]]
-    assert len(names) == len(set(names)) == 6 + 1 + 4 + 48 * (7 + 4)
+    assert len(names) == len(set(names)) == 6 + 1 + 4 + 3 + 1 + 48 * (7 + 4 + 2)
     keys = [tuple(map(int, name.strip(".").split("."))) for name in names]
     assert keys == sorted(keys)
+
+
+async def test_the_forwarding_tables_tell_what_the_bridge_learned() -> None:
+    """BRIDGE-MIB and Q-BRIDGE-MIB show each MAC with its port, and forget what the bridge forgets."""
+    switch = PoeSwitch(3, {})
+    switch.learn({"52:54:00:00:00:01": 2})
+    async with _agent(switch) as agent:
+        mac = "82.84.0.0.0.1"
+        assert f".{FDB}.2.{mac} 2" in await _tool("snmpwalk", agent, FDB)
+        assert f".{FDB}.3.{mac} 3" in await _tool("snmpwalk", agent, FDB)
+        assert f".{Q_FDB}.2.1.{mac} 2" in await _tool("snmpwalk", agent, Q_FDB)
+        assert ".1.3.6.1.2.1.17.1.4.1.2.2 2" in await _tool("snmpget", agent, "1.3.6.1.2.1.17.1.4.1.2.2")
+        switch.learn({})
+        assert mac not in await _tool("snmpwalk", agent, "1.3.6.1.2.1.17")
 
 
 @pytest.mark.parametrize(

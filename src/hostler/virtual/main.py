@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_LEARN_SECONDS = 1.0
+"""How old what the switch tells of its forwarding table may be."""
+
 
 class CannotStart(Exception):  # noqa: N818 - says what happened
     """The lab cannot start; the text says why and what to do."""
@@ -93,7 +96,26 @@ async def _supervise(
             stack.push_async_callback(board.line.hang_up)
             stack.callback(server.close)
         await _answer_snmp(config, switch, stack)
-        return await _run_boards(config, network, boards, stop, ready)
+        learning = asyncio.ensure_future(_learn(config, network, switch))
+        try:
+            return await _run_boards(config, network, boards, stop, ready)
+        finally:
+            learning.cancel()
+            await asyncio.wait([learning])
+
+
+async def _learn(config: LabConfig, network: LabNetwork, switch: PoeSwitch) -> None:
+    """Let the switch know what its bridge, which is the kernel's, has heard where."""
+    ports = {f"port{board.port}": board.port for board in config.boards}
+    while True:
+        heard: dict[str, str] = {}
+        if switch.any_drawing():
+            try:
+                heard = await network.learned(config.bridge)
+            except NetworkUnavailable as error:
+                _log.warning("the bridge does not tell what it has heard: %s", error)
+        switch.learn({mac: ports[port] for mac, port in heard.items() if port in ports})
+        await asyncio.sleep(_LEARN_SECONDS)
 
 
 async def _run_boards(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -76,24 +77,41 @@ class LabNetwork:
         with contextlib.suppress(NetworkUnavailable):
             await self._ip([f"address add fe80::1/64 dev {bridge} scope link nodad"])
 
+    async def learned(self, bridge: str) -> dict[str, str]:
+        """Return on which of the bridge's ports each MAC was last heard: MAC to the port's interface.
+
+        Raises:
+            NetworkUnavailable: With the words of ``bridge``.
+        """
+        output = await self._run(["bridge", "-json", "fdb", "show", "br", bridge, "dynamic"])
+        entries = json.loads(output or "[]")
+        return {entry["mac"]: entry["ifname"] for entry in entries if "ifname" in entry}
+
     async def _ip(self, lines: list[str]) -> None:
+        try:
+            await self._run(["ip", "-batch", "-"], "\n".join([*lines, ""]))
+        except NetworkUnavailable as error:
+            raise NetworkUnavailable(f"the lab's network cannot be made: {error}") from None
+
+    async def _run(self, command: list[str], text: str = "") -> str:
+        """Run a command inside and return what it printed."""
         process = await asyncio.create_subprocess_exec(
-            *self.enter(["ip", "-batch", "-"]),
+            *self.enter(command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         try:
             async with asyncio.timeout(_DEADLINE):
-                output, _ = await process.communicate("\n".join([*lines, ""]).encode())
+                output, _ = await process.communicate(text.encode())
         except TimeoutError:
             process.kill()
             await process.wait()
-            raise NetworkUnavailable(f"ip did not finish within {_DEADLINE:g} s") from None
+            raise NetworkUnavailable(f"{command[0]} did not finish within {_DEADLINE:g} s") from None
+        said = output.decode("utf-8", "replace").strip()
         if process.returncode:
-            raise NetworkUnavailable(
-                f"the lab's network cannot be made: {output.decode('utf-8', 'replace').strip()}"
-            )
+            raise NetworkUnavailable(said)
+        return said
 
 
 async def open_network(bridge: str, server: IPv4Interface, taps: Iterable[str]) -> LabNetwork:

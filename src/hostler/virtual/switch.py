@@ -1,8 +1,10 @@
 """The virtual PoE switch: an SNMP v2c agent with the parts of its MIBs that a lab needs.
 
 POWER-ETHERNET-MIB (RFC 3621): pethPsePortTable and pethMainPseTable. SNMPv2-MIB: the system group.
-IF-MIB: ifNumber, ifIndex, ifDescr, ifAdminStatus, ifOperStatus. Only pethPsePortAdminEnable can be
-written. Get, GetNext, GetBulk and Set (RFC 3416); other communities and other versions get no answer.
+IF-MIB: ifNumber, ifIndex, ifDescr, ifAdminStatus, ifOperStatus. BRIDGE-MIB (RFC 4188): dot1dBase,
+dot1dBasePortTable, dot1dTpFdbTable. Q-BRIDGE-MIB (RFC 4363): dot1qFdbTable and dot1qTpFdbTable of its one
+VLAN. Only pethPsePortAdminEnable can be written. Get, GetNext, GetBulk and Set (RFC 3416); other communities
+and other versions get no answer.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import bisect
 import logging
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from pyasn1.codec.ber import decoder, encoder  # type: ignore[import-untyped]
@@ -31,6 +34,12 @@ _SYSTEM: Oid = (1, 3, 6, 1, 2, 1, 1)
 _INTERFACES: Oid = (1, 3, 6, 1, 2, 1, 2)
 _PSE_PORT: Oid = (1, 3, 6, 1, 2, 1, 105, 1, 1, 1)
 _MAIN_PSE: Oid = (1, 3, 6, 1, 2, 1, 105, 1, 3, 1, 1)
+_BRIDGE: Oid = (1, 3, 6, 1, 2, 1, 17)
+_FDB: Oid = (*_BRIDGE, 4, 3, 1)
+_Q_FDB: Oid = (*_BRIDGE, 7, 1, 2)
+_VLAN = 1
+_LEARNED = 3  # dot1dTpFdbStatus, dot1qTpFdbStatus
+_TRANSPARENT_ONLY = 2  # dot1dBaseType
 _ADMIN_ENABLE: Oid = (*_PSE_PORT, 3)
 _DISABLED, _SEARCHING, _DELIVERING, _FAULT = 1, 2, 3, 4
 _WRONG_TYPE, _WRONG_VALUE, _NO_CREATION, _NOT_WRITABLE = 7, 10, 11, 17
@@ -72,8 +81,21 @@ class PoeSwitch:
         self._loads = dict(loads)
         self._enabled = dict.fromkeys(range(1, ports + 1), False)
         self._started = time.monotonic()
-        self._objects = self._build()
+        self._fixed = self._build()
+        self._learned: dict[str, int] = {}
+        self._objects = self._fixed | self._forwarding()
         self._order = sorted(self._objects)
+
+    def learn(self, ports: Mapping[str, int]) -> None:
+        """Take over which MAC (lower case with colons) the bridge last heard on which port."""
+        if ports != self._learned:
+            self._learned = dict(ports)
+            self._objects = self._fixed | self._forwarding()
+            self._order = sorted(self._objects)
+
+    def any_drawing(self) -> bool:
+        """Return whether any board runs: else nobody is there to be heard."""
+        return any(load.drawing() for load in self._loads.values())
 
     def get(self, oid: Oid) -> Any:
         """Return an object's value, or the exception value RFC 3416 section 4.2.1 wants."""
@@ -136,11 +158,15 @@ class PoeSwitch:
             (*_MAIN_PSE, 3, _GROUP): lambda: integer(1),
             (*_MAIN_PSE, 4, _GROUP): lambda: gauge(self._watts()),
             (*_MAIN_PSE, 5, _GROUP): lambda: integer(80),
+            (*_BRIDGE, 1, 1, 0): lambda: octets(bytes.fromhex("02484f535401")),  # that of network.py
+            (*_BRIDGE, 1, 2, 0): lambda: integer(self.ports),
+            (*_BRIDGE, 1, 3, 0): lambda: integer(_TRANSPARENT_ONLY),
         }
         for port in range(1, self.ports + 1):
             for table, columns in (
                 (_PSE_PORT, self._pse_port(port)),
                 ((*_INTERFACES, 2, 1), self._interface(port)),
+                ((*_BRIDGE, 1, 4, 1), self._bridge_port(port)),
             ):
                 index = (_GROUP, port) if table == _PSE_PORT else (port,)
                 objects |= {(*table, column, *index): read for column, read in columns.items()}
@@ -167,6 +193,30 @@ class PoeSwitch:
             7: lambda: integer(1),  # ifAdminStatus: up
             8: lambda: integer(1 if self._detection(port) == _DELIVERING else 2),  # ifOperStatus
         }
+
+    def _bridge_port(self, port: int) -> dict[int, Callable[[], Any]]:
+        integer = _V2C.Integer32
+        return {
+            1: lambda: integer(port),  # dot1dBasePort
+            2: lambda: integer(port),  # dot1dBasePortIfIndex
+        }
+
+    def _forwarding(self) -> dict[Oid, Callable[[], Any]]:
+        integer, octets, counter = _V2C.Integer32, _V2C.OctetString, _V2C.Counter32
+        count = len(self._learned)
+        objects: dict[Oid, Callable[[], Any]] = {
+            (*_Q_FDB, 1, 1, 2, _VLAN): partial(counter, count),  # dot1qFdbDynamicCount
+        }
+        for mac, port in self._learned.items():
+            address = bytes.fromhex(mac.replace(":", ""))
+            objects |= {
+                (*_FDB, 1, *address): partial(octets, address),
+                (*_FDB, 2, *address): partial(integer, port),
+                (*_FDB, 3, *address): partial(integer, _LEARNED),
+                (*_Q_FDB, 2, 1, 2, _VLAN, *address): partial(integer, port),
+                (*_Q_FDB, 2, 1, 3, _VLAN, *address): partial(integer, _LEARNED),
+            }
+        return objects
 
 
 class SnmpAgent(asyncio.DatagramProtocol):

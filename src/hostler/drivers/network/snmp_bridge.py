@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hostler.drivers.errors import UnknownPort
 from hostler.drivers.network.protocol import SwitchPort
 from hostler.drivers.snmp import SnmpClient, snmp_client
 
@@ -50,13 +51,13 @@ class SnmpBridge:
         octets = tuple(int(pair, 16) for pair in mac.split(":"))
         number = await self._of_vlans(octets)
         if not number:
-            (number,) = await self._client.get([(*_FDB_PORT, *octets)])
+            number = await self._value((*_FDB_PORT, *octets))
         if not number:  # 0: learned, but not on a port (RFC 4188, dot1dTpFdbPort)
             return None
-        (interface,) = await self._client.get([(*_BASE_PORT_INTERFACE, number)])
+        interface = await self._value((*_BASE_PORT_INTERFACE, number))
         if interface is None:
             return SwitchPort(number)
-        (status,) = await self._client.get([(*_INTERFACE_STATUS, interface)])
+        status = await self._value((*_INTERFACE_STATUS, interface))
         return SwitchPort(number, interface, None if status is None else status == _UP)
 
     async def _of_vlans(self, octets: _Oid) -> int | None:
@@ -67,11 +68,18 @@ class SnmpBridge:
             if following is None or following[0][: len(_Q_FDB_PORT)] != _Q_FDB_PORT:
                 return None
             database = following[0][len(_Q_FDB_PORT)]
-            (number,) = await self._client.get([(*_Q_FDB_PORT, database, *octets)])
+            number = await self._value((*_Q_FDB_PORT, database, *octets))
             if number:
                 return number
             place = (*_Q_FDB_PORT, database, *_LAST_MAC)
         return None
+
+    async def _value(self, oid: _Oid) -> int | None:
+        try:
+            (value,) = await self._client.get([oid])
+        except UnknownPort:
+            return None  # how version 1 says that there is no such object
+        return value
 
     def __str__(self) -> str:
         return f"switch {self._client.host}"
