@@ -125,7 +125,7 @@ async def test_one_call_at_a_time(clock: SteppedClock, queue: EquipmentQueue) ->
             return await super().get()
 
     async def all_of_them() -> None:
-        await asyncio.gather(*(queue.read(Slow()) for _ in range(5)))
+        await asyncio.gather(*(queue.read("a", Slow()) for _ in range(5)))
 
     await clock.run(all_of_them())
     assert most == 1
@@ -139,7 +139,7 @@ async def test_a_hanging_call_frees_the_queue_and_other_equipment_never_waits(cl
 
     async def timed(queue: EquipmentQueue, power: FakePower) -> float:
         began = clock.now()
-        await queue.read(power)
+        await queue.read("a", power)
         return clock.now() - began
 
     async def together() -> list[float | BaseException]:
@@ -170,8 +170,8 @@ async def test_cancelling_a_caller_frees_the_queue(clock: SteppedClock, queue: E
     """A caller that goes away in mid-call leaves nothing locked."""
     hanging = FakePower()
     hanging.misbehaviour.hang = True
-    caller = asyncio.ensure_future(queue.read(hanging))
+    caller = asyncio.ensure_future(queue.read("a", hanging))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     caller.cancel()
-    assert (await clock.run(queue.read(FakePower()))).state is OFF
+    assert (await clock.run(queue.read("b", FakePower()))).state is OFF

@@ -47,6 +47,9 @@ MISTAKES = [
     ('equipment = "rack1", port = 3', 'equipment = "rack2", port = 3', 'there is no equipment "rack2"; '),
     ('equipment = "rack1", port = 3', "port = 3", "has neither equipment nor driver; add one"),
     ('driver = "raw-tcp"', 'driver = "teletype"', 'there is no console driver "teletype"; known: '),
+    ('class = "arm"', 'class = "arm"\nwatts = 0', "boards.arm-1.watts: input should be greater than 0"),
+    ('"arm64-uboot"', '"arm64-uboot"\nidle_off = "10s"', "classes.arm.idle_off: "),
+    ('driver = "snmp-poe"', 'driver = "snmp-poe"\nstagger = "soon"', "is not a length of time"),
     ("[boards.arm-1]", "[boards.unknown-1]", 'begins with "unknown-", which is kept for'),
     ("[boards.arm-1]", '[boards."arm 1"]', "is not a name; use letters, digits"),
     ("[boards.arm-1]", "[boards.pc-1]", "this is not TOML: cannot declare"),
@@ -202,3 +205,22 @@ console = { driver = "ipmi-sol", equipment = "bmc" }
     other = text.replace("boards.one", "boards.two").replace("00:01", "00:02").partition("[boards")[2]
     with pytest.raises(LabfileError, match='board "two" and board "one" both use'):
         read_labfile(f"{text}[boards{other}", "lab.toml", Path())
+
+
+def test_a_board_on_a_budget_says_what_it_draws_and_fits_in() -> None:
+    """Equipment with a budget is told of every board that does not say what it draws, or draws too much."""
+    budget = LAB.replace('driver = "snmp-poe"', 'driver = "snmp-poe"\nbudget_watts = 30')
+    with pytest.raises(LabfileError) as caught:
+        read_labfile(budget.replace('"x86-bios"', '"x86-bios"\nwatts = 40'))
+    told = [(fault.key, fault.text) for fault in caught.value.faults]
+    assert [key for key, _ in told] == ["boards.pc-1.power", "boards.pc-2.power", "boards.arm-1.power"]
+    assert "draws 40 W, more than the 30 W" in told[0][1]
+    assert "add watts to it or to [classes.arm]" in told[2][1]
+    fine = budget.replace('"x86-bios"', '"x86-bios"\nwatts = 12').replace(
+        'class = "arm"', 'class = "arm"\nwatts = 7.5'
+    )
+    lab = read_labfile(fine)
+    assert {name: board.watts for name, board in lab.boards.items()} == {
+        "pc-1": 12.0, "pc-2": 12.0, "arm-1": 7.5,
+    }  # fmt: skip
+    assert lab.equipment["rack1"].budget_watts == 30.0

@@ -52,12 +52,14 @@ class Reader:
         for name, unit in parsed.equipment.items():
             if unit.driver not in self._all_drivers:
                 self._fault(("equipment", name, "driver"), _unknown("driver", unit.driver, self._all_drivers))
-            equipment[name] = Equipment(name, unit.driver, unit.params, tuple(unit.ports))
+            equipment[name] = Equipment(
+                name, unit.driver, unit.params, tuple(unit.ports), unit.budget_watts, unit.stagger
+            )
         classes = {}
         for name, table in parsed.classes.items():
             if table.platform not in PLATFORMS:
                 self._fault(("classes", name, "platform"), _unknown("platform", table.platform, PLATFORMS))
-            classes[name] = BoardClass(name, table.platform)
+            classes[name] = BoardClass(name, table.platform, table.idle_off)
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         return Inventory(parsed.lab.name, text, networks, equipment, classes, boards)
 
@@ -146,7 +148,31 @@ class Reader:
             str(table.address) if table.address else None, table.labels,
             tuple(self._wire(name, "power", wire) for wire in table.power),
             self._wire(name, "console", table.console) if table.console else None,
+            self._watts(name, table),
         )  # fmt: skip
+
+    def _watts(self, name: str, table: BoardTable) -> float | None:
+        """Return what a board draws; one on equipment with a budget must say it and fit in."""
+        of_class = self._parsed.classes.get(table.board_class)
+        watts = table.watts if table.watts is not None else of_class.watts if of_class else None
+        for wire in table.power:
+            unit = self._parsed.equipment.get(wire.equipment or "")
+            if unit is None or unit.budget_watts is None:
+                continue
+            path = ("boards", name, "watts" if table.watts is not None else "power")
+            if watts is None and of_class is not None:
+                self._fault(
+                    path,
+                    f'board "{name}" hangs on equipment "{wire.equipment}", which has a budget, and does not '
+                    f"say what it draws; add watts to it or to [classes.{table.board_class}]",
+                )
+            elif watts is not None and watts > unit.budget_watts:
+                self._fault(
+                    path,
+                    f'board "{name}" draws {watts:g} W, more than the {unit.budget_watts:g} W of equipment '
+                    f'"{wire.equipment}"; correct one of them',
+                )
+        return watts
 
     def _network_of(self, name: str, table: BoardTable) -> str:
         networks = self._names["networks"]

@@ -64,6 +64,7 @@ def _no_secret(values: dict[str, Any]) -> None:
 
 Name = Annotated[str, AfterValidator(_name)]
 Mac = Annotated[str, AfterValidator(_mac)]
+Watts = Annotated[float, Field(gt=0, le=10_000)]
 
 
 class _Closed(BaseModel):
@@ -116,12 +117,17 @@ class EquipmentTable(_Open):
 
     driver: str
     ports: list[int | str | dict[str, Any]] = Field(default_factory=list)
+    budget_watts: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    stagger: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=600)] | None = None
 
 
 class ClassTable(_Closed):
     """``[classes.NAME]``."""
 
     platform: str
+    watts: Watts | None = None
+    # Signs of use are told once a minute: less than a few would be an accident.
+    idle_off: Annotated[float, BeforeValidator(seconds), Field(ge=300, le=30 * 86400)] | None = None
 
 
 class WireTable(_Open):
@@ -144,6 +150,7 @@ class BoardTable(_Closed):
     labels: Annotated[dict[str, str], BeforeValidator(_labels)] = Field(default_factory=dict)
     power: Annotated[list[WireTable], BeforeValidator(_listed)] = Field(default_factory=list)
     console: WireTable | None = None
+    watts: Watts | None = None
 
     @property
     def all_macs(self) -> tuple[str, ...]:

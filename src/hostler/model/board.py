@@ -81,20 +81,31 @@ class Equipment:
         driver: Entry point name of the driver.
         params: How to reach it.
         ports: Its ends that a new board may hang on: numbers, names, or whole tables of a wire's keys.
+        budget_watts: What it may deliver in all, or None: as much as it says itself, if it does.
+        stagger: Seconds between switching on two of its outlets, or None: the usual.
     """
 
     name: str
     driver: str
     params: dict[str, Any] = field(default_factory=dict)
     ports: tuple[int | str | dict[str, Any], ...] = ()
+    budget_watts: float | None = None
+    stagger: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BoardClass:
-    """Boards that can stand in for each other."""
+    """Boards that can stand in for each other.
+
+    Attributes:
+        name: Unique in the lab.
+        platform: Name of its platform.
+        idle_off: Seconds without a sign of use after which a held board is switched off, or None: never.
+    """
 
     name: str
     platform: str
+    idle_off: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,7 @@ class Board:
         labels: Free key-value pairs to select it by.
         power: Power wires in the order they are switched on.
         console: Serial console, or None.
+        watts: The most it draws from each of its power wires, or None: not said.
     """
 
     name: str
@@ -124,3 +136,4 @@ class Board:
     labels: dict[str, str] = field(default_factory=dict)
     power: tuple[Binding, ...] = ()
     console: Binding | None = None
+    watts: float | None = None

@@ -22,11 +22,14 @@ class PowerReading:
         state: On, off, or unknown where the equipment cannot tell.
         watts: Power drawn, where the equipment measures it.
         detail: The equipment's own words, for people (``searching``, ``fault``).
+        partly: True when a board has several wires and only some of them are on: it does not run, so it is
+            off, but there is something left to switch off.
     """
 
     state: PowerState
     watts: float | None = None
     detail: str = ""
+    partly: bool = False
 
 
 UNSEEN = PowerReading(PowerState.UNKNOWN)

@@ -132,7 +132,7 @@ class Rack:
         kept = self._kept.get(name)
         if kept is not None:
             old = kept.keeper.view.desired.board
-            if not rewire and (old.power, old.console) == (desired.board.power, desired.board.console):
+            if not rewire and _wired_alike(old, desired.board):
                 if kept.console is not None and _holder(kept.keeper.view.desired) != _holder(desired):
                     await kept.console.send_away()
                 kept.keeper.desire(desired)
@@ -185,6 +185,7 @@ class Rack:
 
     async def _drop(self, name: str) -> None:
         await self._stop(name)
+        self.wires.forget(name)
         self.netboot.drop_target(name)
         try:
             await self._store.forget(name)
@@ -297,6 +298,10 @@ class Rack:
         if kept is None:
             raise RequestRefusedError(f'this rack does not keep a board "{body.get("board")}"')
         return kept
+
+
+def _wired_alike(old: Board, new: Board) -> bool:
+    return (old.power, old.console, old.watts) == (new.power, new.console, new.watts)
 
 
 def _holder(desired: Desired) -> str | None:

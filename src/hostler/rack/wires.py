@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hostler.drivers.console.protocol import ConsoleDriver
+    from hostler.drivers.power.queue import SwitchResult
+    from hostler.drivers.power.turns import Told
     from hostler.model.board import Binding, Board, Equipment
 
 
 @dataclass(frozen=True, slots=True)
-class _Outlet:
+class Outlet:
     """One power wire: the driver behind it and the queue it waits in."""
 
     name: str
@@ -30,22 +33,54 @@ class _Outlet:
 class WiredPower:
     """A board's supply over all its power wires, in their order (see ``rack.keeper.BoardPower``)."""
 
-    def __init__(self, outlets: Iterable[_Outlet]) -> None:
+    def __init__(self, outlets: Iterable[Outlet]) -> None:
         self._outlets = tuple(outlets)
 
-    async def set(self, state: PowerState) -> tuple[PowerReading, float]:
-        """Switch every wire, on in order and off in reverse; raises the first DriverError."""
-        outlets = self._outlets if state is PowerState.ON else tuple(reversed(self._outlets))
+    async def set(self, state: PowerState, told: Told = lambda _: None) -> tuple[PowerReading, float]:
+        """Switch every wire, on in order and off in reverse.
+
+        A wire that cannot be switched on has those before it switched off again; one that cannot be switched
+        off keeps no other from going off.
+
+        Raises:
+            DriverError: The first there was.
+        """
+        if state is PowerState.OFF:
+            return await self._off(self._outlets)
         readings, seconds = [], 0.0
-        for outlet in outlets:
-            result = await outlet.queue.switch(outlet.name, outlet.driver, state)
-            readings.append(result.reading or PowerReading(PowerState.UNKNOWN, detail="cannot be read"))
+        for number, outlet in enumerate(self._outlets):
+            try:
+                result = await outlet.queue.switch(outlet.name, outlet.driver, state, told=told)
+            except DriverError:
+                with contextlib.suppress(DriverError):
+                    await self._off(self._outlets[:number])
+                raise
+            readings.append(_reading(result))
             seconds += result.seconds
         return _together(readings), seconds
 
+    async def _off(self, outlets: tuple[Outlet, ...]) -> tuple[PowerReading, float]:
+        readings, seconds = [], 0.0
+        trouble: DriverError | None = None
+        for outlet in reversed(outlets):
+            try:
+                result = await outlet.queue.switch(outlet.name, outlet.driver, PowerState.OFF)
+            except DriverError as error:
+                trouble = trouble or error
+            else:
+                readings.append(_reading(result))
+                seconds += result.seconds
+        if trouble is not None:
+            raise trouble
+        return _together(readings[::-1]), seconds
+
     async def get(self) -> PowerReading:
         """Read every wire; raises the first DriverError."""
-        return _together([await outlet.queue.read(outlet.driver) for outlet in self._outlets])
+        return _together([await outlet.queue.read(outlet.name, outlet.driver) for outlet in self._outlets])
+
+
+def _reading(result: SwitchResult) -> PowerReading:
+    return result.reading or PowerReading(PowerState.UNKNOWN, detail="cannot be read")
 
 
 def _together(readings: list[PowerReading]) -> PowerReading:
@@ -57,7 +92,8 @@ def _together(readings: list[PowerReading]) -> PowerReading:
         state = PowerState.ON if states == {PowerState.ON} else PowerState.UNKNOWN
     watts = [reading.watts for reading in readings if reading.watts is not None]
     detail = ", ".join(reading.detail for reading in readings if reading.detail)
-    return PowerReading(state, sum(watts) if watts else None, detail)
+    partly = {PowerState.ON, PowerState.OFF} <= states
+    return PowerReading(state, sum(watts) if watts else None, detail, partly)
 
 
 class _Broken:
@@ -66,7 +102,7 @@ class _Broken:
     def __init__(self, error: DriverError) -> None:
         self._error = error
 
-    async def set(self, _state: PowerState) -> tuple[PowerReading, float]:
+    async def set(self, _state: PowerState, _told: Told = lambda _: None) -> tuple[PowerReading, float]:
         raise self._error
 
     async def get(self) -> PowerReading:
@@ -79,24 +115,44 @@ class Wires:
     def __init__(self) -> None:
         self._equipment: dict[str, Equipment] = {}
         self._queues: dict[str, EquipmentQueue] = {}
+        self._counted: dict[str, dict[str, EquipmentQueue]] = {}
 
     def equip(self, equipment: Iterable[Equipment]) -> None:
         """Take the equipment there is; drivers made from now on use it."""
         self._equipment = {item.name: item for item in equipment}
+        for name, queue in self._queues.items():
+            self._limit(name, queue)
 
     def power(self, board: Board) -> WiredPower | _Broken | None:
-        """Return a board's supply, or None when nothing is bound; a wrong binding is told on every use."""
-        if not board.power:
-            return None
+        """Return a board's supply, or None when nothing is bound; a wrong binding is told on every use.
+
+        What the board draws counts on its equipment from now on, until ``forget``.
+        """
+        outlets = []
         try:
-            outlets = []
             for number, binding in enumerate(board.power):
                 driver = power_driver(binding.driver, self._settings(binding), binding.params)
                 queue = self._queue(binding.equipment or f"{board.name} power {number}")
-                outlets.append(_Outlet(f"{board.name}/{number}", queue, driver))
+                outlets.append(Outlet(f"{board.name}/{number}", queue, driver))
         except DriverConfigError as error:
+            self.forget(board.name)
             return _Broken(error)
-        return WiredPower(outlets)
+        self._count(board, outlets)
+        return WiredPower(outlets) if outlets else None
+
+    def forget(self, board: str) -> None:
+        """Take a board's outlets out of every account: it has left the rack."""
+        for outlet, queue in self._counted.pop(board, {}).items():
+            queue.turns.forget(outlet)
+
+    def _count(self, board: Board, outlets: Iterable[Outlet]) -> None:
+        now = {outlet.name: outlet.queue for outlet in outlets}
+        for name, queue in self._counted.get(board.name, {}).items():
+            if now.get(name) is not queue:
+                queue.turns.forget(name)
+        for outlet in outlets:
+            outlet.queue.turns.expect(outlet.name, outlet.driver, board.watts)
+        self._counted[board.name] = now
 
     def console(self, board: Board) -> ConsoleDriver | None:
         """Return the driver of a board's console, or None; raises DriverConfigError for a wrong binding."""
@@ -115,4 +171,11 @@ class Wires:
     def _queue(self, name: str) -> EquipmentQueue:
         if name not in self._queues:
             self._queues[name] = EquipmentQueue(name)
+            self._limit(name, self._queues[name])
         return self._queues[name]
+
+    def _limit(self, name: str, queue: EquipmentQueue) -> None:
+        equipment = self._equipment.get(name)
+        queue.turns.limit(
+            equipment.budget_watts if equipment else None, equipment.stagger if equipment else None
+        )

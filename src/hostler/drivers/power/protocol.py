@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hostler.model.power import PowerCapabilities, PowerReading, PowerState
+    from hostler.model.power_budget import PoolReading
 
 
 class PowerDriver(Protocol):
@@ -54,5 +55,24 @@ class ListsEnds(Protocol):
 
         Raises:
             DriverError: One of its leaves.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsBudget(Protocol):
+    """A driver whose equipment tells how many watts it has and delivers: ask with ``isinstance``.
+
+    Attributes:
+        pool: Which of the equipment's supplies feeds this outlet; empty where there is but one.
+    """
+
+    pool: str
+
+    async def budget(self) -> PoolReading:
+        """Read what that supply may deliver and delivers now.
+
+        Raises:
+            DriverError: One of its leaves, when the equipment cannot be read.
         """
         ...

@@ -14,12 +14,17 @@ from hostler.drivers import settings
 from hostler.drivers.errors import UnknownPort
 from hostler.drivers.snmp import SNMP_KEYS, SnmpClient, snmp_client
 from hostler.model.power import PowerCapabilities, PowerReading, PowerState
+from hostler.model.power_budget import PoolReading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # pethPsePortEntry columns, indexed by group and port (RFC 3621 section 4).
 _PORT_ENTRY = (1, 3, 6, 1, 2, 1, 105, 1, 1, 1)
+# pethMainPseEntry columns, indexed by group: pethMainPsePower and pethMainPseConsumptionPower, in watts.
+_MAIN_ENTRY = (1, 3, 6, 1, 2, 1, 105, 1, 3, 1, 1)
+_MAIN_POWER, _MAIN_CONSUMPTION = 2, 4
+
 _ADMIN_ENABLE = 3
 _DETECTION_STATUS = 6
 
@@ -59,6 +64,7 @@ class SnmpPoe:
     def __init__(self, config: SnmpPoeConfig) -> None:
         self.config = config
         self.capabilities = PowerCapabilities(can_read=True, min_off_seconds=config.min_off_seconds)
+        self.pool = f"group {config.group}"
         self._client = config.client
 
     @classmethod
@@ -112,6 +118,13 @@ class SnmpPoe:
         elif enabled is None:
             detail = f"{name}, admin state {admin}"
         return PowerReading(state, None, detail)
+
+    async def budget(self) -> PoolReading:
+        """Read what the port's supply has and delivers; a switch that says 0 W does not know."""
+        limit, drawn = await self._client.get(
+            [(*_MAIN_ENTRY, column, self.config.group) for column in (_MAIN_POWER, _MAIN_CONSUMPTION)]
+        )
+        return PoolReading(float(limit) if limit else None, None if drawn is None else float(drawn))
 
     def _oid(self, column: int) -> tuple[int, ...]:
         return (*_PORT_ENTRY, column, self.config.group, self.config.port)
