@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from other_daemons import pdudaemon
 
 from hostler.drivers.errors import DriverConfigError, DriverTimeout, EquipmentUnreachable, UnknownPort
 from hostler.drivers.power.pdudaemon import Pdudaemon
@@ -12,6 +14,8 @@ from hostler.drivers.power.pdudaemon_fake import FakePdudaemon
 from hostler.model.power import PowerState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from silent import SilentPort
 
 
@@ -58,3 +62,23 @@ def test_a_wrong_key_is_named(equipment: dict[str, object], binding: dict[str, o
     with pytest.raises(DriverConfigError) as caught:
         Pdudaemon.from_config(equipment, binding)
     assert caught.value.key == key
+
+
+async def test_the_real_daemon_switches(tmp_path: Path) -> None:
+    """LAVA's own pdudaemon takes our wishes, by port and by alias, and refuses as the driver expects."""
+    async with pdudaemon(tmp_path) as host:
+        await Pdudaemon.from_config({"host": host, "pdu": "rack1"}, {"port": 4}).set(PowerState.ON)
+        await Pdudaemon.from_config({"host": host}, {"alias": "nuc"}).set(PowerState.OFF)
+        async with asyncio.timeout(10):
+            while (said := [_said(tmp_path, outlet) for outlet in (4, 7)]) != ["on", "off"]:
+                await asyncio.sleep(0.05)
+        with pytest.raises(UnknownPort, match="rack2"):
+            await Pdudaemon.from_config({"host": host, "pdu": "rack2"}, {"port": 1}).set(PowerState.ON)
+        with pytest.raises(UnknownPort):
+            await Pdudaemon.from_config({"host": host}, {"alias": "nobody"}).set(PowerState.ON)
+    assert said == ["on", "off"]
+
+
+def _said(folder: Path, outlet: int) -> str:
+    path = folder / f"outlet-{outlet}"
+    return path.read_text().strip() if path.exists() else ""

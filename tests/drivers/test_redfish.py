@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from other_daemons import SYSTEM, sushy_emulator
 
 from hostler.drivers.errors import (
     DriverConfigError,
@@ -15,6 +16,7 @@ from hostler.drivers.errors import (
     EquipmentUnreachable,
     UnknownPort,
 )
+from hostler.drivers.power.queue import EquipmentQueue
 from hostler.drivers.power.redfish import Redfish
 from hostler.drivers.power.redfish_fake import FakeRedfish
 from hostler.model.power import PowerState
@@ -155,3 +157,19 @@ def test_a_wrong_key_is_named(equipment: dict[str, object], key: str) -> None:
     with pytest.raises(DriverConfigError) as caught:
         Redfish.from_config(equipment, {})
     assert caught.value.key == key
+
+
+async def test_an_emulator_of_others_is_switched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenStack's sushy-emulator, whose systems take their time: read back until it is so, both ways."""
+    async with sushy_emulator(tmp_path, "admin", "s3cret") as host:
+        server = Redfish.from_config({"host": host, **PLAIN}, {})
+        queue = EquipmentQueue("emulator")
+        on = await queue.switch("node-1", server, PowerState.ON)
+        off = await queue.switch("node-1", server, PowerState.OFF)
+        by_id = await Redfish.from_config({"host": host, **PLAIN}, {"system": SYSTEM}).get()
+        with pytest.raises(UnknownPort, match="no such system"):
+            await Redfish.from_config({"host": host, **PLAIN}, {"system": "node-9"}).get()
+        monkeypatch.setenv("LAB_PASSWORD", "wrong-one")
+        with pytest.raises(EquipmentRefused, match="env:LAB_PASSWORD"):
+            await server.get()
+    assert (on.verified, off.verified, by_id.state) == (True, True, PowerState.OFF)

@@ -84,7 +84,8 @@ class Pdudaemon:
             return
         said = answer.decode(errors="replace").strip()[:300] or "no word"
         name = " ".join(value for _, value in self.config.outlet)
-        if "not found" in said.lower():
+        # Version 0.0.8 says no more than that its table has no such PDU or alias; later ones name it.
+        if "not found" in said.lower() or "invalid request" in said.lower():
             raise UnknownPort(f"{self.config.host.name}: does not know {name}: {said}")
         raise EquipmentRefused(f"{self.config.host.name}: answers {status} for {name}: {said}")
 
