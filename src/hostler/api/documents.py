@@ -62,7 +62,7 @@ class RunDocument(_Document):
     started: str | None
     ended: str | None
     claim: str | None
-    purpose: Literal["user", "deploy", "release"]
+    purpose: Literal["user", "deploy", "release", "check"]
 
 
 class BootDocument(_Document):

@@ -21,6 +21,59 @@ class HealthVerdict(StrEnum):
     LOOPING = "looping"
 
 
+class CheckKind(StrEnum):
+    """What a check is for: one verdict, verdicts without end, or a new board's first boots."""
+
+    ONCE = "once"
+    LOOPING = "looping"
+    TRAINING = "training"
+
+
+class CheckStage(StrEnum):
+    """Where a check is: its wires are tested, its plan is carried out, or the board is to go off."""
+
+    WIRES = "wires"
+    PLAN = "plan"
+    PAUSE = "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """A check that is under way.
+
+    Attributes:
+        kind: What it is for.
+        stage: What is being done.
+        since: Unix time that stage began.
+        begun: Unix time the check began.
+        by: Who asked for it.
+        claim: The hub's own claim that keeps the board for it; None: the board is in maintenance.
+        run: The run of its plan, once there is one.
+        boot: Number of the board's last boot when that run began.
+        attempt: 1 for the first try.
+        passed: Rounds of it that went well.
+        failed: Rounds of it that did not.
+        of: Rounds there are to be; 0: until somebody says stop.
+        fault: Why the round that just ended failed, or empty.
+        back: Why the board was in maintenance before; None: it was not, and is to be free afterwards.
+    """
+
+    kind: CheckKind
+    stage: CheckStage
+    since: float
+    begun: float
+    by: str
+    claim: str | None = None
+    run: str | None = None
+    boot: int = 0
+    attempt: int = 1
+    passed: int = 0
+    failed: int = 0
+    of: int = 0
+    fault: str = ""
+    back: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """How a board did when it was last checked.
@@ -32,6 +85,10 @@ class Health:
         passes: Checks passed in a row.
         fails: Checks failed in a row.
         training: Boots still to do before a new board is trusted.
+        trained: Unix time its last training began, or None.
+        asked: Who asked for a check that has not begun, or empty.
+        suspect: Why its last run makes one doubt it, or empty.
+        checkup: The check under way.
     """
 
     verdict: HealthVerdict = HealthVerdict.UNKNOWN
@@ -40,6 +97,10 @@ class Health:
     passes: int = 0
     fails: int = 0
     training: int = 0
+    trained: float | None = None
+    asked: str = ""
+    suspect: str = ""
+    checkup: Checkup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +120,7 @@ class BoardRecord:
         conflict: The contradiction last told of, so that it is told once.
         boot: Its present or last boot.
         health: How it did when it was last checked.
+        maintenance: Why it is to go to maintenance as soon as it is given back, or empty.
         unclean: Of a machine outside the inventory: why nobody may have it before it was wiped, or empty.
     """
 
@@ -74,6 +136,7 @@ class BoardRecord:
     conflict: str = ""
     boot: BootRecord | None = None
     health: Health = Health()
+    maintenance: str = ""
     unclean: str = ""
 
     @property
@@ -83,11 +146,12 @@ class BoardRecord:
 
 
 class Purpose(StrEnum):
-    """Why a run was made: asked for by name, to put an image on a board, or to give it back clean."""
+    """Why a run was made: by name, to put an image on a board, to give it back clean, or to check it."""
 
     USER = "user"
     DEPLOY = "deploy"
     RELEASE = "release"
+    CHECK = "check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +197,7 @@ class ImageRecord:
         seconds: Longest time from power-on until the pattern must have been seen.
         created: Unix time it was imported.
         source: Where it came from, for people.
+        principal: Who imported it, or empty when that is not known.
     """
 
     name: str
@@ -146,6 +211,7 @@ class ImageRecord:
     seconds: float
     created: float
     source: str
+    principal: str = ""
 
 
 class Role(StrEnum):
@@ -189,6 +255,9 @@ class Principal:
         created: Unix time they were made.
         projects: Their role in each project they belong to; empty: ``DEFAULT_PROJECT`` with ``role``.
         subject: Who vouches for them elsewhere: issuer and subject of OpenID Connect, or empty.
+        disabled: Whether they are shut out for now; what they hold stays theirs until its time is over.
+        only: The one project they may act for, because their token says so; never stored.
+        token: Id of the token they came with, or empty; never stored.
     """
 
     name: str
@@ -196,6 +265,9 @@ class Principal:
     created: float = 0.0
     projects: dict[str, Role] = field(default_factory=dict)
     subject: str = ""
+    disabled: bool = False
+    only: str | None = None
+    token: str = ""
 
     @property
     def admin(self) -> bool:
@@ -218,6 +290,8 @@ class Token:
         created: Unix time it was made.
         expires: Unix time it ends; None: never.
         used: Unix time it was last used, to the hour; None: never.
+        ended: Unix time it was revoked or used up; None: neither. It is kept for a while to say so.
+        why: How it ended: ``revoked`` or ``used``; else empty.
     """
 
     id: str
@@ -230,6 +304,8 @@ class Token:
     created: float = 0.0
     expires: float | None = None
     used: float | None = None
+    ended: float | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
