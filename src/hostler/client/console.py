@@ -62,6 +62,8 @@ class ConsoleSession:
         from websockets.exceptions import InvalidStatus, WebSocketException
         from websockets.sync.client import connect
 
+        from hostler.client.tls import context_of, untrusted
+
         base = self._settings.url.replace("http", "ws", 1)
         query = urlencode({"mode": "write" if self._write else "read"})
         try:
@@ -70,6 +72,7 @@ class ConsoleSession:
                 additional_headers={"Authorization": f"Bearer {self._settings.token}"},
                 compression=None,
                 proxy=None if is_local(base) else True,
+                ssl=context_of(self._settings),
                 open_timeout=10,
                 close_timeout=2,
                 max_size=16 * 1024 * 1024,
@@ -78,7 +81,7 @@ class ConsoleSession:
         except InvalidStatus as error:
             raise self._refused(error.response.status_code, bytes(error.response.body or b"")) from None
         except (OSError, WebSocketException) as error:
-            raise UnreachableError(
+            raise untrusted(self._settings, error) or UnreachableError(
                 f"cannot open the console at {self._settings.url}: {error}",
                 "start `hostler serve` there, or correct HOSTLER_URL",
             ) from None

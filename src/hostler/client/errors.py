@@ -28,6 +28,10 @@ class UnreachableError(ClientError):
     """The server did not answer; start it, or correct its address."""
 
 
+class UntrustedError(UnreachableError):
+    """Nobody believed vouches for the server; nothing was sent to it."""
+
+
 class RefusedError(ClientError):
     """The server said no.
 
@@ -61,7 +65,7 @@ class LoginError(ClientError):
 def refusal(status: int, problem: Problem) -> RefusedError:
     """Return the error that fits a problem body."""
     if status in (401, 403):
-        advice = "" if status == 403 else "set HOSTLER_TOKEN to a token this server knows"
+        advice = "" if status == 403 else "`hostler login`, or set HOSTLER_TOKEN to a token this server knows"
         return UnauthorizedError(status, problem, advice)
     if status == 404:
         return NotFoundError(status, problem)

@@ -112,9 +112,10 @@ class Transport:
                 "look whether `hostler serve` is well",
             ) from None
         except httpx2.RequestError as error:
-            raise UnreachableError(
-                f"cannot talk to {self._settings.url}: {error}",
-                "start `hostler serve` there, or correct HOSTLER_URL",
+            from hostler.client.tls import untrusted
+
+            raise untrusted(self._settings, error) or UnreachableError(
+                f"cannot talk to {self._settings.url}: {error}", _advice(self._settings.url, str(error))
             ) from None
         except httpx2.InvalidURL as error:
             raise UnreachableError(
@@ -123,19 +124,32 @@ class Transport:
 
     def _open(self) -> httpx2.Client:
         if self._http is None:
+            import ssl
+
             import httpx2
 
             from hostler import __version__
+            from hostler.client.tls import context_of
 
+            headers = {"User-Agent": f"hostler/{__version__}"}
+            if self._settings.token:
+                headers["Authorization"] = f"Bearer {self._settings.token}"
             self._http = httpx2.Client(
                 base_url=self._settings.url,
-                headers={
-                    "Authorization": f"Bearer {self._settings.token}",
-                    "User-Agent": f"hostler/{__version__}",
-                },
+                headers=headers,
+                # Plain HTTP believes nobody: the system's hundred CAs would be read for nothing.
+                verify=context_of(self._settings) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
                 trust_env=not is_local(self._settings.url),
             )
         return self._http
+
+
+def _advice(url: str, said: str) -> str:
+    if "WRONG_VERSION_NUMBER" in said or "wrong version number" in said:
+        return f"it speaks no TLS: write http://{url.removeprefix('https://')}"
+    if url.startswith("http://") and "disconnected" in said:
+        return f"it may want TLS: write https://{url.removeprefix('http://')}"
+    return "start `hostler serve` there, or correct HOSTLER_URL"
 
 
 def part(name: str) -> str:
