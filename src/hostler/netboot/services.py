@@ -10,6 +10,7 @@ from hostler.netboot.boot_files import BootFiles
 from hostler.netboot.dhcp_server import DhcpServer, DhcpServerError
 from hostler.netboot.http_server import BootHttp, HttpBindError
 from hostler.netboot.no_router import NoRouter
+from hostler.netboot.setup import LEASES_FILE
 from hostler.netboot.tftp_server import TftpServer, TftpStartError
 from hostler.netboot.trace_budget import WithinBudget
 
@@ -45,7 +46,7 @@ class Services:
         self._table = table
         self._emit_tftp = WithinBudget(emit)  # one for each: they run in threads of their own
         self._dhcp = DhcpServer(
-            setup.networks, table, emit, state=setup.state_dir / "leases", boot_files=firmware.keys()
+            setup.networks, table, emit, state=setup.state_dir / LEASES_FILE, boot_files=firmware.keys()
         )
         files = BootFiles(table, setup.networks, self._mac_of, firmware)
         self._tftp = TftpServer(setup.networks, files.open, self._emit_named)

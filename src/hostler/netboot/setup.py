@@ -11,6 +11,9 @@ from hostler.netboot.table import NetworkConfig
 if TYPE_CHECKING:
     from hostler.model.json import Document
 
+LEASES_FILE = "leases"
+"""Name of the file in ``state_dir`` that keeps the leases."""
+
 
 @dataclass(frozen=True)
 class NetbootSetup:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hostler.netboot.child import NetbootChild, NetbootError
-from hostler.netboot.setup import NetbootSetup
+from hostler.netboot.setup import LEASES_FILE, NetbootSetup
 from hostler.rack.networks import by_namespace
 
 if TYPE_CHECKING:
@@ -131,6 +131,13 @@ class Netboot:
             if any(served.name == network for served in group.setup.networks):
                 return group.refused or group.child.problem or ""
         return "Hostler does not serve it (dhcp is not own)"
+
+    def leases(self, network: str) -> Path | None:
+        """Return the file that keeps a network's leases; None: Hostler gives no addresses there."""
+        for group in self._groups.values():
+            if any(served.name == network for served in group.setup.networks):
+                return group.setup.state_dir / LEASES_FILE
+        return None
 
     def _setup(self, pidfile: Path | None, networks: list[Any]) -> NetbootSetup:
         place = "-".join(sorted(network.name for network in networks))
