@@ -16,6 +16,7 @@ from somebody import somebody
 from hostler.drivers.power.pdudaemon_fake import FakePdudaemon
 from hostler.drivers.power.redfish_fake import FakeRedfish
 from hostler.drivers.registry import power_driver
+from hostler.model.power import PowerState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,6 +78,17 @@ async def _manual() -> AsyncIterator[PowerDriver]:
             yield power_driver("manual", {"folder": folder, "wait": 5}, {"outlet": "a"})
 
 
+@asynccontextmanager
+async def _qemu() -> AsyncIterator[PowerDriver]:
+    with tempfile.TemporaryDirectory() as folder:
+        machine = {"command": ["qemu-system-x86_64", "-machine", "none", "-nodefaults"]}
+        driver = power_driver("qemu", {}, {**machine, "monitor": f"{folder}/monitor"})
+        try:
+            yield driver
+        finally:
+            await driver.set(PowerState.OFF)
+
+
 _LOGIN = {"user": "admin", "password": "env:LAB_PASSWORD"}
 
 CASES = {
@@ -85,6 +97,7 @@ CASES = {
     "libvirt": PowerCase(_libvirt, {"uri": URI}, {"domain": "test"}),
     "manual": PowerCase(_manual, {"folder": "/nowhere"}, {"outlet": "a"}),
     "pdudaemon": PowerCase(_pdudaemon, {"host": "daemon"}, {"alias": "a"}),
+    "qemu": PowerCase(_qemu, {}, {"command": ["qemu-system-x86_64"], "monitor": "/nowhere"}),
     "redfish": PowerCase(_redfish, {"host": "bmc", **_LOGIN}, {}),
     "snmp-pdu": PowerCase(
         _snmp_pdu, {"host": "pdu", "model": "raritan", "community": "env:LAB_COMMUNITY"}, {"outlet": 3}
