@@ -42,6 +42,11 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "events": ("events", "what happened in the lab"),
         "agent": ("agent", "build the agent that runs on boards"),
     },
+    "who you are": {
+        "login": ("login", "log in to a lab, by ssh key or token"),
+        "logout": ("login", "end the token and forget it"),
+        "whoami": ("login", "whose token is in use, and at which server"),
+    },
     "run servers": {
         "serve": ("servers", "run the server"),
         "virtual": ("servers", "run a virtual lab: boards in QEMU behind a virtual switch"),
@@ -79,7 +84,8 @@ def usage() -> str:
     lines += [
         "",
         "`hostler VERB --help` tells a verb's arguments. With --json every verb prints one JSON document.",
-        "The server is found by HOSTLER_URL and HOSTLER_TOKEN, or ~/.config/hostler/config.toml.",
+        "The server is the one of `hostler login`, or of HOSTLER_URL and HOSTLER_TOKEN; among several labs",
+        "that were logged in to, --lab NAME or HOSTLER_LAB chooses.",
         "Exit status: 0 done, 1 refused or failed, 2 usage.",
     ]
     return "\n".join(lines)
@@ -97,12 +103,15 @@ def _run(verb: str, module: str, summary: str, arguments: list[str]) -> int:
     add_arguments, action = import_module(f"hostler.cli.{module}").VERBS[verb]
     parser = argparse.ArgumentParser(prog=f"hostler {verb}", description=summary, allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--lab", metavar="NAME", help="the lab to talk to, as named at its login")
     add_arguments(parser)
     try:
         args = parser.parse_args(arguments)
     except SystemExit as stop:  # argparse has said why; 0 after --help
         return int(stop.code or 0)
     out = Output(json=args.json)
+    if args.lab is not None:
+        _choose(args.lab)
     try:
         status = action(args, out)
         sys.stdout.flush()
@@ -118,6 +127,15 @@ def _run(verb: str, module: str, summary: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return status
+
+
+def _choose(lab: str) -> None:
+    """Let this process, and what it starts, talk to one lab of the settings file and to no other."""
+    import os
+
+    for name in ("HOSTLER_URL", "HOSTLER_TOKEN", "HOSTLER_CA"):
+        os.environ.pop(name, None)  # they were set for another one
+    os.environ["HOSTLER_LAB"] = lab
 
 
 def _guess(verb: str) -> str:

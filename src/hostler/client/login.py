@@ -1,0 +1,117 @@
+"""Logging in and out of a server: a token for a signature, and the token's end."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from hostler.client.errors import ClientError, NotFoundError, RefusedError, UnauthorizedError
+from hostler.client.settings import Settings
+from hostler.client.transport import Transport
+
+if TYPE_CHECKING:
+    from hostler.client.ssh_key import SshKey
+
+_CHALLENGE_BYTES = 4096  # what is signed is short; more is not ours to sign
+
+
+class Me(TypedDict, total=False):
+    """Who a token belongs to, as the server says it; the server's own version comes with it."""
+
+    name: str
+    role: str
+    projects: list[str]
+    server: str
+
+
+class Granted(TypedDict):
+    """A token made by a login; ``expires`` in unix seconds, None: never."""
+
+    token: str
+    principal: str
+    expires: float | None
+
+
+def ask_who(settings: Settings) -> Me:
+    """Return who the token of these settings belongs to; raises like ``Transport.call``."""
+    transport = Transport(settings)
+    try:
+        me = cast("Me", transport.call("GET", "me"))
+        me["server"] = transport.call("GET", "/healthz")["version"]
+        return me
+    finally:
+        transport.close()
+
+
+def login_by_key(url: str, ca: str | None, key: SshKey, name: str) -> Granted:
+    """Have a token made for the holder of an ssh key.
+
+    Args:
+        url: The server.
+        ca: Who vouches for it (PEM), or None.
+        key: The key that the server knows.
+        name: What the token is called in the lists, for example this machine's name.
+
+    Raises:
+        ClientError: the server knows no such login or not this key, or its answer cannot be understood.
+        SettingsError: the key cannot sign.
+        UnreachableError: it does not answer.
+    """
+    transport = Transport(Settings(url, "", ca))
+    try:
+        try:
+            asked = transport.call("POST", "login/ssh-challenge", body={"key": key.public})
+        except RefusedError as error:
+            if error.status in (401, 404, 405):
+                raise ClientError(
+                    f"{url} lets nobody in by ssh key: {error}", "log in with a token: --token -"
+                ) from None
+            raise
+        challenge = _challenge(asked)
+        answer = {
+            "key": key.public,
+            "challenge": base64.b64encode(challenge).decode(),
+            "signature": key.sign(challenge),
+            "name": name,
+        }
+        try:
+            return cast("Granted", transport.call("POST", "login/ssh", body=answer))
+        except UnauthorizedError as error:
+            raise ClientError(
+                f"{url} does not let this key in: {error}", f"ask an admin to let it in: {key.public}"
+            ) from None
+    finally:
+        transport.close()
+
+
+def revoke(settings: Settings) -> bool:
+    """End the token of these settings at the server; False when it cannot end single tokens.
+
+    Raises:
+        UnreachableError: the server does not answer.
+        RefusedError: it refuses; an unknown token is an ended one and no error.
+    """
+    transport = Transport(settings)
+    try:
+        transport.call("DELETE", "me/tokens/current")
+    except NotFoundError:
+        return False
+    except RefusedError as error:
+        if error.status == 405:
+            return False
+        if error.status != 401:
+            raise
+    finally:
+        transport.close()
+    return True
+
+
+def _challenge(answer: object) -> bytes:
+    try:
+        challenge = base64.b64decode(cast("dict[str, str]", answer)["challenge"], validate=True)
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        raise ClientError("the server's challenge cannot be read") from None
+    if not 16 <= len(challenge) <= _CHALLENGE_BYTES:
+        raise ClientError(f"the server's challenge has {len(challenge)} bytes; that is not one to sign")
+    return challenge
