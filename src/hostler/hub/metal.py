@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from hostler.hub import access
 from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from hostler.link.port import LinkError, RackUnreachableError, RequestRefusedError
 from hostler.model.board import Lifecycle
@@ -57,6 +58,25 @@ class Metal:
         body: Document = {"board": board, "boot": trace.boot.id, "tail": tail}
         answer = await self._request("console-log", body, LOG_SECONDS)
         return base64.b64decode(str(answer.get("data", "")))
+
+    async def open_tcp(self, by: Principal, board: str, port: int) -> Stream:
+        """Open a TCP connection to a board one may use, where it is on its network.
+
+        Frames as in ``link/frames.py``: bytes, and ``{"event": "eof"}`` from who has said its last.
+        """
+        self.refuse_unheld(by, board)
+        try:
+            return await self._link.open_stream("tcp", {"board": board, "port": port})
+        except LinkError as error:
+            raise refusal(error) from error
+
+    def refuse_unheld(self, by: Principal, board: str) -> None:
+        """Raise a Refusal unless somebody may use a board at this moment."""
+        record = self._hub.reading.board(board)
+        claim = self._hub.state.claims.get(record.claim or "")
+        held = record.lifecycle is Lifecycle.CLAIMED and claim is not None
+        if not by.admin and not (held and claim is not None and access.may_use(by, claim)):
+            raise ForbiddenError(f'board "{board}" is for whoever has claimed it')
 
     async def check(self, board: str | None) -> Document:
         """Have the racks look at every wire, or at those of one board."""
