@@ -55,6 +55,17 @@ MISTAKES = [
     ("[boards.arm-1]", "[boards.pc-1]", "this is not TOML: cannot declare"),
 ]  # fmt: skip
 
+SECRETS = """
+[equipment.box]
+driver = "command"
+password = "file:keys/box"
+[boards.pc-9]
+class = "pc"
+mac = "52:54:00:00:00:09"
+power = { equipment = "box", token = "file:/etc/hostler/token", environment = { A = "file:a", B = "env:B" } }
+console = { driver = "telnet", host = "c", port = 1, password = "file:c" }
+"""
+
 
 @pytest.mark.parametrize(("good", "bad", "says"), MISTAKES, ids=[says[:40] for _, _, says in MISTAKES])
 def test_a_mistake_is_told_with_its_line(good: str, bad: str, says: str):
@@ -112,6 +123,23 @@ def test_drivers_are_asked_about_their_wires():
         read_labfile(LAB, check=check)
     assert [fault.key for fault in caught.value.faults] == ["boards.arm-1.power"]
     assert 'power wire of board "arm-1": port 3 does not exist' in caught.value.detail
+
+
+def test_a_secrets_file_is_beside_the_file_that_names_it(tmp_path: Path):
+    """A relative path of a secret starts at lab.toml's folder, for equipment, wires and tables in them."""
+    checked = []
+
+    def check(_kind, _driver, equipment, binding):
+        checked.append((equipment, binding))
+        return ""
+
+    inventory = read_labfile(LAB + SECRETS, base=tmp_path, check=check)
+    assert inventory.equipment["box"].params["password"] == f"file:{tmp_path}/keys/box"
+    board = inventory.boards["pc-9"]
+    assert board.power[0].params["environment"] == {"A": f"file:{tmp_path}/a", "B": "env:B"}
+    assert board.power[0].params["token"] == "file:/etc/hostler/token"
+    assert board.console.params["password"] == f"file:{tmp_path}/c"
+    assert checked[-2][0]["password"] == f"file:{tmp_path}/keys/box", "what is checked is what will be used"
 
 
 def test_lines_are_found_in_all_of_toml():

@@ -53,8 +53,9 @@ class Reader:
             if unit.driver not in self._all_drivers:
                 self._fault(("equipment", name, "driver"), _unknown("driver", unit.driver, self._all_drivers))
             equipment[name] = Equipment(
-                name, unit.driver, unit.params, tuple(unit.ports), unit.budget_watts, unit.stagger
-            )
+                name, unit.driver, self._placed(unit.params), tuple(unit.ports), unit.budget_watts,
+                unit.stagger,
+            )  # fmt: skip
         classes = {}
         for name, table in parsed.classes.items():
             if table.platform not in PLATFORMS:
@@ -203,6 +204,7 @@ class Reader:
 
     def _wire(self, board: str, kind: str, wire: WireTable) -> Binding:
         path = ("boards", board, kind)
+        params = self._placed(wire.params)
         unit = None
         driver = wire.driver
         if wire.equipment is not None:
@@ -210,22 +212,34 @@ class Reader:
             if wire.equipment not in self._names["equipment"]:
                 self._fault(path, _unknown("equipment", wire.equipment, self._names["equipment"]))
             if unit is None:
-                return Binding("", wire.equipment, wire.params)
+                return Binding("", wire.equipment, params)
             driver = driver or unit.driver
             if wire.driver is None and driver not in self._all_drivers:
-                return Binding(driver, wire.equipment, wire.params)  # told at the equipment
+                return Binding(driver, wire.equipment, params)  # told at the equipment
         if driver is None:
             self._fault(path, f'the {kind} wire of board "{board}" has neither equipment nor driver; add one')
-            return Binding("", None, wire.params)
+            return Binding("", None, params)
         known = self._drivers[kind]
         if driver not in known:
             self._fault(path, _unknown(f"{kind} driver", driver, known))
         elif self._check is not None:
-            wrong = self._check(kind, driver, unit.params if unit else {}, wire.params)
+            wrong = self._check(kind, driver, self._placed(unit.params) if unit else {}, params)
             if wrong:
                 self._fault(path, f'{kind} wire of board "{board}": {wrong}')
         self._wire_alone(board, kind, wire)
-        return Binding(driver, wire.equipment, wire.params)
+        return Binding(driver, wire.equipment, params)
+
+    def _placed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a driver's keys; a secret's file is looked for beside this one, wherever the server runs."""
+        placed = {}
+        for key, value in params.items():
+            if isinstance(value, dict):
+                placed[key] = self._placed(value)
+            elif isinstance(value, str) and value.startswith("file:") and value != "file:":
+                placed[key] = f"file:{self._base.absolute() / value.removeprefix('file:')}"
+            else:
+                placed[key] = value
+        return placed
 
     def _wire_alone(self, board: str, kind: str, wire: WireTable) -> None:
         """Two boards on one port: switching one would switch the other."""
