@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hostler.hub import boards
+from hostler.hub import boards, health
 from hostler.hub.errors import ConflictError, Fault
 from hostler.hub.inventory import Inventory, InventoryChange, differences
 from hostler.model.board import Lifecycle
@@ -36,6 +36,9 @@ def apply(draft: Draft, principal: Principal, new: Inventory) -> list[InventoryC
         else:
             draft.boards.put(change.name, replace(known, board=new.boards[change.name]))
     draft.inventory = new
+    for change in of_boards:
+        if change.change == "add":
+            health.enrol(draft, change.name)
     if changes:
         words = ", ".join(f"{change.change} {change.what} {change.name}" for change in changes)
         draft.event(

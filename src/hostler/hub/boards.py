@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from hostler.hub import runs
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from hostler.hub.records import BoardRecord, Principal, Purpose, RunRecord
+from hostler.hub.records import BoardRecord, HealthVerdict, Principal, Purpose, RunRecord
 from hostler.model.board import Board, Lifecycle, move
 from hostler.model.claim import ClaimState
+from hostler.model.health import suspicious
 from hostler.model.power import PowerState
 from hostler.model.run import RunState
 from hostler.model.wipe import unproven
@@ -29,9 +30,18 @@ def observe(draft: Draft, observed: Observed) -> None:
         return
     _observe_facts(draft, record, observed)
     if observed.run is not None:
-        runs.observe(draft, draft.boards[observed.board], observed.run)
+        ended = runs.observe(draft, draft.boards[observed.board], observed.run)
+        if ended is not None:
+            _doubt(draft, draft.boards[observed.board], ended)
     _observe_conflict(draft, draft.boards[observed.board], observed.conflict)
     finish_release(draft, draft.boards[observed.board])
+
+
+def _doubt(draft: Draft, record: BoardRecord, run: RunRecord) -> None:
+    """Remember a failed run that may be the board's fault, so that it is checked before long."""
+    if run.purpose in (Purpose.USER, Purpose.DEPLOY) and suspicious(run.order, run.status):
+        why = f'"{run.plan}" {_ended(run)}'
+        draft.boards.put(record.name, replace(record, health=replace(record.health, suspect=why)))
 
 
 def _observe_facts(draft: Draft, record: BoardRecord, observed: Observed) -> None:
@@ -89,10 +99,16 @@ def finish_release(draft: Draft, record: BoardRecord) -> None:
         quarantine(draft, record, f"the wipe is not proven: {why}")
     elif record.conflict:
         quarantine(draft, record, record.conflict)
-    elif _off_as_far_as_known(draft, record):
-        draft.boards.put(record.name, replace(record, lifecycle=Lifecycle.AVAILABLE, claim=None, reason=""))
+    elif off_as_far_as_known(draft, record):
+        free = replace(record, lifecycle=Lifecycle.AVAILABLE, claim=None, reason="")
+        draft.boards.put(record.name, free)
         _close_claim(draft, record, "")
-        draft.event("board.available", f'board "{record.name}" is clean and free', board=record.name)
+        if record.maintenance:
+            put_aside(draft, free, record.maintenance)
+        elif record.health.verdict is HealthVerdict.BAD:
+            quarantine(draft, free, f"health bad: {record.health.detail}")
+        else:
+            draft.event("board.available", f'board "{record.name}" is clean and free', board=record.name)
     elif draft.now >= (run.status.ended or draft.now) + POWER_OFF_SECONDS:
         seen = draft.observed.get(record.name)
         state = seen.power.state if seen else PowerState.UNKNOWN
@@ -107,7 +123,7 @@ def release_deadline(record: BoardRecord, run: RunRecord | None) -> float | None
     return run.status.ended + POWER_OFF_SECONDS
 
 
-def _off_as_far_as_known(draft: Draft, record: BoardRecord) -> bool:
+def off_as_far_as_known(draft: Draft, record: BoardRecord) -> bool:
     """Tell whether a board reads off, or was switched off by equipment that cannot be read."""
     if not record.board.power:
         return True  # nothing to switch and nothing to read
@@ -134,6 +150,18 @@ def quarantine(draft: Draft, record: BoardRecord, reason: str) -> None:
     draft.boards.put(record.name, aside)
     _close_claim(draft, record, reason)
     draft.event("board.quarantined", f'board "{record.name}" is quarantined: {reason}', board=record.name)
+
+
+def put_aside(draft: Draft, record: BoardRecord, reason: str, by: Principal | None = None) -> BoardRecord:
+    """Move a board that nobody holds into maintenance."""
+    lifecycle = move(record.name, record.lifecycle, Lifecycle.MAINTENANCE)
+    record = replace(record, lifecycle=lifecycle, reason=reason, maintenance="")
+    draft.boards.put(record.name, record)
+    draft.event(
+        "board.maintenance", f'board "{record.name}" is in maintenance: {reason}', board=record.name,
+        principal=by.name if by else None,
+    )  # fmt: skip
+    return record
 
 
 def _close_claim(draft: Draft, record: BoardRecord, reason: str) -> None:
@@ -186,6 +214,8 @@ def recover(draft: Draft, principal: Principal, name: str) -> BoardRecord:
     platform = draft.inventory.platform(record.board.board_class)
     if platform.arch not in draft.agents:
         raise ConflictError(runs.no_agent(platform), kind="no-agent")
+    if record.health.verdict is HealthVerdict.BAD:  # it is given another chance, and is checked soon
+        record = replace(record, health=replace(record.health, verdict=HealthVerdict.UNKNOWN, at=None))
     text = f'{principal.name} recovers board "{name}"'
     draft.event("board.recovering", text, board=name, principal=principal.name)
     give_back(draft, record, principal)

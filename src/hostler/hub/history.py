@@ -101,6 +101,12 @@ class History:
             query = query.where(tables.events.c.board == board)
         return await self._events(query.order_by(tables.events.c.seq).limit(limit))
 
+    async def about(self, board: str, kind: str, since: float) -> list[Event]:
+        """Return the events of one kind about a board since a Unix time, oldest first; the last 5,000."""
+        event = tables.events.c
+        query = select(tables.events).where(event.board == board, event.at >= since, event.kind == kind)
+        return (await self._events(query.order_by(event.seq.desc()).limit(10 * _PAGE)))[::-1]
+
     async def follow(
         self, after: int | None, board: str | None = None, idle: float = 15.0
     ) -> AsyncIterator[Event | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hostler.hub.errors import Fault
 from hostler.hub.inventory import Inventory
 from hostler.model.board import Binding, Board, BoardClass, Equipment
+from hostler.model.health import HealthPlan
 from hostler.model.platform import PLATFORMS
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ class Reader:
         for name, table in parsed.classes.items():
             if table.platform not in PLATFORMS:
                 self._fault(("classes", name, "platform"), _unknown("platform", table.platform, PLATFORMS))
-            classes[name] = BoardClass(name, table.platform, table.idle_off)
+            health = HealthPlan(**table.health.model_dump()) if table.health else None
+            classes[name] = BoardClass(
+                name, table.platform, idle_off=table.idle_off, health=health, max_ttl=table.max_ttl
+            )
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         return Inventory(parsed.lab.name, text, networks, equipment, classes, boards)
 

@@ -6,10 +6,20 @@ import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from hostler.hub.duration import seconds
+from hostler.model.health import AfterFailure
 from hostler.model.identity import is_junk, normal_mac
+from hostler.model.plan import parse_plan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _INTERFACE = re.compile(r"[^\s/]{1,15}")
@@ -121,13 +131,33 @@ class EquipmentTable(_Open):
     stagger: Annotated[float, BeforeValidator(seconds), Field(ge=0, le=600)] | None = None
 
 
+class HealthTable(_Closed):
+    """``[classes.NAME.health]``."""
+
+    plan: str = "discover"
+    # A check powers the board up and wipes it: more often than this is wear without news.
+    every: Annotated[float, BeforeValidator(seconds), Field(ge=600, le=366 * 86400)] | None = None
+    after_failure: AfterFailure = AfterFailure.QUARANTINE
+    wires: bool = False
+    training: int = Field(default=0, ge=0, le=1000)
+    at_once: int | None = Field(default=None, ge=1)
+
+    @field_validator("plan")
+    @classmethod
+    def _is_a_plan(cls, plan: str) -> str:
+        parse_plan(plan)
+        return plan
+
+
 class ClassTable(_Closed):
     """``[classes.NAME]``."""
 
     platform: str
+    max_ttl: Annotated[float, BeforeValidator(seconds), Field(gt=0)] | None = None
     watts: Watts | None = None
     # Signs of use are told once a minute: less than a few would be an accident.
     idle_off: Annotated[float, BeforeValidator(seconds), Field(ge=300, le=30 * 86400)] | None = None
+    health: HealthTable | None = None
 
 
 class WireTable(_Open):

@@ -97,6 +97,7 @@ class Watcher:
         if document is None:
             state.observed.pop(name, None)
             self._bells.ring(f"board/{name}")
+            self._bells.ring("boards")
             return
         observed = from_document(Observed, document)
         if name not in state.boards:
@@ -106,6 +107,7 @@ class Watcher:
         state.observed[name] = observed
         await self._surely(lambda draft: boards.observe(draft, observed))
         self._bells.ring(f"board/{name}")
+        self._bells.ring("boards")
 
     async def _surely(self, decide: Callable[[Draft], None]) -> None:
         """Take over an observation however long the disk is full: the link tells it only once."""

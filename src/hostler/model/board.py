@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from hostler.model.health import HealthPlan
+
 
 class Lifecycle(StrEnum):
     """Where a board is in its life; power and runs are separate axes.
@@ -100,12 +102,16 @@ class BoardClass:
     Attributes:
         name: Unique in the lab.
         platform: Name of its platform.
+        health: How its boards are checked, or None: only when somebody asks.
         idle_off: Seconds without a sign of use after which a held board is switched off, or None: never.
+        max_ttl: Longest time in seconds that anybody but an admin may hold one of them, or None: no limit.
     """
 
     name: str
     platform: str
     idle_off: float | None = None
+    health: HealthPlan | None = None
+    max_ttl: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
