@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from hostler.hub import principals
+from hostler.hub.records import HUB
 from served_lab import served
 from simulated_rack import LAB, until
 
@@ -221,6 +223,7 @@ async def test_bad_images_leave_nothing(tmp_path: Path):
             answer, lines = await import_image(api.admin, **terms)
             assert answer.status_code == status, answer.text
             assert answer.headers["content-type"] == "application/problem+json"
+        await api.lab.hub.change(lambda draft: principals.change(draft, HUB, "anna", role="viewer"))
         answer, _ = await import_image(api.anna)
         assert answer.status_code == 403
         answer, lines = await import_image(api.admin, url="http://127.0.0.1:1/none", data=b"")

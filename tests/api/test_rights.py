@@ -21,7 +21,6 @@ OTHERS = [
     ("PUT", "/agents/amd64", {"kernel": "/bin/sh", "initrd": "/bin/sh"}),
     ("POST", "/principals", {"name": "mallory", "role": "admin"}),
     ("DELETE", "/principals/admin", None),
-    ("POST", "/images?name=x&arch=amd64", None),
 ]
 
 

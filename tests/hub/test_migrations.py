@@ -11,8 +11,8 @@ from alembic.config import Config
 import hostler.hub.database as module
 from hostler.hub.database import Database
 from hostler.hub.loading import load_state
-from hostler.hub.principals import authenticate, digest
 from hostler.hub.records import DEFAULT_PROJECT, Role
+from hostler.hub.tokens import digest, shown
 from hostler.link.group_commit import sqlite_engine
 from hostler.model.claim import ClaimState, Want
 
@@ -47,7 +47,7 @@ def test_the_first_version_keeps_people_tokens_and_claims(tmp_path: Path):
     state = load_state(database)
     database.close()
 
-    who = authenticate(state, "Bearer hst_secret")
+    _, who = shown(state, "Bearer hst_secret", 10.0)
     assert (who.name, who.role) == ("anna", Role.MEMBER)
     held = state.claims["c-1"]
     assert (held.state, held.project, held.wants) == (

@@ -9,9 +9,10 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from hostler.api.problems import problem_response
-from hostler.hub.errors import Refusal, UnauthenticatedError
+from hostler.hub.errors import Refusal
 from hostler.hub.hub import Hub
 from hostler.hub.records import Principal
+from hostler.hub.source import Source, coming_from
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,12 +47,19 @@ class Gate:
             return
         headers = Headers(scope=scope)
         try:
-            scope["hostler.principal"] = self._hub.authenticate(headers.get("authorization"))
-        except UnauthenticatedError as refusal:
+            principal = await self._hub.authenticate(headers.get("authorization"))
+        except Refusal as refusal:
             if scope["type"] == "http":
                 await problem_response(refusal)(scope, receive, send)
                 return
             scope["hostler.principal"] = None
+            await self._app(scope, receive, send)
+            return
+        scope["hostler.principal"] = principal
+        with coming_from(Source(principal.name, "api", address(scope), principal.token)):
+            await self._admitted(scope, receive, send, headers)
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         if scope["type"] == "websocket" or (
             scope["method"] == "POST" and scope["path"] == f"{PREFIX}/images"
         ):
@@ -76,6 +84,12 @@ class Gate:
             return message
 
         await self._app(scope, counted, send)
+
+
+def address(scope: Scope) -> str:
+    """Return the network address of the other end, or an empty text."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 async def _caller(connection: HTTPConnection) -> Principal:

@@ -1,12 +1,19 @@
-"""Who may do what with a claim and its boards: the one place where that is decided.
+"""Who may do what: the one place where that is decided.
 
-A claim belongs to a principal and a project. Its owner, the admins of its project and those of the lab
-may do everything with it; whom it is shared with may use its boards, or look on; the other members of its
-project see it whole; everybody else sees that a board is held, by whom and until when.
+- The lab's **admins** may do everything. What concerns all is theirs alone: inventory, agents, principals,
+  weights and quotas, boards that were put aside.
+- A **claim** belongs to a principal and a project. Its owner, the admins of its project and those of the lab
+  may do everything with it; whom it is shared with may use its boards, or look on; the other members of its
+  project see it whole, but not what its boards print; everybody else sees that a board is held, by whom and
+  until when. What comes of a claim (runs, boots and their traces, events) is seen by whoever sees the claim.
+- A **viewer** of the lab sees what the members of its projects see, and changes nothing but its own logins.
+- Everybody signed in sees boards, classes, images and agents. A member imports images, and removes its own.
+- A **token** may narrow its principal to a weaker role or one project; then nothing outside of it is theirs.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hostler.hub.errors import ForbiddenError, InvalidError
@@ -22,9 +29,55 @@ def projects(principal: Principal) -> dict[str, Role]:
     return principal.projects or {DEFAULT_PROJECT: principal.role}
 
 
+_RANK = {Role.VIEWER: 0, Role.MEMBER: 1, Role.ADMIN: 2}
+
+
+def weaker(one: Role, other: Role) -> Role:
+    """Return the role that may do less."""
+    return min(one, other, key=_RANK.__getitem__)
+
+
+def narrowed(principal: Principal, role: Role | None, project: str | None) -> Principal:
+    """Return a principal that may do no more than a role allows, and only for one project; None: no limit.
+
+    Raises:
+        ForbiddenError: it does not belong to that project.
+    """
+    cap = role or Role.ADMIN
+    if project is None:
+        mine = {name: weaker(own, cap) for name, own in principal.projects.items()}
+        return replace(principal, role=weaker(principal.role, cap), projects=mine)
+    own = role_in(principal, project)
+    # Being an admin of the whole lab ends where one project ends.
+    lab = weaker(weaker(principal.role, Role.MEMBER), cap)
+    if own is None:
+        raise ForbiddenError(f'{principal.name} does not belong to project "{project}"')
+    return replace(principal, role=lab, projects={project: weaker(own, cap)}, only=project)
+
+
 def role_in(principal: Principal, project: str) -> Role | None:
     """Return what a principal is in a project; None: it does not belong to it."""
-    return Role.ADMIN if principal.admin else projects(principal).get(project)
+    if principal.admin:
+        return Role.ADMIN
+    role = projects(principal).get(project)
+    return Role.VIEWER if role is not None and principal.role is Role.VIEWER else role
+
+
+def admin_only(principal: Principal, what: str) -> None:
+    """Raise ForbiddenError unless this is an admin of the lab."""
+    if not principal.admin:
+        raise ForbiddenError(f"only an admin may {what}")
+
+
+def member_only(principal: Principal, what: str) -> None:
+    """Raise ForbiddenError for those who may only look."""
+    if principal.role is Role.VIEWER:
+        raise ForbiddenError(f"{principal.name} may only look; only a member may {what}")
+
+
+def in_scope(principal: Principal, claim: Claim) -> bool:
+    """Tell whether a claim is one of those the principal's token lets it act on."""
+    return principal.only is None or principal.only == claim.project
 
 
 def project_of(principal: Principal, wanted: str | None) -> str:
@@ -49,6 +102,8 @@ def project_of(principal: Principal, wanted: str | None) -> str:
 
 def may_control(principal: Principal, claim: Claim) -> bool:
     """Tell whether somebody may release, extend, share and hand over a claim."""
+    if not in_scope(principal, claim):
+        return False
     if role_in(principal, claim.project) is Role.ADMIN:
         return True
     return claim.principal == principal.name and principal.role is not Role.VIEWER
@@ -58,12 +113,14 @@ def may_use(principal: Principal, claim: Claim) -> bool:
     """Tell whether somebody may power a claim's boards, run plans on them and type on their consoles."""
     if may_control(principal, claim):
         return True
-    return claim.shares.get(principal.name) is Sharing.WRITE and principal.role is not Role.VIEWER
+    shared = claim.shares.get(principal.name) is Sharing.WRITE and in_scope(principal, claim)
+    return shared and principal.role is not Role.VIEWER
 
 
 def may_watch(principal: Principal, claim: Claim) -> bool:
     """Tell whether somebody may read what a claim's boards print, now and afterwards."""
-    return may_use(principal, claim) or claim.principal == principal.name or principal.name in claim.shares
+    mine = claim.principal == principal.name or principal.name in claim.shares
+    return may_use(principal, claim) or (mine and in_scope(principal, claim))
 
 
 def may_see(principal: Principal, claim: Claim) -> bool:

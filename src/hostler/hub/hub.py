@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hostler.hub import adoption, boards, claims, principals, runs
+from hostler.hub import access, adoption, boards, claims, principals, runs, ssh_keys, tokens
 from hostler.hub.clock_jump import JumpWatch
 from hostler.hub.errors import NotFoundError, UnavailableError
 from hostler.hub.history import Bells, History
@@ -17,6 +17,7 @@ from hostler.hub.journal import Journal
 from hostler.hub.labfile import read_labfile
 from hostler.hub.links import Outbox, Watcher
 from hostler.hub.loading import load_state
+from hostler.hub.logins import Logins
 from hostler.hub.metal import Metal
 from hostler.hub.reading import Reading
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, Role, RunRecord
@@ -56,11 +57,13 @@ class Hub:
 
     Attributes:
         state: What is; for reading only.
-        bells: Rings ``board/NAME`` for every change of a board, ``claims``, ``events``.
+        bells: Rings ``board/NAME`` for every change of a board, ``claims``, ``events``, ``principal/NAME``
+            when what a principal may do has changed.
         history: The events of the lab.
         reading: Looks up and searches.
         images: Imports and removes images, registers agents.
         metal: Asks the racks: consoles, checks.
+        logins: Lets people in, and tells when somebody is shut out.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Hub:
         self.reading = Reading(self, database)
         self.images = ImageDesk(self, files, spool)
         self.metal = Metal(self, link)
+        self.logins = Logins(self, clock)
 
     async def run(self) -> None:
         """Decide, keep and reconcile until cancelled; sets ``started`` once it does."""
@@ -124,9 +128,18 @@ class Hub:
 
     # Who asks
 
-    def authenticate(self, authorization: str | None) -> Principal:
+    async def authenticate(self, authorization: str | None) -> Principal:
         """Return who sent this ``Authorization`` header; raises UnauthenticatedError."""
-        return principals.authenticate(self.state, authorization)
+        return await self.logins.authenticate(authorization)
+
+    def principal_of_key(self, fingerprint: str) -> Principal | None:
+        """Return whom an ssh key logs in (``SHA256:…``); None: nobody, or somebody who is shut out."""
+        return ssh_keys.principal_of(self.state, fingerprint)
+
+    async def mint_token(self, principal: Principal, **terms: Any) -> str:
+        """Make a token for a principal and return it; ``terms`` as for ``tokens.mint``."""
+        _, text = await self.change(lambda draft: tokens.mint(draft, principal, **terms))
+        return text
 
     async def first_token(self) -> str | None:
         """On the very first start make the principal ``admin`` and return its token; else None."""
@@ -154,7 +167,7 @@ class Hub:
             LabfileError: the text has mistakes; all are told.
             ConflictError: a board somebody holds would be removed or moved.
         """
-        principals.admin_only(by, "change the inventory")
+        access.admin_only(by, "change the inventory")
         inventory = read_labfile(text, file, self._base, self._check)
         if dry_run:
             return adoption.apply(Draft(self.state, self._clock()), by, inventory)
@@ -201,6 +214,7 @@ class Hub:
     async def tick(self) -> None:
         """Do what is due now: expire claims, give up on boards that do not go off."""
         await self.change(_tick)
+        await self.logins.keep_house()
 
     async def _keep_time(self) -> None:
         watch = JumpWatch(self._clock(), time.monotonic())
@@ -266,6 +280,8 @@ class Hub:
             self._outbox.put(key, document)
         for name in names:
             self.bells.ring(f"board/{name}")
+        for name in draft.dismissals():
+            self.bells.ring(f"principal/{name}")
         if draft.claims.changed:
             self.bells.ring("claims")
         if draft.events:

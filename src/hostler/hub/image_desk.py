@@ -101,7 +101,7 @@ class ImageDesk:
             self._taking += 1
         try:
             imported = await self._in_thread(lambda: self._files.take(source, progress), str(source), told)
-            image = _record(terms, imported, told)
+            image = _record(by, terms, imported, told)
             try:
                 return await self._hub.change(lambda draft: images.add(draft, by, _dated(image, draft.now)))
             except BaseException:
@@ -165,10 +165,10 @@ def _disk(error: OSError) -> NoSpaceError | UnavailableError:
     return UnavailableError(f"the server's disk refused: {error}", kind="disk")
 
 
-def _record(terms: ImageTerms, imported: Imported, told: str) -> ImageRecord:
+def _record(by: Principal, terms: ImageTerms, imported: Imported, told: str) -> ImageRecord:
     return ImageRecord(
         terms.name, terms.arch, terms.platforms, imported.index, imported.size, imported.data_bytes,
-        imported.chunk_size, terms.pattern, terms.seconds, 0.0, told,
+        imported.chunk_size, terms.pattern, terms.seconds, 0.0, told, by.name,
     )  # fmt: skip
 
 

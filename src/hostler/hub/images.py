@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from hostler.hub import runs
-from hostler.hub.errors import ConflictError, Fault, InvalidError
-from hostler.hub.principals import admin_only
+from hostler.hub.access import admin_only, member_only
+from hostler.hub.errors import ConflictError, Fault, ForbiddenError, InvalidError
+from hostler.hub.records import Role
 from hostler.model.claim import ClaimState
 from hostler.model.platform import PLATFORMS
 
@@ -101,7 +102,7 @@ def check_new(
     seconds: float,
 ) -> None:  # fmt: skip
     """Raise a Refusal, with every reason, when an image may not be imported under these terms."""
-    admin_only(principal, "import images")
+    member_only(principal, "import images")
     faults = []
     if not _NAME.fullmatch(name):
         text = f'"{name}" is not an image name; use lower-case letters, digits, ".", "_" and "-", at most 63'
@@ -143,8 +144,9 @@ def add(draft: Draft, principal: Principal, image: ImageRecord) -> ImageRecord:
 
 def remove(draft: Draft, principal: Principal, name: str) -> str | None:
     """Take an image out of the catalogue; returns the id of its index if no other image has it."""
-    admin_only(principal, "remove images")
     image = runs.find_image(draft, name)
+    if not (principal.admin or (image.principal == principal.name and principal.role is not Role.VIEWER)):
+        raise ForbiddenError(f'only an admin or who imported it may remove image "{name}"')
     for run in draft.runs.values():
         if not run.status.state.ended and any(
             step.params.get("image") == name or step.params.get("index") == image.index

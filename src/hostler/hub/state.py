@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from hostler.hub import source
 from hostler.hub.inventory import Inventory
 from hostler.hub.records import (
     Agent,
@@ -132,6 +133,7 @@ class Draft:
         self.cursor = state.cursor
         self.events: list[Event] = []
         self.boots: list[tuple[str, BootRecord, str | None]] = []
+        self._source = source.current()
         self._followed: list[str] = []
         self._before = state.inventory, state.cursor
         self._state = state
@@ -162,6 +164,9 @@ class Draft:
     def event(self, kind: str, text: str, **about: Any) -> None:
         """Add a fact: ``board``, ``run``, ``claim``, ``boot``, ``principal``, ``data``, ``at``, ``trace``."""
         at = about.pop("at", self.now)
+        # What follows for others (a grant from the queue) is not what the one who asks has done.
+        if self._source is not None and about.get("principal") == self._source.principal:
+            about["data"] = {**about.get("data", {}), "source": self._source.document()}
         self.events.append(Event(self._state.seq + len(self.events) + 1, at, kind, text, **about))
 
     def forget_logins(self, principal: str) -> None:
@@ -172,6 +177,11 @@ class Draft:
         for key in list(self.keys.values()):
             if key.principal == principal:
                 self.keys.remove(key.fingerprint)
+
+    def dismissals(self) -> set[str]:
+        """Return the principals whose rights this changes: long connections of theirs must look again."""
+        ended = (token for token in self.tokens.changed.values() if token is not None and token.ended)
+        return set(self.principals.changed) | {token.principal for token in ended}
 
     def desired(self, name: str) -> Desired | None:
         """Return what a rack is to bring about for a board; None: nothing, it is not in the inventory."""
