@@ -16,10 +16,12 @@ from hostler.link.port import LinkError, RequestRefusedError
 from hostler.model.board import Lifecycle
 from hostler.model.seam import Desired, Observed, RackPlan
 from hostler.model.trace import TraceEvent
+from hostler.rack.active_check import ActiveChecks
 from hostler.rack.agents import AgentReports
 from hostler.rack.check import check_lab
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import read_log, serve_console
+from hostler.rack.ears import Ears
 from hostler.rack.keeper import Keeper
 from hostler.rack.netboot import Netboot
 from hostler.rack.strangers import Strangers
@@ -51,6 +53,10 @@ _UNSENT_EVENTS = 20_000
 """Trace events held while the link does not take them; older ones are dropped, and their number is told."""
 
 
+_RECENT_SECONDS = 300.0
+"""A machine nobody knows that asked within this time was there before whatever is tried now."""
+
+
 @dataclass(slots=True)
 class _Kept:
     """A board under care: its keeper and the task that runs it."""
@@ -77,6 +83,8 @@ class Rack:
         self._plan = RackPlan()
         self._kept: dict[str, _Kept] = {}
         self._strangers = Strangers()
+        self.ears = Ears()
+        self._active_checks = ActiveChecks(self)
         self._events: deque[TraceEvent] = deque()
         self._dropped = 0
         self._complained = -_COMPLAIN_SECONDS
@@ -269,6 +277,7 @@ class Rack:
 
     def _heard(self, event: TraceEvent) -> None:
         self.trace(event)
+        self.ears.hear(event)
         stranger = self._strangers.note(event)
         if stranger is not None:
             self._tasks.create_task(self._observe(f"stranger/{stranger.mac}", to_document(stranger)))
@@ -277,6 +286,8 @@ class Rack:
         if kind == "check":
             boards = [kept.keeper for kept in self._kept.values()]
             return await check_lab(self._plan, boards, self.netboot, body.get("board"))
+        if kind == "active-check":
+            return await self._active_checks.check(body)
         if kind == "console-log":
             return await read_log(self._find(body).console, body)
         raise RequestRefusedError(f'this rack does not know the request "{kind}"')
@@ -287,6 +298,19 @@ class Rack:
         kept = self._find(body)
         boot = kept.keeper.view.memory.boot
         await serve_console(kept.console, boot.started if boot else None, body, stream)
+
+    @property
+    def plan(self) -> RackPlan:
+        """What this rack serves besides its boards."""
+        return self._plan
+
+    def keepers(self) -> dict[str, Keeper]:
+        """Return every keeper by its board's name."""
+        return {name: kept.keeper for name, kept in self._kept.items()}
+
+    def recent_strangers(self) -> frozenset[str]:
+        """Return the MACs of machines nobody knows that asked a moment ago."""
+        return self._strangers.recent(time.time() - _RECENT_SECONDS)
 
     def console_of(self, board: str) -> RackConsole | None:
         """Return a board's console, or None where it has none."""

@@ -41,6 +41,10 @@ class Strangers:
         self._known[event.mac] = stranger
         return stranger
 
+    def recent(self, since: float) -> frozenset[str]:
+        """Return the MACs that asked after this Unix time."""
+        return frozenset(mac for mac, stranger in self._known.items() if stranger.last >= since)
+
     def forget(self, mac: str) -> bool:
         """Forget a machine that is in the inventory now; True when it was known."""
         return self._known.pop(mac, None) is not None
