@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from hostler.api.documents import (
     BoardDocument,
     ClassDocument,
+    PowerCutDocument,
     PowerDocument,
     RunDocument,
     TraceDocument,
@@ -36,6 +37,12 @@ class PowerRequest(_Request):
     """What to do with a board's power."""
 
     action: Literal["on", "off", "cycle"]
+
+
+class AllOffRequest(_Request):
+    """Which boards: those on one equipment, or all."""
+
+    equipment: str | None = None
 
 
 class RunRequest(_Request):
@@ -103,6 +110,15 @@ async def set_power(hub: TheHub, caller: Caller, name: str, body: PowerRequest) 
     """Ask for power on, off or a cycle; it is done when ``observed`` says so."""
     record = await hub.power(caller, name, body.action)
     return power_document(record, hub.state.observed.get(name))
+
+
+@router.post("/power/all-off", status_code=202)
+async def all_off(hub: TheHub, caller: Caller, body: AllOffRequest) -> PowerCutDocument:
+    """Switch off every board of the lab or of one equipment, whatever it is doing (admin)."""
+    cut = await hub.all_off(caller, body.equipment)
+    return PowerCutDocument(
+        boards=list(cut.boards), runs=list(cut.runs), quarantined=list(cut.quarantined)
+    )
 
 
 @router.post("/boards/{name}/runs", status_code=202)

@@ -32,14 +32,27 @@ class ClassDocument(_Document):
 
 
 class PowerDocument(_Document):
-    """What a board's power is to be, and what was read last."""
+    """What a board's power is to be, and what was read last.
+
+    ``waits`` is what switching on waits for; ``mismatch_since`` is when it began to differ from that.
+    """
 
     desired: Literal["on", "off"]
     observed: Literal["on", "off", "unknown"]
     watts: float | None
     detail: str
     error: str
+    waits: str
+    mismatch_since: str | None
     at: str | None
+
+
+class PowerCutDocument(_Document):
+    """Boards that are to be off now, the runs that ended for it, and the boards put aside in mid-wipe."""
+
+    boards: list[str]
+    runs: list[str]
+    quarantined: list[str]
 
 
 class RunDocument(_Document):
@@ -244,6 +257,8 @@ def power_document(record: BoardRecord, observed: Observed | None) -> PowerDocum
         watts=reading.watts if reading else None,
         detail=reading.detail if reading else "",
         error=observed.power_error if observed else "",
+        waits=observed.power_waits if observed else "",
+        mismatch_since=iso_or_none(observed.power_mismatch) if observed else None,
         at=iso_or_none(observed.at) if observed else None,
     )
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Image,
         ImportProgress,
         Power,
+        PowerCut,
         Problem,
         Run,
         Trace,
@@ -90,6 +91,10 @@ class Client:
     def set_power(self, board: str, action: str) -> Power:
         """Ask for power ``on``, ``off`` or a ``cycle``; returns before it has happened."""
         return cast("Power", self._http.call("POST", f"boards/{part(board)}/power", body={"action": action}))
+
+    def all_off(self, equipment: str | None = None) -> PowerCut:
+        """Switch off every board, or every one on an equipment; returns before it has happened."""
+        return cast("PowerCut", self._http.call("POST", "power/all-off", body={"equipment": equipment}))
 
     def recover(self, board: str) -> Board:
         """Have a quarantined board wiped again."""

@@ -49,7 +49,17 @@ class Power(TypedDict):
     watts: float | None
     detail: str
     error: str
+    waits: str
+    mismatch_since: str | None
     at: str | None
+
+
+class PowerCut(TypedDict):
+    """What switching off all power has touched, by name and by run id."""
+
+    boards: list[str]
+    runs: list[str]
+    quarantined: list[str]
 
 
 class Run(TypedDict):

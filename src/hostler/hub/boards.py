@@ -130,6 +130,8 @@ def off_as_far_as_known(draft: Draft, record: BoardRecord) -> bool:
     seen = draft.observed.get(record.name)
     if seen is None:
         return False
+    if seen.power.partly:
+        return False
     return seen.power.state is PowerState.OFF or (
         seen.power.state is PowerState.UNKNOWN and seen.power_sent is PowerState.OFF
     )
@@ -190,6 +192,7 @@ def power(draft: Draft, principal: Principal, name: str, action: str) -> BoardRe
         record,
         power=PowerState.OFF if action == "off" else PowerState.ON,
         cycles=record.cycles + (action == "cycle"),
+        asked=record.asked + 1,
     )
     draft.boards.put(name, record)
     draft.event(

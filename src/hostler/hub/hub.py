@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hostler.hub import access, adoption, boards, claims, principals, runs, ssh_keys, tokens
+from hostler.hub import access, adoption, boards, claims, power_off, principals, runs, ssh_keys, tokens
 from hostler.hub.clock_jump import JumpWatch
 from hostler.hub.errors import NotFoundError, UnavailableError
 from hostler.hub.history import Bells, History
@@ -205,6 +205,10 @@ class Hub:
         """Set what a board's power is to be: on, off or cycle."""
         return await self.change(lambda draft: boards.power(draft, by, board, action))
 
+    async def all_off(self, by: Principal, equipment: str | None = None) -> power_off.PowerCut:
+        """Switch off every board, or every one on an equipment; see ``power_off.all_off``."""
+        return await self.change(lambda draft: power_off.all_off(draft, by, equipment))
+
     async def recover(self, by: Principal, board: str) -> BoardRecord:
         """Send a board that was put aside through another wipe."""
         return await self.change(lambda draft: boards.recover(draft, by, board))
@@ -212,7 +216,7 @@ class Hub:
     # Time
 
     async def tick(self) -> None:
-        """Do what is due now: expire claims, give up on boards that do not go off."""
+        """Do what is due now: expire claims, give up on boards that do not go off, save idle ones' power."""
         await self.change(_tick)
         await self.logins.keep_house()
 
@@ -306,3 +310,4 @@ def _tick(draft: Draft) -> None:
     claims.expire(draft)
     for record in list(draft.boards.values()):
         boards.finish_release(draft, record)
+    power_off.idle_off(draft)

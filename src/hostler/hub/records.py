@@ -115,6 +115,8 @@ class BoardRecord:
         run: Id of its active or last run, or None.
         power: What its power is to be while no run is active.
         cycles: Power cycles ever asked for.
+        asked: How often its power was asked for: asking again has the rack try again.
+        idle_told: Unix time its holder was told that it will be switched off for want of use, or 0.
         image: Name of the image last installed on it and not wiped since, or None.
         facts: What it reported of its hardware.
         conflict: The contradiction last told of, so that it is told once.
@@ -131,6 +133,8 @@ class BoardRecord:
     run: str | None = None
     power: PowerState = PowerState.OFF
     cycles: int = 0
+    asked: int = 0
+    idle_told: float = 0.0
     image: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     conflict: str = ""

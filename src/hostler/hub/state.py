@@ -198,6 +198,7 @@ class Draft:
             claim=record.claim,
             power=record.power,
             cycles=record.cycles,
+            asked=record.asked,
             run=order,
             reason=record.reason,
         )

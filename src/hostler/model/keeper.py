@@ -13,6 +13,7 @@ from typing import Any
 from hostler.model.plan import AGENT_STEPS, StepKind, StepOrder
 from hostler.model.platform import PLATFORMS
 from hostler.model.power import UNSEEN, PowerReading, PowerState
+from hostler.model.power_match import UNCOMPARED, Match, Wanted, agrees
 from hostler.model.run import Phase, RunOrder, RunState, RunStatus
 from hostler.model.seam import BootRecord, Desired
 
@@ -24,6 +25,10 @@ STALL_SECONDS = 45.0
 
 POWERING_SECONDS = 90.0
 """Longest time switching may take, with the equipment's queue and minimum off time."""
+
+WATTS_SECONDS = 3600.0
+"""Longest time a run waits for its board to be switched on because the equipment has no watts for it. Others
+go off when their runs or claims end; a run that waited this long is told so rather than kept for ever."""
 
 POWER_RETRY_SECONDS = 10.0
 """Pause after equipment failed to switch, before it is asked again."""
@@ -57,6 +62,7 @@ class Memory:
         cycles: Power cycles done.
         cycling: True between the off and the on of a cycle asked for by a person.
         report: The agent's last report.
+        mismatch: Unix time since when the supply reads other than wanted, once that was told; else None.
     """
 
     run: RunStatus | None = None
@@ -65,6 +71,7 @@ class Memory:
     cycles: int = 0
     cycling: bool = False
     report: Report | None = None
+    mismatch: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,10 @@ class Seen:
         sent: What this keeper switched it to last, or None: nothing yet.
         power_tried: Unix time of the last failed attempt to switch, or 0.
         power_error: Why it failed; empty when the last attempt worked.
+        waits: What switching on waits for, or empty: watts, or its turn.
+        waits_since: Unix time that wait began.
+        waited: Unix time the last such wait ended, or 0.
+        match: How the readings compare with what is wanted.
         agent_boot: Id of the boot whose agent spoke last.
         agent_at: Unix time it spoke.
         agent_phase: The phase it reported.
@@ -92,6 +103,10 @@ class Seen:
     sent: PowerState | None = None
     power_tried: float = 0.0
     power_error: str = ""
+    waits: str = ""
+    waits_since: float = 0.0
+    waited: float = 0.0
+    match: Match = UNCOMPARED
     agent_boot: str | None = None
     agent_at: float = 0.0
     agent_phase: Phase = Phase.EXECUTING
@@ -188,7 +203,7 @@ def _begin(view: View, order: RunOrder, now: float) -> Action:
     status = RunStatus(order.id, RunState.RUNNING, since=now, started=now)
     if order.cancelled:
         status = replace(status, state=RunState.CANCELLED, ended=now, error="cancelled")
-    return Record(replace(view.memory, run=status, report=None, cycling=False))
+    return Record(replace(view.memory, run=status, report=None, cycling=False, mismatch=None))
 
 
 def _end(view: View, state: RunState, now: float, error: str = "", log: tuple[str, ...] = ()) -> Action:
@@ -208,17 +223,61 @@ def _idle(view: View, now: float) -> Action:
     if not view.desired.board.power:
         return Wait(None)
     if memory.cycling:
-        if _power(seen) is not PowerState.OFF or seen.sent is not PowerState.OFF:
-            return _switch(view, PowerState.OFF, now)
-        return Record(replace(memory, cycling=False, cycles=view.desired.cycles))
+        off = _power(seen) is PowerState.OFF and seen.sent is PowerState.OFF and not seen.power.partly
+        if off or seen.match.given_up:
+            return Record(replace(memory, cycling=False, cycles=view.desired.cycles))
+        if now < seen.match.next_mend:
+            return Wait(seen.match.next_mend)
+        return _switch(view, PowerState.OFF, now)
     if memory.cycles < view.desired.cycles:
         return Record(replace(memory, cycling=True))
-    if _power(seen) is view.desired.power:
+    if _as_wanted(view):
+        if memory.mismatch is not None and seen.power.state is not PowerState.UNKNOWN:
+            return Record(replace(memory, mismatch=None))
         return Wait(None)
-    boot = memory.boot
+    settled = seen.match.settled if memory.mismatch is None else None
+    if settled is not None and now >= settled:
+        return Record(replace(memory, mismatch=seen.match.since))
+    action: Action = _mend(view, now)
+    if isinstance(action, Wait) and settled is not None:
+        return Wait(settled if action.until is None else min(action.until, settled))
+    return action
+
+
+def _mend(view: View, now: float) -> Action:
+    """Switch the supply to what is wanted, but not for ever where that does not last."""
+    match, boot = view.seen.match, view.memory.boot
+    if match.given_up:
+        return Wait(None)
+    if now < match.next_mend:
+        return Wait(match.next_mend)
     if view.desired.power is PowerState.ON and (boot is None or boot.powered):
         return StartBoot("local")
     return _switch(view, view.desired.power, now)
+
+
+def _as_wanted(view: View) -> bool:
+    """Tell whether the supply is as it should be, as far as anybody can know."""
+    if view.seen.power.state is PowerState.UNKNOWN:
+        return view.seen.sent is view.desired.power
+    return agrees(view.seen.power, view.desired.power)
+
+
+def looked(view: View, now: float) -> View:
+    """Return the view with its readings compared with what is wanted; called before every decision."""
+    desired, memory, seen = view.desired, view.memory, view.seen
+    wanted = Wanted(desired.power, desired.asked, desired.cycles, memory.run.id if memory.run else None)
+    busy = memory.cycling or bool(seen.waits) or working(view)
+    match = seen.match.looked(wanted, seen.power, now, busy=busy)
+    return view if match == seen.match else replace(view, seen=replace(seen, match=match))
+
+
+def working(view: View) -> bool:
+    """Tell whether a run has the board."""
+    run = view.memory.run
+    return (run is not None and not run.state.ended) or (
+        view.desired.run is not None and (run is None or run.id != view.desired.run.id)
+    )
 
 
 def _preparing(view: View, status: RunStatus, _step: StepOrder, now: float) -> Action:
@@ -234,7 +293,9 @@ def _powering(view: View, status: RunStatus, step: StepOrder, now: float) -> Act
     memory, seen, boot = view.memory, view.seen, view.memory.boot
     if step.kind in AGENT_STEPS and status.attempt == 1 and boot is not None and _agent_alive(view, now):
         return _next(view, status, now, phase=Phase.EXECUTING, boot=boot.id)
-    if now > _begun(status, seen) + POWERING_SECONDS:
+    if seen.waits and now > seen.waits_since + WATTS_SECONDS:
+        return _end(view, RunState.FAILED, now, f"{seen.waits}, for longer than {WATTS_SECONDS / 60:g} min")
+    if not seen.waits and now > max(_begun(status, seen), seen.waited) + POWERING_SECONDS:
         why = seen.power_error or f"the supply reads {seen.power.state} ({seen.power.detail})"
         return _again(view, status, now, f"power could not be switched within {POWERING_SECONDS:g} s: {why}")
     purpose = "agent" if step.kind in AGENT_STEPS else "local"

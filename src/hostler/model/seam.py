@@ -21,6 +21,7 @@ class Desired:
         claim: Id of the claim that holds it, or None.
         power: What its power should be while no run is active.
         cycles: How many power cycles were ever asked for; the rack does those it has not done.
+        asked: How often its power was asked for: asking again has the rack try again.
         run: The run to carry out, or the last one; None: never any.
         reason: Why it is quarantined or held, for people.
     """
@@ -31,6 +32,7 @@ class Desired:
     claim: str | None = None
     power: PowerState = PowerState.OFF
     cycles: int = 0
+    asked: int = 0
     run: RunOrder | None = None
     reason: str = ""
 
@@ -65,12 +67,15 @@ class Observed:
         power: Last reading.
         power_sent: What it was switched to last without an error: all there is where nothing can be read.
         power_error: Why power could not be switched or read, or empty.
+        power_waits: What switching on waits for: watts, or its turn; empty when it does not.
+        power_mismatch: Unix time since when the supply reads other than it should, or None.
         run: The run it works on or ended last.
         boot: The present or last boot, without its token.
         facts: What the agent reported of the hardware.
         conflict: Why what was seen contradicts the inventory, or empty.
         console: Whether the console is connected; None: it has none.
         cycles: Power cycles done, against ``Desired.cycles``.
+        active_at: Unix time of the last sign of use on its console, at most a minute old; None: none seen.
         at: Unix time of this observation.
     """
 
@@ -78,12 +83,15 @@ class Observed:
     power: PowerReading = UNSEEN
     power_sent: PowerState | None = None
     power_error: str = ""
+    power_waits: str = ""
+    power_mismatch: float | None = None
     run: RunStatus | None = None
     boot: BootRecord | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     conflict: str = ""
     console: bool | None = None
     cycles: int = 0
+    active_at: float | None = None
     at: float = 0.0
 
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hostler.drivers.errors import DriverError
+from hostler.drivers.errors import DidNotHappen, DriverError
 from hostler.model.keeper import (
     Memory,
     Record,
@@ -20,10 +20,13 @@ from hostler.model.keeper import (
     Wait,
     agent_step,
     decide,
+    looked,
     reboot_asked,
+    working,
 )
 from hostler.model.plan import StepKind
 from hostler.model.power import PowerReading, PowerState
+from hostler.model.power_match import MENDS, agrees
 from hostler.model.run import Phase
 from hostler.model.seam import BootRecord, Observed
 from hostler.model.trace import TraceEvent
@@ -32,11 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostler.model.json import Document
+    from hostler.model.keeper import Action
     from hostler.model.run import RunStatus
     from hostler.model.seam import Desired
 
 POLL_SECONDS = 5.0
 """How often a board's supply is read while nothing is being switched."""
+
+ACTIVITY_SECONDS = 60.0
+"""How coarsely signs of use are told: who types is not worth an observation a key."""
 
 _TELL_SECONDS = 0.25
 """Shortest time between two observations sent up; progress comes faster than people can read."""
@@ -45,8 +52,12 @@ _TELL_SECONDS = 0.25
 class BoardPower(Protocol):
     """A board's supply, whatever drivers and queues are behind it."""
 
-    async def set(self, state: PowerState) -> tuple[PowerReading, float]:
-        """Switch and read back; returns what reads and the seconds that took. Raises DriverError."""
+    async def set(self, state: PowerState, told: Callable[[str], None]) -> tuple[PowerReading, float]:
+        """Switch and read back; returns what reads and the seconds that took. Raises DriverError.
+
+        ``told`` is called with what is waited for before anything is switched, and with an empty text when
+        that is over; in between the call may be cancelled without harm.
+        """
         ...
 
     async def get(self) -> PowerReading:
@@ -60,6 +71,11 @@ class BoardConsole(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the line is open now."""
+        ...
+
+    @property
+    def active_at(self) -> float | None:
+        """Unix time somebody last had it open or it last said something, or None."""
         ...
 
     def new_boot(self, boot: str) -> None:
@@ -115,6 +131,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._dirty = asyncio.Event()
         self._watched: tuple[str, str] | None = None
+        self._active_at = self._view.seen.since
 
     @property
     def name(self) -> str:
@@ -188,11 +205,7 @@ class Keeper:
 
     async def _decide_forever(self) -> None:
         while True:
-            self._wake.clear()
-            self._look()
-            self._port.answer(self._view)
-            action = decide(self._view, time.time())
-            match action:
+            match self._decision():
                 case Wait(until):
                     await self._wait(until)
                 case Record(memory):
@@ -202,9 +215,15 @@ class Keeper:
                 case StartBoot(purpose):
                     await self._start_boot(purpose)
 
+    def _decision(self) -> Action:
+        self._wake.clear()
+        self._look()
+        self._port.answer(self._view)
+        return decide(self._view, time.time())
+
     def _look(self) -> None:
         """Refresh what can be looked up without waiting."""
-        view = self._view
+        self._view = view = looked(self._view, time.time())
         missing = self._port.missing(view)
         if missing != view.seen.missing:
             self._view = replace(view, seen=replace(view.seen, missing=missing))
@@ -236,10 +255,12 @@ class Keeper:
             return
 
     async def _record(self, memory: Memory) -> None:
-        before = self._view.memory.run
+        before, mismatch = self._view.memory.run, self._view.memory.mismatch
         await self._port.keep(self.name, memory)
         self._view = replace(self._view, memory=memory)
         after = memory.run
+        if memory.mismatch != mismatch:
+            self._trace_mismatch(mismatch)
         if after is not None and after != before:
             if before is None or (before.step, before.id, before.phase) != (
                 after.step,
@@ -263,14 +284,63 @@ class Keeper:
             data: Document = {"run": status.id, "step": status.step, "attempt": status.attempt}
             self._trace("run", str(status.phase), text, data)
 
+    def _trace_mismatch(self, before: float | None) -> None:
+        reading, wanted, since = self._view.seen.power, self._view.desired.power, self._view.memory.mismatch
+        reads = f"the supply reads {reading.state}" + (f" ({reading.detail})" if reading.detail else "")
+        if since is not None:
+            when = time.strftime("%H:%M:%S UTC", time.gmtime(since))
+            error = f": {self._view.seen.power_error}" if self._view.seen.power_error else ""
+            text = f"{reads} since {when} though it should be {wanted}{error}"
+            self._trace("power", "mismatch", text, {"since": since, "desired": wanted})
+        elif before is not None:
+            how = "a run switches it now" if working(self._view) else reads
+            text = f"{how}, {time.time() - before:.0f} s after it began to differ from what it should be"
+            self._trace("power", "matches", text, {"since": before, "desired": wanted})
+
     async def _set_power(self, state: PowerState) -> None:
+        """Switch; while that waits for its turn, it is given up as soon as something else is to be done."""
+        async with asyncio.TaskGroup() as tasks:
+            work = tasks.create_task(self._switch(state))
+            while not work.done():
+                self._wake.clear()
+                wake = tasks.create_task(self._wake.wait())
+                await asyncio.wait({work, wake}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                wake.cancel()
+                if self._view.seen.waits and self._decision() != SetPower(state):
+                    work.cancel()
+                    await asyncio.wait({work})
+
+    def _told(self, waits: str) -> None:
+        """Note what switching on waits for, or that it waits no longer."""
+        if not waits:
+            self._see(waits="", waited=time.time())
+        elif self._view.seen.waits:
+            self._see(waits=waits)
+        else:
+            self._trace("power", "waits", waits)
+            self._see(waits=waits, waits_since=time.time())
+
+    def _count_switching(self) -> None:
+        """Count a switching that did not last, or may not: it is not repeated for ever."""
+        match = self._view.seen.match.switched(time.time())
+        self._see(match=match)
+        if match.given_up:
+            text = f"switched {MENDS} times without it lasting; not again before somebody asks for it"
+            self._trace("power", "given-up", text)
+
+    async def _switch(self, state: PowerState) -> None:
         assert self.power is not None
+        cycling = self._view.memory.cycling
         try:
-            reading, seconds = await self.power.set(state)
+            reading, seconds = await self.power.set(state, self._told)
         except DriverError as error:
             self._trace("power", "error", f"could not switch {state}: {error}")
             self._see(power_error=str(error), power_tried=time.time(), sent=None)
+            if isinstance(error, DidNotHappen) and not working(self._view):
+                self._count_switching()
             return
+        if not cycling and not working(self._view):
+            self._count_switching()
         self._see(power=reading, sent=state, power_error="", power_tried=0.0)
         memory = self._view.memory
         if state is PowerState.ON and memory.boot is not None and not memory.boot.powered:
@@ -306,11 +376,23 @@ class Keeper:
                 reading = await self.power.get()
             except DriverError as error:
                 reading = PowerReading(PowerState.UNKNOWN, detail=str(error))
+            self._note_activity()
+            if self._view.seen.power_error and not working(self._view) and self._right(reading):
+                self._see(power_error="", power_tried=0.0)
             if reading != self._view.seen.power:
                 if reading.state is not self._view.seen.power.state:
                     self._trace("power", "observed", f"the supply reads {reading.state} ({reading.detail})")
                 self._see(power=reading)
             await asyncio.sleep(POLL_SECONDS)
+
+    def _right(self, reading: PowerReading) -> bool:
+        return not self._view.memory.cycling and agrees(reading, self._view.desired.power)
+
+    def _note_activity(self) -> None:
+        at = self.console.active_at if self.console is not None else None
+        if at is not None and at >= self._active_at + ACTIVITY_SECONDS:
+            self._active_at = at
+            self._dirty.set()
 
     async def _tell_forever(self) -> None:
         while True:
@@ -333,12 +415,15 @@ class Keeper:
             power=seen.power,
             power_sent=seen.sent,
             power_error=seen.power_error,
+            power_waits=seen.waits,
+            power_mismatch=memory.mismatch if self.power is not None else None,
             run=run,
             boot=replace(memory.boot, token="") if memory.boot is not None else None,
             facts=self._facts,
             conflict=self._conflict,
             console=self.console.connected if self.console is not None else None,
             cycles=memory.cycles,
+            active_at=self._active_at,
             at=time.time(),
         )
 
