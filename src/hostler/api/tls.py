@@ -83,12 +83,11 @@ class LiveCertificate:
             context.load_cert_chain(self._certificate, self._key, password=_no_password)
         except (ssl.SSLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or str(error)
-            said = {
-                "KEY_VALUES_MISMATCH": "key and certificate do not belong together",
-                "NO_START_LINE": "there is no certificate with a key in it",
-            }.get(reason, reason)
+            if reason == "KEY_VALUES_MISMATCH":
+                reason = "key and certificate do not belong together"
             files = " and ".join(map(str, self._files()))
-            raise CertificateError(f"{files}: {said}; both must be PEM, the key without a password") from None
+            advice = "both must be there as PEM, the key without a password"
+            raise CertificateError(f"{files}: {reason}; {advice}") from None
         return context
 
 
