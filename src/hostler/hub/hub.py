@@ -22,6 +22,7 @@ from hostler.hub.metal import Metal
 from hostler.hub.reading import Reading
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, Role, RunRecord
 from hostler.hub.state import Draft
+from hostler.hub.wire_tests import WireTests
 from hostler.link.documents import to_document
 from hostler.model.board import Lifecycle
 from hostler.model.claim import Claim, ClaimState
@@ -63,6 +64,7 @@ class Hub:
         reading: Looks up and searches.
         images: Imports and removes images, registers agents.
         metal: Asks the racks: consoles, checks.
+        wire_tests: Tests wires when somebody asks.
         logins: Lets people in, and tells when somebody is shut out.
     """
 
@@ -87,6 +89,7 @@ class Hub:
         self.reading = Reading(self, database)
         self.images = ImageDesk(self, files, spool)
         self.metal = Metal(self, link)
+        self.wire_tests = WireTests(self)
         self.logins = Logins(self, clock)
 
     async def run(self) -> None:
@@ -99,6 +102,7 @@ class Hub:
                 tasks.create_task(self._watcher.observe(), name="observe")
                 tasks.create_task(self._watcher.follow(), name="events")
                 tasks.create_task(self._keep_time(), name="time")
+                tasks.create_task(self.wire_tests.put_back(), name="wire tests")
                 self.started.set()
         finally:
             await self._journal.flush()

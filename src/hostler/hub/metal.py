@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 CHECK_SECONDS = 110.0
 LOG_SECONDS = 30.0
 
+NETBOOT_SECONDS = 180.0
+"""Longest time from power-on until a board asks for an address: servers count their memory first."""
+
+SWITCHING_SECONDS = 400.0
+"""What the switching of one check may take at worst, three times through its equipment's queue."""
+
+IN_LINE = 32
+"""Boards that may be checked side by side: they are switched on one after the other."""
+
 
 class Metal:
     """What only a rack knows."""
@@ -83,6 +92,35 @@ class Metal:
         if board is not None:
             self._hub.reading.board(board)
         return await self._request("check", {"board": board}, CHECK_SECONDS)
+
+    async def active_check(
+        self, board: str, *, test: str = "", seconds: float = NETBOOT_SECONDS
+    ) -> Document:
+        """Have a board's wires tried by switching it; whoever calls sees to it that nobody else has it.
+
+        Args:
+            board: The board's name.
+            test: Comes back in the events ``check.step`` that tell of each wire.
+            seconds: Longest time from power-on until it asks for an address.
+
+        Returns:
+            ``{"ok", "checks": [{"what", "ok", "text", "advice"}], "crossed": [board]}``.
+
+        Raises:
+            ConflictError: The rack cannot try it: it is at work, or has no power wire.
+            UnavailableError: The rack is away, or something else was wanted of the board: no verdict.
+        """
+        record = self._hub.reading.board(board)
+        body: Document = {
+            "board": board, "check": test, "seconds": seconds,
+            "lifecycle": record.lifecycle, "reason": record.reason,
+        }  # fmt: skip
+        report = await self._request("active-check", body, (seconds + SWITCHING_SECONDS) * IN_LINE)
+        if report.get("interrupted"):
+            raise UnavailableError(
+                f'the check of board "{board}" was interrupted: {report["interrupted"]}', kind="interrupted"
+            )
+        return report
 
     async def _request(self, kind: str, body: Document, deadline: float) -> Document:
         try:

@@ -104,6 +104,25 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class WireTest:
+    """A test of a board's wires that is under way.
+
+    Attributes:
+        id: Unique for ever.
+        by: Who asked for it.
+        begun: Unix time it began.
+        lifecycle: Where the board was before.
+        reason: Why it was there.
+    """
+
+    id: str
+    by: str
+    begun: float
+    lifecycle: Lifecycle
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BoardRecord:
     """A board and where it is in its life.
 
@@ -124,6 +143,7 @@ class BoardRecord:
         health: How it did when it was last checked.
         maintenance: Why it is to go to maintenance as soon as it is given back, or empty.
         unclean: Of a machine outside the inventory: why nobody may have it before it was wiped, or empty.
+        wire_test: The test of its wires under way.
     """
 
     board: Board
@@ -142,6 +162,7 @@ class BoardRecord:
     health: Health = Health()
     maintenance: str = ""
     unclean: str = ""
+    wire_test: WireTest | None = None
 
     @property
     def name(self) -> str:

@@ -1,0 +1,230 @@
+"""Testing a board's wires because somebody asked: it is set aside for the time, and then put where it was.
+
+A board that is free or was put aside is in maintenance while its wires are tried, so that nobody is given it.
+That it was tested makes it neither clean nor unclean: nothing is booted but the network's answer to wait.
+What it was before is kept with it, so that a hub that was killed puts it back when it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hostler.hub import access, boards, runs
+from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError, Refusal, UnavailableError
+from hostler.hub.metal import NETBOOT_SECONDS
+from hostler.hub.records import WireTest
+from hostler.model.board import Lifecycle, move
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hostler.hub.hub import Hub
+    from hostler.hub.records import BoardRecord, Principal
+    from hostler.hub.state import Draft
+    from hostler.model.json import JSON, Document
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Boards tested side by side unless somebody says otherwise: most of a test is waiting."""
+
+_ASIDE = (Lifecycle.AVAILABLE, Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE)
+_RETRY_SECONDS = 1.0
+
+
+def begin(draft: Draft, by: Principal, name: str, *, force: bool = False) -> WireTest:
+    """Set a board aside for a test of its wires.
+
+    Args:
+        draft: Where it is decided.
+        by: An admin; or the holder, with ``force``.
+        name: The board.
+        force: Test it although it is claimed, by whoever may use it: its power is cut.
+
+    Raises:
+        NotFoundError: There is no such board.
+        ForbiddenError: They may not do that.
+        ConflictError: The board is held, at work, being tested already, or has no power wire.
+    """
+    record = draft.boards.get(name)
+    if record is None:
+        raise NotFoundError(f'there is no board "{name}"', kind="unknown-board")
+    if record.lifecycle is Lifecycle.DISCOVERED:
+        raise ConflictError(f'board "{name}" is not in lab.toml; adopt it first', kind="not-adopted")
+    if record.lifecycle is Lifecycle.CLAIMED:
+        _refuse_holders(draft, by, record, force=force)
+    else:
+        access.admin_only(by, "test the wires of a board that nobody holds")
+        if record.lifecycle not in _ASIDE:
+            raise ConflictError(
+                f'board "{name}" is {record.lifecycle}; wait until that is over', kind="board-busy"
+            )
+    if not record.board.power:
+        raise ConflictError(f'board "{name}" has no power wire in lab.toml', kind="no-power")
+    if record.wire_test is not None or record.health.checkup is not None:
+        raise ConflictError(f'board "{name}" is being checked already', kind="board-busy")
+    runs.refuse_while_active(draft, record)
+    test = WireTest(f"w-{secrets.token_hex(6)}", by.name, draft.now, record.lifecycle, record.reason)
+    record = replace(record, wire_test=test)
+    if record.lifecycle is not Lifecycle.CLAIMED:
+        if record.lifecycle is not Lifecycle.MAINTENANCE:
+            record = replace(record, lifecycle=move(name, record.lifecycle, Lifecycle.MAINTENANCE))
+        record = replace(record, reason=_reason(test))
+    draft.boards.put(name, record)
+    draft.event(
+        "wires.started", f'{by.name} has the wires of board "{name}" tested', board=name, claim=record.claim,
+        principal=by.name, data={"test": test.id},
+    )  # fmt: skip
+    return test
+
+
+def _refuse_holders(draft: Draft, by: Principal, record: BoardRecord, *, force: bool) -> None:
+    claim = draft.claims.get(record.claim or "")
+    if claim is None or not access.may_use(by, claim):
+        holder = claim.principal if claim else "somebody"
+        raise ForbiddenError(
+            f'board "{record.name}" is held by {holder}; its wires are tested when it is free'
+        )
+    if not force:
+        raise ConflictError(
+            f'board "{record.name}" is claimed, and a test cuts its power; say --force if that may be',
+            kind="board-held",
+        )
+
+
+def finish(draft: Draft, name: str, test: str, report: Document) -> None:
+    """Put a board back where it was, or aside when its wires are wrong; twice does no harm."""
+    record = draft.boards.get(name)
+    if record is None or record.wire_test is None or record.wire_test.id != test:
+        return
+    was = record.wire_test
+    aside = record.lifecycle is Lifecycle.MAINTENANCE and record.reason == _reason(was)
+    record = replace(record, wire_test=None)
+    if aside:
+        # No wipe: what is on its disk was not touched, and nobody could have it meanwhile.
+        record = replace(record, lifecycle=was.lifecycle, reason=was.reason)
+    draft.boards.put(name, record)
+    interrupted = str(report.get("interrupted") or "")
+    outcome = "interrupted" if interrupted else "passed" if report["ok"] else "failed"
+    wrong = interrupted or "; ".join(_wrong(report))
+    text = f'the test of board "{name}"\'s wires {_WORDS[outcome]}' + (f": {wrong}" if wrong else "")
+    data = {"test": test, "checks": report["checks"]}
+    draft.event(f"wires.{outcome}", text, board=name, claim=record.claim, principal=was.by, data=data)
+    if outcome == "failed" and record.lifecycle is Lifecycle.AVAILABLE:
+        boards.quarantine(draft, record, f"its check failed: {wrong}")
+    _quarantine_crossed(draft, name, report)
+
+
+_WORDS = {"passed": "went well", "failed": "found something wrong", "interrupted": "was interrupted"}
+
+
+def _reason(test: WireTest) -> str:
+    return f"being checked by {test.by}"
+
+
+def _wrong(report: Document) -> list[str]:
+    rows = report.get("checks")
+    found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return [f"{row['what']}: {row['text']}" for row in found if not row["ok"]]
+
+
+def _quarantine_crossed(draft: Draft, name: str, report: Document) -> None:
+    """Put those aside too that were shown to hang on the wrong wire: who had one would switch the other."""
+    crossed = report.get("crossed")
+    for other in crossed if isinstance(crossed, list) else []:
+        record = draft.boards.get(str(other))
+        if record is not None and record.lifecycle is Lifecycle.AVAILABLE:
+            boards.quarantine(
+                draft, record, f'the check of "{name}" showed that its wires are crossed with it'
+            )
+
+
+def put_back(draft: Draft) -> None:
+    """Put boards back whose test ended with the hub that began it."""
+    for record in list(draft.boards.values()):
+        if record.wire_test is not None:
+            stopped: Document = {"ok": False, "checks": [], "interrupted": "the server was started again"}
+            finish(draft, record.name, record.wire_test.id, stopped)
+
+
+class WireTests:
+    """Has wires tested, one board or many."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def put_back(self) -> None:
+        """Put back what a hub that was killed has left; to be called once, at start."""
+        while True:
+            try:
+                await self._hub.change(put_back)
+            except UnavailableError as error:
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def test(
+        self, by: Principal, board: str, *, force: bool = False, seconds: float = NETBOOT_SECONDS
+    ) -> Document:
+        """Test one board's wires and return what was found; progress is told by events ``check.step``.
+
+        Args:
+            by: Who asks.
+            board: The board's name.
+            force: Also if it is claimed, by whoever may use it.
+            seconds: Longest time from power-on until it asks for an address.
+        """
+        test = await self._hub.change(lambda draft: begin(draft, by, board, force=force))
+        report: Document = {"ok": False, "checks": [], "interrupted": "it was given up"}
+        try:
+            report = await self._hub.metal.active_check(board, test=test.id, seconds=seconds)
+        except Refusal as error:
+            report = {"ok": False, "checks": [], "interrupted": error.detail}
+            raise
+        finally:
+            # Whoever asked may be gone; the board is put back all the same.
+            await asyncio.shield(self._hub.change(lambda draft: finish(draft, board, test.id, report)))
+        return report
+
+    async def test_many(
+        self,
+        by: Principal,
+        board_class: str | None,
+        *,
+        seconds: float = NETBOOT_SECONDS,
+        at_once: int = AT_ONCE,
+    ) -> Document:
+        """Test every board nobody holds, of a class or of the lab; those that cannot be are told as such."""
+        access.admin_only(by, "test the wires of the whole lab")
+        inventory = self._hub.state.inventory
+        if board_class is not None and board_class not in inventory.classes:
+            known = ", ".join(sorted(inventory.classes)) or "none yet"
+            raise NotFoundError(f'there is no class "{board_class}"; classes: {known}', kind="unknown-class")
+        chosen = [
+            name for name, board in inventory.boards.items() if board_class in (None, board.board_class)
+        ]
+        slots = asyncio.Semaphore(at_once)
+
+        async def one(name: str) -> Sequence[JSON]:
+            async with slots:
+                try:
+                    report = await self.test(by, name, seconds=seconds)
+                except Refusal as error:
+                    return [_not_tested(name, error.detail)]
+            rows = report.get("checks")
+            return rows if isinstance(rows, list) else []
+
+        async with asyncio.TaskGroup() as tasks:
+            testing = [tasks.create_task(one(name)) for name in chosen]
+        rows = [row for task in testing for row in task.result()]
+        ok = all(row["ok"] for row in rows if isinstance(row, dict))
+        return {"ok": ok, "checks": rows}
+
+
+def _not_tested(board: str, why: str) -> Document:
+    return {"what": f"wires of {board}", "ok": False, "text": f"not tested: {why}", "advice": ""}
