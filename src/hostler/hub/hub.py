@@ -8,7 +8,18 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hostler.hub import access, adoption, boards, claims, power_off, principals, runs, ssh_keys, tokens
+from hostler.hub import (
+    access,
+    adoption,
+    boards,
+    claims,
+    host_keys,
+    power_off,
+    principals,
+    runs,
+    ssh_keys,
+    tokens,
+)
 from hostler.hub.clock_jump import JumpWatch
 from hostler.hub.errors import NotFoundError, UnavailableError
 from hostler.hub.history import Bells, History
@@ -35,6 +46,7 @@ if TYPE_CHECKING:
     from hostler.hub.images import ImageFiles
     from hostler.hub.inventory import InventoryChange
     from hostler.hub.labfile import BindingCheck
+    from hostler.hub.ssh_authority import SshAuthority
     from hostler.link.port import HubLink
     from hostler.model.json import Document
 
@@ -55,6 +67,7 @@ class Hub:
         base: Where relative paths in ``lab.toml`` start from; the current directory by default.
         check: Asked about every wire of an inventory; see ``read_labfile``.
         clock: Tells Unix time.
+        ssh_authority: Signs host keys; None: nobody does.
 
     Attributes:
         state: What is; for reading only.
@@ -71,11 +84,13 @@ class Hub:
     def __init__(
         self, database: Database, link: HubLink, files: ImageFiles, spool: Path, *,
         base: Path | None = None, check: BindingCheck | None = None, clock: Callable[[], float] = time.time,
+        ssh_authority: SshAuthority | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._base = base
         self._check = check
         self._clock = clock
+        self.ssh_authority = ssh_authority
         self.state = load_state(database)
         self.bells = Bells()
         self.history = History(database, self.bells)
@@ -216,6 +231,13 @@ class Hub:
     async def recover(self, by: Principal, board: str) -> BoardRecord:
         """Send a board that was put aside through another wipe."""
         return await self.change(lambda draft: boards.recover(draft, by, board))
+
+    async def sign_host_key(self, by: Principal, board: str, public_key: str) -> str:
+        """Certify the host key of a board one holds; see ``host_keys.certify``."""
+        authority = self.ssh_authority
+        if authority is None:
+            raise UnavailableError("this server has no ssh authority")
+        return await self.change(lambda draft: host_keys.certify(draft, by, authority, board, public_key))
 
     # Time
 
