@@ -115,7 +115,8 @@ class Transport:
             from hostler.client.tls import untrusted
 
             raise untrusted(self._settings, error) or UnreachableError(
-                f"cannot talk to {self._settings.url}: {error}", _advice(self._settings.url, str(error))
+                f"cannot talk to {self._settings.url}: {error}",
+                _advice(self._settings.url, str(error), reached=not isinstance(error, httpx2.ConnectError)),
             ) from None
         except httpx2.InvalidURL as error:
             raise UnreachableError(
@@ -144,11 +145,11 @@ class Transport:
         return self._http
 
 
-def _advice(url: str, said: str) -> str:
+def _advice(url: str, said: str, *, reached: bool) -> str:
     if "WRONG_VERSION_NUMBER" in said or "wrong version number" in said:
         return f"it speaks no TLS: write http://{url.removeprefix('https://')}"
-    if url.startswith("http://") and "disconnected" in said:
-        return f"it may want TLS: write https://{url.removeprefix('http://')}"
+    if url.startswith("http://") and reached:
+        return f"it hung up: if it wants TLS, write https://{url.removeprefix('http://')}"
     return "start `hostler serve` there, or correct HOSTLER_URL"
 
 
