@@ -1,15 +1,15 @@
-"""Verbs about boards: classes, boards, show, power, recover."""
+"""Verbs about boards: classes, boards, show, recover."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
+from hostler.cli.power import board_power
 from hostler.cli.progress import run_text
 from hostler.cli.waits import TIMEOUT, going_on
 from hostler.cli.words import duration, local_time, until
 from hostler.client.client import Client
-from hostler.client.documents import ENDED
 from hostler.client.errors import ClientError, NotFoundError
 from hostler.client.waiting import wait_board
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from hostler.cli.output import Output
-    from hostler.client.documents import Board, Claim, Holder, Power
-
-_POWER_SECONDS = 60.0
+    from hostler.client.documents import Board, Claim, Holder
 
 
 def _classes_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,40 +144,6 @@ def _show_claim(claim: Claim, out: Output) -> None:
     )
 
 
-def _power_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("board", metavar="BOARD")
-    parser.add_argument("action", choices=("on", "off", "cycle", "status"))
-    parser.add_argument("--no-wait", action="store_true", help="do not wait until it is read back")
-
-
-def power(args: argparse.Namespace, out: Output) -> int:
-    """Switch a board's power, wait until it is read back, and print it."""
-    with Client() as client:
-        if args.action == "status":
-            present = client.power(args.board)
-        else:
-            present = client.set_power(args.board, args.action)
-            wanted = "off" if args.action == "off" else "on"
-            asked = present["at"]
-            if not args.no_wait:
-                with going_on("the switching", f"look with `hostler power {args.board} status`"):
-                    # After a cycle "on" is only news once it was read again.
-                    present = wait_board(
-                        client,
-                        args.board,
-                        lambda board: (
-                            board["power"]["observed"] == wanted
-                            and (args.action != "cycle" or board["power"]["at"] != asked)
-                        ),
-                        seconds=_POWER_SECONDS,
-                        what=f"power {wanted}",
-                    )["power"]
-    if out.json:
-        out.document(present)
-    out.line(f"{args.board}: {power_text(present)}")
-    return 1 if args.action != "status" and present["error"] else 0
-
-
 def _recover_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("board", metavar="BOARD")
     parser.add_argument("--no-wait", action="store_true", help="start it and return at once")
@@ -214,25 +178,6 @@ def recover(args: argparse.Namespace, out: Output) -> int:
     return 1 if board["lifecycle"] == "quarantined" else 0
 
 
-def power_text(power: Power) -> str:
-    """Return a board's power in words: what is, and what should be where that differs."""
-    text = power["observed"]
-    if power["desired"] != power["observed"]:
-        text += f" (should be {power['desired']})"
-    if power["watts"] is not None:
-        text += f", {power['watts']:.1f} W"
-    return text + (f": {power['error']}" if power["error"] else "")
-
-
-def board_power(board: Board) -> str:
-    """Return a board's power; what it should be is what it is to be once no run switches it."""
-    if board["lifecycle"] == "discovered":
-        return ""
-    if board["run"] is not None and board["run"]["state"] not in ENDED:
-        return power_text({**board["power"], "desired": board["power"]["observed"]})
-    return power_text(board["power"])
-
-
 def holder_text(claim: Holder) -> str:
     """Return who holds a board until when."""
     return f"{claim['name'] or claim['id']} of {claim['principal']}, ends {until(claim['expires'])}"
@@ -246,6 +191,5 @@ VERBS = {
     "classes": (_classes_arguments, classes),
     "boards": (_boards_arguments, boards),
     "show": (_show_arguments, show),
-    "power": (_power_arguments, power),
     "recover": (_recover_arguments, recover),
 }

@@ -29,7 +29,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "show": ("boards", "everything about a board or a claim"),
         "deploy": ("runs", "install an image on a board and boot it"),
         "run": ("runs", "carry out a plan on a board, such as wipe,install:debian,boot"),
-        "power": ("boards", "switch a board on or off, or look"),
+        "power": ("power", "switch a board on or off, or look; or every board off"),
         "console": ("console", "a board's serial console"),
         "trace": ("trace", "what happened while a board booted, and when"),
         "release": ("claims", "give a board back: it is wiped and switched off"),
