@@ -9,7 +9,15 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 import hostler
-from hostler.api import board_routes, claim_routes, console_routes, image_routes, lab_routes, problems
+from hostler.api import (
+    board_routes,
+    claim_routes,
+    console_routes,
+    image_routes,
+    lab_routes,
+    problems,
+    ssh_routes,
+)
 from hostler.api.gate import PREFIX, Gate
 
 if TYPE_CHECKING:
@@ -52,7 +60,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.hub = hub
     problems.install(app)
     app.include_router(health)
-    for module in (board_routes, claim_routes, image_routes, lab_routes, console_routes):
+    for module in (board_routes, claim_routes, image_routes, lab_routes, console_routes, ssh_routes):
         app.include_router(module.router, prefix=PREFIX)
     app.add_middleware(Gate, hub=hub)
     return app

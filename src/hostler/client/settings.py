@@ -24,19 +24,26 @@ class Settings:
         url: Base address without a path, for example ``https://lab:8066``.
         token: Bearer token; never printed. Empty before the first login.
         ca: PEM text of the certificates that may vouch for the server; None leaves that to the system's.
+        socket: Unix socket through which the server is reached instead of its address, or empty.
     """
 
     url: str
     token: str = field(repr=False)
     ca: str | None = field(default=None, repr=False)
+    socket: str = ""
 
 
-def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(environ: Mapping[str, str] = os.environ, *, anonymous: bool = False) -> Settings:
     """Read the settings from the environment, else from the settings file.
 
     ``HOSTLER_LAB`` chooses a lab of the file, ``HOSTLER_URL`` a server by its address; with neither it is the
     lab at the top of the file. ``HOSTLER_TOKEN`` and ``HOSTLER_CA`` (a PEM file, or its text) go before the
     file's. A token and a CA of the file are for the address beside them only, never for another one.
+    ``HOSTLER_SOCKET`` leads to the server through a Unix socket.
+
+    Args:
+        environ: The environment.
+        anonymous: Whether it is enough to know the server: who asks need not be known.
 
     Raises:
         SettingsError: something is missing, or the file cannot be understood.
@@ -51,10 +58,11 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError("no server is configured", advice)
     _check_url(lab.url, advice)
     token = environ.get("HOSTLER_TOKEN") or lab.token
-    if not token:
+    if not token and not anonymous:
         raise SettingsError(f"no token is configured for {lab.url}", advice)
     ca = environ.get("HOSTLER_CA")
-    return Settings(lab.url, token, read_ca(ca, Path.cwd()) if ca else read_ca(lab.ca, path.parent))
+    vouched = read_ca(ca, Path.cwd()) if ca else read_ca(lab.ca, path.parent)
+    return Settings(lab.url, token, vouched, environ.get("HOSTLER_SOCKET", ""))
 
 
 def choose_lab(environ: Mapping[str, str] = os.environ) -> tuple[str | None, KeptLab]:

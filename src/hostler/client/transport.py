@@ -132,12 +132,14 @@ class Transport:
             from hostler import __version__
             from hostler.client.tls import context_of
 
+            socket = self._settings.socket
             headers = {"User-Agent": f"hostler/{__version__}"}
             if self._settings.token:
                 headers["Authorization"] = f"Bearer {self._settings.token}"
             self._http = httpx2.Client(
                 base_url=self._settings.url,
                 headers=headers,
+                transport=httpx2.HTTPTransport(uds=socket) if socket else None,
                 # Plain HTTP believes nobody: the system's hundred CAs would be read for nothing.
                 verify=context_of(self._settings) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
                 trust_env=not is_local(self._settings.url),

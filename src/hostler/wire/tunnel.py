@@ -217,7 +217,7 @@ class Tunnel:
         held.unread += len(payload)
         if held.unread > WINDOW:
             raise TunnelError(f"channel {channel} sends more than {WINDOW} bytes ahead")
-        return [Data(channel, payload)]
+        return [Data(channel, payload)] if payload else []
 
     def _answered(self, answer: dict[str, Any]) -> list[Event]:
         if answer["resp"] != "open" or not self._asked:
