@@ -39,7 +39,9 @@ async def test_bytes_and_notices_cross(tmp_path: Path):
                 await drain(socket)
             assert closed.value.rcvd.code == 1000
         assert api.lab.rack.opened[0]["principal"] == "anna"
-        assert api.lab.rack.opened[0]["since"] is not None
+        opened = api.lab.rack.opened[0]
+        assert opened["claim"] == api.lab.hub.state.boards["pc-1"].claim
+        assert (opened["admin"], opened["may_write"]) == (False, True)
 
 
 async def drain(socket):

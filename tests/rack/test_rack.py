@@ -248,8 +248,8 @@ async def test_who_gives_a_board_back_is_sent_away_from_its_console(tmp_path: Pa
         await made.want(held)
         await made.until(lambda o: o.console is True)
         body = {"board": "b1", "mode": "write", "principal": "anna"}
-        mine = await made.link.open_stream("console", {**body, "since": 1.0})
-        admins = await made.link.open_stream("console", {**body, "mode": "read", "since": None})
+        mine = await made.link.open_stream("console", {**body, "claim": "c1"})
+        admins = await made.link.open_stream("console", {**body, "mode": "read", "admin": True})
         await mine.read()
         await made.want(replace(held, lifecycle=Lifecycle.RELEASING))
         async with asyncio.timeout(5):

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
+from hostler.api.claim_documents import ClassDocument, class_documents
 from hostler.api.documents import (
     BoardDocument,
-    ClassDocument,
     PowerCutDocument,
     PowerDocument,
     RunDocument,
     TraceDocument,
     board_document,
     boot_document,
-    class_documents,
     power_document,
     run_document,
 )
@@ -116,9 +115,7 @@ async def set_power(hub: TheHub, caller: Caller, name: str, body: PowerRequest) 
 async def all_off(hub: TheHub, caller: Caller, body: AllOffRequest) -> PowerCutDocument:
     """Switch off every board of the lab or of one equipment, whatever it is doing (admin)."""
     cut = await hub.all_off(caller, body.equipment)
-    return PowerCutDocument(
-        boards=list(cut.boards), runs=list(cut.runs), quarantined=list(cut.quarantined)
-    )
+    return PowerCutDocument(boards=list(cut.boards), runs=list(cut.runs), quarantined=list(cut.quarantined))
 
 
 @router.post("/boards/{name}/runs", status_code=202)
@@ -151,16 +148,6 @@ async def get_trace(hub: TheHub, name: str, boot: int | None = Query(None, ge=1)
         boots=[boot_document(one) for one in trace.boots],
         events=[{**event.data, "since": round(event.at - started, 3)} for event in trace.events],
     )
-
-
-@router.get("/boards/{name}/console/log", response_class=Response)
-async def get_console_log(
-    hub: TheHub, caller: Caller, name: str,
-    boot: int | None = Query(None, ge=1), tail: int | None = Query(None, ge=1, le=2**40),
-) -> Response:  # fmt: skip
-    """Return what the console printed during a boot, for whoever held the board then."""
-    data = await hub.metal.console_log(caller, name, boot, tail)
-    return Response(data, media_type="application/octet-stream")
 
 
 @router.get("/runs")

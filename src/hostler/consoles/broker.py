@@ -8,10 +8,11 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from hostler.consoles.keyboard import Keyboard, Writer, WriterTakenError
 from hostler.consoles.ring import REPLAY_BYTES, Ring, Viewer
 from hostler.consoles.scanner import Marker, Scanner
 from hostler.consoles.watch import Watch
-from hostler.drivers.console.protocol import CanBreak, HotPlugged
+from hostler.drivers.console.protocol import CanBreak, CanSetLine, CanSetLines, HotPlugged
 from hostler.drivers.errors import DriverError
 from hostler.model.trace import TraceEvent
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from hostler.consoles.log import ConsoleLog, LogPiece
     from hostler.drivers.console.protocol import ConsoleDriver, ConsoleStream
     from hostler.model.json import Document
+    from hostler.wire.rfc2217 import LineSettings
+
+__all__ = ["ConsoleBroker", "ConsoleDownError", "Writer", "WriterTakenError"]
 
 log = logging.getLogger(__name__)
 
@@ -28,48 +32,16 @@ BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 OPEN_SECONDS = 30.0
 EVENTS_A_BOOT = 200
 """A board in a boot loop, or one that plays games with us, does not fill the trace."""
+PACE_SECONDS = 0.1
+"""A line that nobody watches is read ten times a second: five hundred would else wake us at every letter."""
+PACED_BYTES = 2048
+"""A line that says more in that time is read at once: the kernel holds 4 KiB of a terminal."""
 BEFORE = "before"
 """What the log calls the time before the first boot was begun."""
 
 
 class ConsoleDownError(Exception):
     """The line is not connected now; the message says why."""
-
-
-class WriterTakenError(Exception):
-    """Somebody else writes; the message names who, and ``steal`` takes it from them."""
-
-
-class Writer:
-    """The right to type on a console, until it is given back or taken away."""
-
-    def __init__(self, broker: ConsoleBroker, who: str) -> None:
-        self._broker = broker
-        self.who = who
-        self.taken_by: str | None = None
-        """Who took the right away, if somebody did."""
-
-    async def write(self, data: bytes) -> None:
-        """Type.
-
-        Raises:
-            WriterTakenError: The right was taken away.
-            ConsoleDownError: The line is not connected.
-        """
-        await self._broker.write(self, data)
-
-    async def send_break(self) -> None:
-        """Send BREAK: the line into a boot loader or the kernel's SysRq.
-
-        Raises:
-            WriterTakenError: The right was taken away.
-            ConsoleDownError: The line is not connected, or cannot carry BREAK now.
-        """
-        await self._broker.send_break(self)
-
-    def release(self) -> None:
-        """Give the right back; harmless if it was taken away."""
-        self._broker.release(self)
 
 
 class ConsoleBroker:
@@ -104,11 +76,14 @@ class ConsoleBroker:
         self._scanner = Scanner()
         self._watches: set[Watch] = set()
         self._stream: ConsoleStream | None = None
-        self._writer: Writer | None = None
+        self.keyboard = Keyboard(self)
+        """Who may type."""
         self._boot: str | None = None
         self._events = 0
         self.problem: str | None = "not opened yet"
         """Why the line is not connected; None while it is."""
+        self.heard: float | None = None
+        """Unix time the board said something last; None: not yet."""
         console_log.begin(BEFORE)
 
     @property
@@ -119,7 +94,12 @@ class ConsoleBroker:
     @property
     def writer(self) -> str | None:
         """Who may type now."""
-        return self._writer.who if self._writer else None
+        return self.keyboard.writer.who if self.keyboard.writer else None
+
+    @property
+    def said(self) -> int:
+        """Bytes the board said since this broker was made."""
+        return self._ring.end
 
     async def run(self) -> None:
         """Keep the line open and read it, for ever; cancel to stop."""
@@ -141,7 +121,7 @@ class ConsoleBroker:
                     failures, told = 0, False
                     self._trace("connected", f"{self.board}: console connected")
                     await self._read(stream)
-                    self._note("console line lost, connecting again")
+                    self.note("console line lost, connecting again")
                     self._trace("lost", f"{self.board}: console line lost")
                 pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
                 await asyncio.sleep(min(pause, longest))
@@ -157,40 +137,40 @@ class ConsoleBroker:
         self._scanner.reset()
         self._log.begin(boot)
 
-    def view(self, replay: int = REPLAY_BYTES) -> Viewer:
-        """Read along, beginning with up to ``replay`` bytes of what was said last."""
-        return Viewer(self._ring, replay)
+    def view(self, replay: int | bytes = REPLAY_BYTES) -> Viewer:
+        """Read along, beginning with the last ``replay`` bytes, or with these; close it at the end."""
+        return Viewer(self._ring, self._ring.last(replay) if isinstance(replay, int) else replay)
+
+    def last(self, count: int) -> bytes:
+        """Return up to ``count`` bytes of what was said last."""
+        return self._ring.last(count)
+
+    def remember(self, data: bytes) -> None:
+        """Put in what was said before this broker was made: viewers see it, nothing records it again."""
+        self._ring.append(data)
 
     def take(self, who: str, *, steal: bool = False) -> Writer:
-        """Take the right to type.
+        """Take the right to type; see `Keyboard.take`."""
+        return self.keyboard.take(who, steal=steal)
+
+    async def type(self, data: bytes) -> None:
+        """Send bytes to the board.
 
         Raises:
-            WriterTakenError: Somebody has it, and it was not to be stolen.
+            ConsoleDownError: The line is not connected.
         """
-        if self._writer is not None:
-            if not steal:
-                raise WriterTakenError(f"{self._writer.who} writes on the console of {self.board}")
-            self._writer.taken_by = who
-            self._note(f"{who} took the console from {self._writer.who}")
-        self._writer = Writer(self, who)
-        return self._writer
-
-    def release(self, writer: Writer) -> None:
-        """Give the right to type back."""
-        if self._writer is writer:
-            self._writer = None
-
-    async def write(self, writer: Writer, data: bytes) -> None:
-        """Type for a writer; see `Writer.write`."""
-        stream = self._stream_for(writer)
         try:
-            await stream.write(data)
+            await self._open_stream().write(data)
         except DriverError as error:
             raise ConsoleDownError(str(error)) from error
 
-    async def send_break(self, writer: Writer) -> None:
-        """Send BREAK for a writer; see `Writer.send_break`."""
-        stream = self._stream_for(writer)
+    async def send_break(self) -> None:
+        """Send BREAK.
+
+        Raises:
+            ConsoleDownError: The line is not connected, or carries none.
+        """
+        stream = self._open_stream()
         if not isinstance(stream, CanBreak):
             raise ConsoleDownError(f"the console of {self.board} is on a wire that carries no BREAK")
         try:
@@ -198,9 +178,35 @@ class ConsoleBroker:
         except DriverError as error:
             raise ConsoleDownError(str(error)) from error
 
-    def _stream_for(self, writer: Writer) -> ConsoleStream:
-        if self._writer is not writer:
-            raise WriterTakenError(f"{writer.taken_by or 'nobody'} has the console of {self.board} now")
+    async def set_lines(self, *, dtr: bool | None, rts: bool | None) -> None:
+        """Switch DTR and RTS on or off; None leaves a line as it is.
+
+        Raises:
+            ConsoleDownError: The line is not connected, or has no such lines.
+        """
+        stream = self._open_stream()
+        if not isinstance(stream, CanSetLines):
+            raise ConsoleDownError(f"the console of {self.board} is on a wire without DTR and RTS")
+        try:
+            await stream.set_lines(dtr=dtr, rts=rts)
+        except DriverError as error:
+            raise ConsoleDownError(str(error)) from error
+
+    async def set_line(self, settings: LineSettings) -> LineSettings | None:
+        """Ask for speed, parity and the like; return how the line is, None where nobody can say or set it.
+
+        Raises:
+            ConsoleDownError: The line is not connected.
+        """
+        stream = self._open_stream()
+        if not isinstance(stream, CanSetLine):
+            return None
+        try:
+            return await stream.set_line(settings)
+        except DriverError as error:
+            raise ConsoleDownError(str(error)) from error
+
+    def _open_stream(self) -> ConsoleStream:
         if self._stream is None:
             raise ConsoleDownError(f"the console of {self.board} is not connected: {self.problem}")
         return self._stream
@@ -235,6 +241,8 @@ class ConsoleBroker:
         try:
             while data := await stream.read():
                 self._take_in(data)
+                if len(data) < PACED_BYTES and not self._ring.watched:
+                    await asyncio.sleep(PACE_SECONDS)
         except (DriverError, OSError) as error:
             log.warning("%s: console: %s", self.board, error)
         finally:
@@ -243,7 +251,7 @@ class ConsoleBroker:
                 await stream.close()
 
     def _take_in(self, data: bytes) -> None:
-        now = self._clock()
+        now = self.heard = self._clock()
         self._log.append(data, now)
         self._ring.append(data)
         for watch in tuple(self._watches):
@@ -254,7 +262,7 @@ class ConsoleBroker:
             elif self._within_budget():
                 self._on_marker(self._boot, found.document)
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Say something to those who read, in the stream itself, so that a gap is seen where it is."""
         note = b"\r\n[hostler: %s]\r\n" % text.encode()
         self._log.append(note, self._clock())

@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-RING_BYTES = 256 << 10
 REPLAY_BYTES = 64 << 10
+"""Kept for who comes later; with 500 silent viewers-to-be that is 32 MB."""
+RING_BYTES = 1 << 20
+"""Kept while somebody reads along: at full speed 50 ms, the hiccups of a busy machine."""
+_PIECE = 16 << 10
+"""Small pieces are put together up to this, so that a trickle does not cost an object a letter."""
+
+_MOST_PIECES = 8192
+"""A board that says one letter at a time costs 50 bytes a letter; this bounds it."""
 
 
 class Ring:
-    """The last ``capacity`` bytes of a stream whose offsets count from its beginning."""
+    """The last bytes of a stream whose offsets count from its beginning.
 
-    def __init__(self, capacity: int = RING_BYTES) -> None:
-        self._capacity = capacity
-        self._bytes = bytearray()
+    It holds the pieces as they came, and readers share them: nobody copies what ten read.
+
+    Args:
+        watched: Bytes held while there are readers.
+        alone: Bytes held while there are none.
+    """
+
+    def __init__(self, watched: int = RING_BYTES, alone: int = REPLAY_BYTES) -> None:
+        self._bounds = (alone, watched)
+        self._readers = 0
+        self._pieces: deque[bytes] = deque()
+        self._first = 0
+        """How many pieces were dropped: what readers count from."""
+        self.start = 0
+        """Offset of the first byte still held."""
         self.end = 0
         """Offset behind the last byte."""
         self.closed = False
-        self._news = asyncio.Event()
-
-    @property
-    def start(self) -> int:
-        """Offset of the first byte still held."""
-        return self.end - len(self._bytes)
+        self._waiting: set[asyncio.Future[None]] = set()
 
     def append(self, data: bytes) -> None:
         """Add bytes and wake the readers."""
-        self._bytes += data
+        pieces = self._pieces
+        if not self.watched and pieces and len(pieces[-1]) + len(data) <= _PIECE:
+            pieces[-1] += data
+        else:
+            pieces.append(data)
         self.end += len(data)
-        if len(self._bytes) > 2 * self._capacity:  # twice, so that not every append moves the rest
-            del self._bytes[: -self._capacity]
+        bound = self._bounds[self.watched]
+        while self.end - self.start - len(pieces[0]) >= bound or len(pieces) > _MOST_PIECES:
+            self.start += len(pieces.popleft())
+            self._first += 1
         self._wake()
 
     def close(self) -> None:
@@ -41,19 +62,69 @@ class Ring:
         self.closed = True
         self._wake()
 
-    def read(self, offset: int, limit: int) -> bytes:
-        """Return up to ``limit`` bytes from ``offset``, which must not lie before ``start``."""
-        place = offset - self.start
-        return bytes(self._bytes[place : place + limit])
+    def last(self, count: int) -> bytes:
+        """Return up to ``count`` of the last bytes."""
+        found: list[bytes] = []
+        left = count
+        for piece in reversed(self._pieces):
+            if left <= 0:
+                break
+            found.append(piece[-left:])
+            left -= len(piece)
+        return b"".join(reversed(found))
 
-    async def wait(self, offset: int) -> None:
-        """Return when there are bytes behind ``offset``, or no more will come."""
-        while self.end <= offset and not self.closed:
-            await self._news.wait()
+    @property
+    def watched(self) -> bool:
+        """Whether somebody reads along."""
+        return self._readers > 0
+
+    def join(self) -> None:
+        """Somebody reads along from now on: more is held."""
+        self._readers += 1
+
+    def leave(self) -> None:
+        """One reader less."""
+        self._readers -= 1
+
+    def place(self) -> int:
+        """Return the number of the piece that comes next."""
+        return self._first + len(self._pieces)
+
+    def newest(self) -> tuple[int, int]:
+        """Return number and offset of the piece from which on the last ``REPLAY_BYTES`` are read."""
+        place, offset = self.place(), self.end
+        for piece in reversed(self._pieces):
+            if self.end - offset + len(piece) > REPLAY_BYTES and offset != self.end:
+                break
+            place, offset = place - 1, offset - len(piece)
+        return place, offset
+
+    def take(self, place: int) -> bytes | None:
+        """Return the piece of that number; None: it has not come yet.
+
+        Raises:
+            LookupError: It is not held any more.
+        """
+        if place < self._first:
+            raise LookupError
+        index = place - self._first
+        return self._pieces[index] if index < len(self._pieces) else None
+
+    async def wait(self, ready: Callable[[], bool]) -> None:
+        """Return when something holds that only news can make true, or when no more will come."""
+        while not ready() and not self.closed:
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.add(future)
+            try:
+                await future
+            finally:
+                self._waiting.discard(future)
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 class Viewer:
@@ -62,25 +133,47 @@ class Viewer:
     One too slow for the ring loses its place and reads ``[... n bytes skipped ...]`` there.
     """
 
-    def __init__(self, ring: Ring, replay: int = REPLAY_BYTES) -> None:
+    def __init__(self, ring: Ring, replay: bytes = b"") -> None:
         self._ring = ring
-        self._offset = max(ring.start, ring.end - replay)
+        self._replay = replay
+        self._place = ring.place()
+        self._offset = ring.end
+        self._left = False
+        self.skipped = 0
+        """Bytes it was too slow for so far."""
+        ring.join()
 
-    @property
-    def behind(self) -> int:
-        """Bytes there are that were not read yet."""
-        return self._ring.end - self._offset
+    async def read(self, limit: int = 256 << 10) -> bytes:
+        """Return the next bytes once there are some, about ``limit``; ``b""`` when no more will come."""
+        if self._replay:
+            replay, self._replay = self._replay, b""
+            return replay
+        await self._ring.wait(lambda: self._ring.end > self._offset)
+        found: list[bytes] = []
+        size = 0
+        try:
+            while size < limit and (piece := self._ring.take(self._place)) is not None:
+                found.append(piece)
+                size += len(piece)
+                self._place += 1
+        except LookupError:
+            return self._catch_up()
+        self._offset += size
+        return found[0] if len(found) == 1 else b"".join(found)
 
-    async def read(self, limit: int = 65536) -> bytes:
-        """Return the next bytes as soon as there are some; ``b""`` when there will be no more."""
-        await self._ring.wait(self._offset)
-        if self._offset < self._ring.start:
-            place = max(self._ring.start, self._ring.end - REPLAY_BYTES)
-            skipped, self._offset = place - self._offset, place
-            return b"\r\n[... %d bytes skipped ...]\r\n" % skipped
-        data = self._ring.read(self._offset, limit)
-        self._offset += len(data)
-        return data
+    def close(self) -> None:
+        """Read no more; harmless when closed already."""
+        if not self._left:
+            self._left = True
+            self._ring.leave()
+
+    def _catch_up(self) -> bytes:
+        """Go on near the end: what is held longest would be gone again before it is read."""
+        place, offset = self._ring.newest()
+        skipped = offset - self._offset
+        self.skipped += skipped
+        self._place, self._offset = place, offset
+        return b"\r\n[... %d bytes skipped ...]\r\n" % skipped
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._pieces()

@@ -6,13 +6,13 @@ import base64
 from typing import TYPE_CHECKING
 
 from hostler.hub import access
-from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from hostler.link.port import LinkError, RackUnreachableError, RequestRefusedError
 from hostler.model.board import Lifecycle
 
 if TYPE_CHECKING:
     from hostler.hub.hub import Hub
-    from hostler.hub.records import BoardRecord, Principal
+    from hostler.hub.records import Principal
     from hostler.link.port import HubLink, Stream
     from hostler.model.json import Document
 
@@ -37,36 +37,139 @@ class Metal:
         self._hub = hub
         self._link = link
 
-    async def console(self, by: Principal, board: str, *, write: bool) -> Stream:
-        """Open a board's console for its holder or an admin; frames as in ``link/frames.py``."""
-        record = self._wired(by, board)
-        claim = self._hub.state.claims.get(record.claim or "")
+    async def console(
+        self,
+        by: Principal,
+        board: str,
+        *,
+        write: bool,
+        replay: bool = True,
+        columns: int | None = None,
+        lines: int | None = None,
+    ) -> Stream:
+        """Open a board's console; frames as in ``link/frames.py``, words as in ``rack/console_sessions.py``.
+
+        Args:
+            by: Who asks: the claim's holder, whom it is shared with, or an admin.
+            board: The board's name.
+            write: Whether they want the keyboard, if nobody has it.
+            replay: Whether to begin with the screen as it stands.
+            columns: Width of their terminal; None: not known.
+            lines: Its height.
+        """
+        may_write = self._console_right(by, board)
         body: Document = {
             "board": board,
-            "mode": "write" if write else "read",
+            "mode": "write" if write and may_write else "read",
+            "may_write": may_write,
             "principal": by.name,
-            # A new holder must not be shown what the last one's session left in the ring.
-            "since": claim.granted if claim and not by.admin else None,
+            "admin": by.admin,
+            # The rack shows nobody what was said before this claim had the board.
+            "claim": self._hub.state.boards[board].claim,
+            "replay": replay,
+            "columns": columns,
+            "lines": lines,
         }
         try:
             return await self._link.open_stream("console", body)
         except LinkError as error:
             raise refusal(error) from error
 
-    async def console_log(self, by: Principal, board: str, number: int | None, tail: int | None) -> bytes:
-        """Return what the console printed in a boot (None: the last), or only its last ``tail`` bytes."""
+    async def console_log(
+        self,
+        by: Principal,
+        board: str,
+        *,
+        boot: int | None = None,
+        claim: str | None = None,
+        since: float | None = None,
+        tail: int | None = None,
+    ) -> bytes:
+        """Return what the console printed, as far as it is this principal's to read.
+
+        Args:
+            by: Who asks.
+            board: The board's name.
+            boot: Number of a boot; None, with no claim and no time: the last one.
+            claim: Only under this claim.
+            since: Only from this Unix time on.
+            tail: Only the last bytes of that.
+        """
+        body, _ = await self._log_part(by, board, boot, claim, since)
+        answer = await self._request("console-log", {**body, "tail": tail}, LOG_SECONDS)
+        return base64.b64decode(str(answer.get("data", "")))
+
+    async def search_console(
+        self,
+        by: Principal,
+        board: str,
+        pattern: str,
+        *,
+        boot: int | None = None,
+        claim: str | None = None,
+        since: float | None = None,
+        most: int | None = None,
+    ) -> Document:
+        """Return the lines of that part of the log that match a regular expression (RE2's)."""
+        _check_pattern(pattern)
+        body, numbers = await self._log_part(by, board, boot, claim, since)
+        answer = await self._request("console-search", {**body, "search": pattern, "most": most}, LOG_SECONDS)
+        matches = answer.get("matches")
+        for match in matches if isinstance(matches, list) else []:
+            if isinstance(match, dict):
+                match["boot"] = numbers.get(str(match.get("boot")))
+        return answer
+
+    async def notice(self, board: str, text: str) -> None:
+        """Tell everybody who is joined to a board's console something."""
+        await self._request("console-notice", {"board": board, "text": text}, LOG_SECONDS)
+
+    async def kick(self, board: str, principal: str | None, text: str = "") -> int:
+        """End the console sessions of somebody on a board (None: of all but admins); returns how many."""
+        body: Document = {"board": board, "principal": principal, "text": text}
+        answer = await self._request("console-kick", body, LOG_SECONDS)
+        closed = answer.get("closed")
+        return closed if isinstance(closed, int) else 0
+
+    async def _log_part(
+        self, by: Principal, board: str, number: int | None, claim: str | None, since: float | None
+    ) -> tuple[Document, dict[str, int]]:
+        """Return what to ask the rack for, and the boots' numbers by id."""
         self._hub.reading.board(board)
         trace = await self._hub.history.trace(board, number)
-        if trace.boot is None:
-            which = f"boot {number}" if number is not None else "any boot"
-            raise NotFoundError(f'nothing is known of {which} of board "{board}"', kind="unknown-boot")
-        if not by.admin:
-            claim = await self._hub.history.boot_claim(trace.boot.id)
-            if claim is None or (await self._hub.reading.claim(by, claim)).principal != by.name:
-                raise ForbiddenError("what a console printed is for whoever held the board then")
-        body: Document = {"board": board, "boot": trace.boot.id, "tail": tail}
-        answer = await self._request("console-log", body, LOG_SECONDS)
-        return base64.b64decode(str(answer.get("data", "")))
+        numbers = {boot.id: boot.number for boot in trace.boots}
+        boot: str | None = None
+        if number is not None or (claim is None and since is None):
+            if trace.boot is None:
+                which = f"boot {number}" if number is not None else "any boot"
+                raise NotFoundError(f'nothing is known of {which} of board "{board}"', kind="unknown-boot")
+            boot = trace.boot.id
+        body: Document = {"board": board, "boot": boot, "claims": None, "since": since}
+        if claim is not None:
+            found = await self._hub.reading.claim(by, claim)
+            if not by.admin and not access.may_watch(by, found):
+                raise ForbiddenError(f"what was said under claim {found.id} is for {found.principal}")
+            body["claims"] = [found.id]
+        elif not by.admin:
+            body["claims"] = [*await self._readable_claims(by, board, boot)]
+        return body, numbers
+
+    async def _readable_claims(self, by: Principal, board: str, boot: str | None) -> list[str]:
+        """Return the claims under which a boot printed that somebody may read; a boot may see several."""
+        answer = await self._request("console-claims", {"board": board, "boot": boot}, LOG_SECONDS)
+        there = answer.get("claims")
+        found: list[str] = []
+        for claim in there if isinstance(there, list) else []:
+            if claim is None:
+                continue
+            try:
+                if access.may_watch(by, await self._hub.reading.claim(by, str(claim))):
+                    found.append(str(claim))
+            except NotFoundError:
+                continue  # of a lab before this one
+        if not found:
+            raise ForbiddenError("what a console printed is for whoever held the board then")
+        return found
 
     async def open_tcp(self, by: Principal, board: str, port: int) -> Stream:
         """Open a TCP connection to a board one may use, where it is on its network.
@@ -128,17 +231,32 @@ class Metal:
         except LinkError as error:
             raise refusal(error) from error
 
-    def _wired(self, by: Principal, board: str) -> BoardRecord:
+    def _console_right(self, by: Principal, board: str) -> bool:
+        """Tell whether somebody may type on a board's console; raises a Refusal if they may not even look."""
         record = self._hub.reading.board(board)
         claim = self._hub.state.claims.get(record.claim or "")
-        if not by.admin and (claim is None or claim.principal != by.name):
+        if not by.admin and (claim is None or not access.may_watch(by, claim)):
             raise ForbiddenError(f'the console of board "{board}" is for whoever has claimed it')
         if not by.admin and record.lifecycle is not Lifecycle.CLAIMED:
             # Who types while the agent boots could boot something else that says that the disk is clean.
             raise ForbiddenError(f'board "{board}" is being given back; nobody types on its console any more')
         if record.lifecycle is Lifecycle.DISCOVERED or record.board.console is None:
             raise NotFoundError(f'board "{board}" has no console in lab.toml', kind="no-console")
-        return record
+        return by.admin or (claim is not None and access.may_use(by, claim))
+
+
+def _check_pattern(pattern: str) -> None:
+    """Raise InvalidError for what RE2 cannot search for."""
+    import re2  # heavy, and seldom needed
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)  # type: ignore[no-untyped-call]  # has no types
+    except re2.error as error:
+        said = error.args[0] if error.args else error
+        text = said.decode(errors="replace") if isinstance(said, bytes) else said
+        raise InvalidError(f'"{pattern}" is not a pattern (RE2): {text}', kind="bad-pattern") from error
 
 
 def refusal(error: LinkError) -> ConflictError | UnavailableError:

@@ -1,21 +1,23 @@
-"""A board's console as its rack uses it: broker and log, the awaited done-signal, and who is joined."""
+"""A board's console as its rack uses it: broker and log, who holds the board, the awaited done-signal."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
-from hostler.consoles.broker import ConsoleBroker
+from hostler.consoles.broker import BEFORE, ConsoleBroker
 from hostler.consoles.log import ConsoleLog
+from hostler.consoles.marks import Mark, Marks
 from hostler.consoles.ring import REPLAY_BYTES
 from hostler.consoles.watch import PatternError
+from hostler.rack.console_sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from hostler.drivers.console.protocol import ConsoleDriver
-    from hostler.link.port import Stream
     from hostler.model.json import Document
     from hostler.model.trace import TraceEvent
 
@@ -33,6 +35,7 @@ class RackConsole:
         boot: Id of the boot that goes on, after a restart.
         emit: Takes trace events.
         on_marker: Takes the agent's marker lines: board, boot, document.
+        claim: Id of the claim whose holder has the board, or None.
     """
 
     def __init__(
@@ -43,9 +46,12 @@ class RackConsole:
         boot: str | None,
         emit: Callable[[TraceEvent], None],
         on_marker: Callable[[str, str, Document], None],
+        claim: str | None = None,
     ) -> None:
         self.driver = driver
         self.log = ConsoleLog(folder)
+        self.marks = Marks(folder / "claims")
+        self.sessions = Sessions()
 
         def marker(of: str | None, document: Document) -> None:
             if of is not None:
@@ -55,14 +61,28 @@ class RackConsole:
         self._boot = boot
         if boot is not None:
             self.broker.new_boot(boot)
+        same = boot is not None and claim is not None and self.marks.claim == claim
+        self.claim = claim
+        self._mark()
+        if same:
+            self._remember(claim)
+        self._held_from = 0
+        self._held_changed = asyncio.Event()
         self._wanted: tuple[str, bytes, Callable[[str], None]] | None = None
         self._wanted_changed = asyncio.Event()
-        self._joined: dict[Stream, bool] = {}
 
     @property
     def connected(self) -> bool:
         """Whether the line is open now."""
         return self.broker.connected
+
+    @property
+    def active_at(self) -> float | None:
+        """Unix time of the last byte, or that somebody was joined last; None: never since the start."""
+        if self.sessions.joined:
+            return time.time()
+        times = [at for at in (self.broker.heard, self.sessions.left) if at is not None]
+        return max(times, default=None)
 
     async def run(self) -> None:
         """Keep the line and look for what is awaited, until cancelled."""
@@ -74,6 +94,8 @@ class RackConsole:
         """Begin the log of another boot."""
         self._boot = boot
         self.broker.new_boot(boot)
+        self.marks.keep(self.log.boots())
+        self._mark()
 
     def watch(self, pattern: bytes, found: Callable[[str], None]) -> None:
         """Call ``found`` with the present boot's id once it has said this; replaces an earlier watch."""
@@ -81,31 +103,49 @@ class RackConsole:
             self._wanted = (self._boot, pattern, found)
             self._wanted_changed.set()
 
-    def replay_bytes(self, began: float | None, since: float | None) -> int:
-        """Return how much of the past a new viewer may see.
+    async def hold(self, claim: str | None) -> None:
+        """From now on what the board says is another holder's, or nobody's; everybody but admins must go."""
+        if claim == self.claim:
+            return
+        self.claim = claim
+        self._held_from = self.broker.said
+        self._mark()
+        self._held_changed.set()
+        self._held_changed = asyncio.Event()
+        await self.sessions.send_away(None, "the board has another holder now, or none")
+
+    async def held_by(self, claim: str, seconds: float) -> bool:
+        """Wait until a claim is the one that holds the board; False: it is not."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.claim != claim:
+                    await self._held_changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def seen(self, *, everything: bool) -> tuple[bytes, bool]:
+        """Return what a new viewer may be shown of the past, and whether it begins where that began.
 
         Args:
-            began: Unix time the present boot began.
-            since: Unix time the viewer's claim was granted; None: no limit.
+            everything: False: only what was said since the present claim began.
         """
-        if since is None:
-            return REPLAY_BYTES
-        if began is None or began < since:
-            return 0
-        return min(REPLAY_BYTES, self.log.size)
+        allowed = self.broker.said if everything else self.broker.said - self._held_from
+        data = self.broker.last(min(allowed, REPLAY_BYTES))
+        return data, len(data) == allowed
 
-    def join(self, stream: Stream, *, admin: bool) -> None:
-        """Note who is joined to the console."""
-        self._joined[stream] = admin
+    def _mark(self) -> None:
+        self.marks.add(Mark(time.time(), self.claim, self._boot or BEFORE, self.log.size))
 
-    def leave(self, stream: Stream) -> None:
-        """Forget one who was joined."""
-        self._joined.pop(stream, None)
-
-    async def send_away(self) -> None:
-        """Close the console for everybody but admins: the board has another holder, or none."""
-        for stream in [stream for stream, admin in self._joined.items() if not admin]:
-            await stream.close()
+    def _remember(self, claim: str | None) -> None:
+        """Show viewers again what this claim's board said before the restart."""
+        boot = self._boot
+        own = [extent for extent in self.marks.extents() if extent.boot == boot]
+        if boot is None or not own or own[-1].claim != claim:
+            return
+        start = max(own[-1].start, self.log.size - REPLAY_BYTES)
+        data = self.log.read(boot, start, REPLAY_BYTES).data
+        self.broker.remember(data if start == own[-1].start else data.partition(b"\n")[2])
 
     async def _watch_forever(self) -> None:
         while True:

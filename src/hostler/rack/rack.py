@@ -20,7 +20,8 @@ from hostler.rack.active_check import ActiveChecks
 from hostler.rack.agents import AgentReports
 from hostler.rack.check import check_lab
 from hostler.rack.console import RackConsole
-from hostler.rack.console_door import read_log, serve_console
+from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
+from hostler.rack.console_door import serve_console
 from hostler.rack.ears import Ears
 from hostler.rack.keeper import Keeper
 from hostler.rack.netboot import Netboot
@@ -141,8 +142,8 @@ class Rack:
         if kept is not None:
             old = kept.keeper.view.desired.board
             if not rewire and _wired_alike(old, desired.board):
-                if kept.console is not None and _holder(kept.keeper.view.desired) != _holder(desired):
-                    await kept.console.send_away()
+                if kept.console is not None:
+                    await kept.console.hold(_holder(desired))
                 kept.keeper.desire(desired)
                 return
             await self._stop(name)
@@ -151,12 +152,13 @@ class Rack:
     async def _start(self, desired: Desired, memory: Memory) -> None:
         board = desired.board
         power = self.wires.power(board)
-        console = self._console(board, memory)
+        console = self._console(desired, memory)
         keeper = Keeper(desired, memory, self, power, console)
         task = self._tasks.create_task(self._keep(keeper, console), name=f"keeper {board.name}")
         self._kept[board.name] = _Kept(keeper, console, task)
 
-    def _console(self, board: Board, memory: Memory) -> RackConsole | None:
+    def _console(self, desired: Desired, memory: Memory) -> RackConsole | None:
+        board = desired.board
         try:
             driver = self.wires.console(board)
         except DriverError as error:
@@ -166,7 +168,9 @@ class Rack:
             return None
         boot = memory.boot.id if memory.boot else None
         folder = self._consoles_dir / board.name
-        return RackConsole(board.name, driver, folder, boot, self.trace, self.reports.marker)
+        return RackConsole(
+            board.name, driver, folder, boot, self.trace, self.reports.marker, _holder(desired)
+        )
 
     async def _keep(self, keeper: Keeper, console: RackConsole | None) -> None:
         """Run a keeper with its console; start it again when it falls over, from what it stored."""
@@ -288,16 +292,17 @@ class Rack:
             return await check_lab(self._plan, boards, self.netboot, body.get("board"))
         if kind == "active-check":
             return await self._active_checks.check(body)
-        if kind == "console-log":
-            return await read_log(self._find(body).console, body)
+        if kind in CONSOLE_REQUESTS:
+            console = self._find(body).console
+            if console is None:
+                raise RequestRefusedError("the board has no console")
+            return await CONSOLE_REQUESTS[kind](console, body)
         raise RequestRefusedError(f'this rack does not know the request "{kind}"')
 
     async def _stream(self, kind: str, body: Document, stream: Stream) -> None:
         if kind != "console":
             raise RequestRefusedError(f'this rack does not know the stream "{kind}"')
-        kept = self._find(body)
-        boot = kept.keeper.view.memory.boot
-        await serve_console(kept.console, boot.started if boot else None, body, stream)
+        await serve_console(self._find(body).console, body, stream)
 
     @property
     def plan(self) -> RackPlan:

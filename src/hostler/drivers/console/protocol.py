@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hostler.wire.rfc2217 import LineSettings
+
 
 class ConsoleStream(Protocol):
     """An open line to one board. Reconnecting is the business of who opened it."""
@@ -48,6 +50,19 @@ class CanSetLines(Protocol):
 
     async def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
         """Switch DTR and RTS on or off; None leaves a line as it is.
+
+        Raises:
+            DriverError: One of its leaves, as of ``write``.
+        """
+        ...
+
+
+@runtime_checkable
+class CanSetLine(Protocol):
+    """A stream whose speed and framing can be changed: ask with ``isinstance``; most wires have none."""
+
+    async def set_line(self, settings: LineSettings) -> LineSettings:
+        """Set what is not None, as far as the line can, and return how it is now.
 
         Raises:
             DriverError: One of its leaves, as of ``write``.

@@ -8,12 +8,15 @@ import os
 import struct
 import termios
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hostler.drivers.errors import DriverTimeout, EquipmentUnreachable
+from hostler.wire.rfc2217 import LineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_Key = TypeVar("_Key", int, str)
 
 _READ_BYTES = 65536
 _TIOCSBRK, _TIOCCBRK = 0x5427, 0x5428  # asm-generic/ioctls.h; not in Python's termios
@@ -166,6 +169,63 @@ class SerialStream(TerminalStream):
             if on is not None:
                 self.control(partial(_switch_line, line=line, on=on))
         await asyncio.sleep(0)
+
+    async def set_line(self, settings: LineSettings) -> LineSettings:
+        """Set what is not None, as far as the line can, and return how it is now.
+
+        Raises:
+            EquipmentUnreachable: The line is closed, or is no serial line.
+        """
+        found: list[LineSettings] = []
+        self.control(lambda descriptor: found.append(change_line(descriptor, settings)))
+        await asyncio.sleep(0)
+        return found[0]
+
+
+_SPEEDS = {
+    int(name[1:]): getattr(termios, name) for name in dir(termios) if name[0] == "B" and name[1:].isdigit()
+}
+_SIZES = {5: termios.CS5, 6: termios.CS6, 7: termios.CS7, 8: termios.CS8}
+_PARITIES = {"none": 0, "even": termios.PARENB, "odd": termios.PARENB | termios.PARODD}
+_STOPS = {1: 0, 2: termios.CSTOPB}
+_CRTSCTS = getattr(termios, "CRTSCTS", 0)
+
+
+def change_line(descriptor: int, settings: LineSettings) -> LineSettings:
+    """Set what a terminal can do of some settings; return how it is then.
+
+    Raises:
+        termios.error: It is no terminal.
+    """
+    attributes = termios.tcgetattr(descriptor)
+    cflag: int = attributes[2]
+    for value, values, mask in (
+        (settings.data_bits, _SIZES, termios.CSIZE),
+        (settings.parity, _PARITIES, termios.PARENB | termios.PARODD),
+        (settings.stop_bits, _STOPS, termios.CSTOPB),
+    ):
+        if value in values:
+            cflag = cflag & ~mask | values[value]  # type: ignore[index]  # looked up a line above
+    if settings.flow is not None:
+        cflag = cflag & ~_CRTSCTS | (_CRTSCTS if settings.flow == "rtscts" else 0)
+        software = termios.IXON | termios.IXOFF
+        attributes[0] = attributes[0] & ~software | (software if settings.flow == "xonxoff" else 0)
+    attributes[2] = cflag
+    if settings.baud in _SPEEDS:
+        attributes[4] = attributes[5] = _SPEEDS[settings.baud]
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, attributes)
+    iflag, _, cflag, _, speed = termios.tcgetattr(descriptor)[:5]
+    return LineSettings(
+        _key(_SPEEDS, speed),
+        _key(_SIZES, cflag & termios.CSIZE),
+        _key(_PARITIES, cflag & (termios.PARENB | termios.PARODD)),
+        _key(_STOPS, cflag & termios.CSTOPB),
+        "rtscts" if cflag & _CRTSCTS else "xonxoff" if iflag & termios.IXON else "none",
+    )
+
+
+def _key(values: dict[_Key, int], wanted: int) -> _Key | None:
+    return next((key for key, value in values.items() if value == wanted), None)
 
 
 def _switch_line(descriptor: int, *, line: int, on: bool) -> None:
