@@ -10,7 +10,9 @@ from hostler.model.board import Binding, Board, Lifecycle
 from hostler.model.boot import BootIntent, boot_intent
 from hostler.model.keeper import (
     ATTEMPTS,
+    POWERING_SECONDS,
     STALL_SECONDS,
+    WATTS_SECONDS,
     Action,
     Memory,
     Record,
@@ -22,10 +24,13 @@ from hostler.model.keeper import (
     Wait,
     agent_step,
     decide,
+    looked,
     reboot_asked,
+    working,
 )
 from hostler.model.plan import StepKind, StepOrder
 from hostler.model.power import PowerReading, PowerState
+from hostler.model.power_match import MENDS, SETTLE_SECONDS
 from hostler.model.run import Phase, RunOrder, RunState
 from hostler.model.seam import BootRecord, Desired
 
@@ -53,6 +58,7 @@ class World:
     never_boots: bool = False
     power_fails: int = 0
     fails_with: str = ""
+    never_lasts: bool = False  # what is switched on is off again at the next look
     powered_at: float | None = None
     agent_up: bool = False
     working_since: float | None = None
@@ -74,6 +80,7 @@ class World:
 
     def act(self) -> Action:
         """Do the next thing and return it."""
+        self.view = looked(self.view, self.now)
         action = decide(self.view, self.now)
         self.actions.append(action)
         if isinstance(action, Wait):
@@ -104,6 +111,8 @@ class World:
             self.powered_at = self.now
         self.read_power()
         self.see(sent=state, power_error="")
+        if not working(self.view) and not self.view.memory.cycling:
+            self.see(match=self.view.seen.match.switched(self.now))
         boot = self.view.memory.boot
         if state is PowerState.ON and boot is not None:
             self.view = replace(self.view, memory=replace(self.view.memory, boot=replace(boot, powered=True)))
@@ -121,6 +130,9 @@ class World:
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
+        if self.never_lasts:
+            self.powered_at = None
+            self.read_power()
         boot, step = self.view.memory.boot, agent_step(self.view)
         if self.powered_at is None or boot is None:
             return
@@ -334,3 +346,73 @@ def test_boot_intent_is_total_and_never_writes_to_a_stranger(lifecycle, steps):
     assert intent in BootIntent
     if lifecycle is Lifecycle.DISCOVERED:
         assert intent is BootIntent.HOLD
+
+
+def test_a_supply_that_does_not_stay_on_is_mended_a_few_times_and_told_once():
+    """A board that goes off again and again is not switched for ever; since when it differs is kept."""
+    w = world(never_lasts=True)
+    for _ in range(2000):
+        w.act()
+    assert powers(w) == [PowerState.ON] * MENDS
+    told = [a.memory.mismatch for a in w.actions if isinstance(a, Record)]
+    assert len([since for since in told if since is not None]) == 1
+    assert w.view.memory.mismatch < w.now
+    w.never_lasts = False
+    w.view = replace(w.view, desired=replace(w.view.desired, asked=1))  # somebody asks again
+    w.actions.clear()
+    w.run()
+    for _ in range(10):
+        w.act()
+    assert powers(w) == [PowerState.ON]
+    assert w.view.memory.mismatch is None
+
+
+def test_a_supply_that_is_only_slow_differs_from_nothing():
+    """Before the settle time is over nothing is told."""
+    w = world()
+    w.see(power_error="busy", power_tried=w.now)
+    while w.now < 1000 + SETTLE_SECONDS - 6:
+        w.act()
+    assert w.view.memory.mismatch is None
+
+
+def test_a_difference_is_told_while_the_switch_does_not_answer_and_ends_when_it_obeys():
+    """Trouble that lasts is a mismatch since its beginning; retries go on, as nothing was switched."""
+    w = world(power_fails=20)
+    for _ in range(400):
+        w.act()
+    mismatches = [a.memory.mismatch for a in w.actions if isinstance(a, Record)]
+    assert [since for since in mismatches if since] == [1000.0]
+    assert w.view.memory.mismatch is None
+    assert len(powers(w)) == 21
+
+
+def test_a_run_that_waits_for_watts_does_not_fail_for_it():
+    """The time for switching begins when the wait is over; only a very long wait ends the run."""
+    w = world(WIPE)
+    while not (isinstance(w.act(), SetPower) and w.actions[-1].state is PowerState.ON):
+        pass
+    w.powered_at = None
+    w.read_power()
+    boot = replace(w.view.memory.boot, powered=False)
+    status = replace(w.view.memory.run, phase=Phase.POWERING)
+    w.view = replace(w.view, memory=replace(w.view.memory, boot=boot, run=status))
+    w.see(waits="waits for 13 W on switch sw1", waits_since=w.now)
+    w.now += POWERING_SECONDS * 10
+    assert decide(w.view, w.now) == SetPower(PowerState.ON)
+    late = decide(w.view, w.now + WATTS_SECONDS)
+    assert isinstance(late, Record)
+    assert late.memory.run.state is RunState.FAILED
+    assert "waits for 13 W on switch sw1, for longer than 60 min" in late.memory.run.error
+    w.see(waits="", waited=w.now)
+    assert decide(w.view, w.now) == SetPower(PowerState.ON)
+    assert w.run().memory.run.state is RunState.SUCCEEDED
+
+
+def test_a_board_that_is_partly_on_is_switched_off():
+    """One wire of several that is still on keeps a board from counting as off."""
+    w = world()
+    w.view = replace(w.view, desired=replace(w.view.desired, power=PowerState.OFF))
+    w.see(power=PowerReading(PowerState.OFF, partly=True), sent=PowerState.OFF)
+    w.run()
+    assert powers(w) == [PowerState.OFF]

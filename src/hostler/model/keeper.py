@@ -13,7 +13,7 @@ from typing import Any
 from hostler.model.plan import AGENT_STEPS, StepKind, StepOrder
 from hostler.model.platform import PLATFORMS
 from hostler.model.power import UNSEEN, PowerReading, PowerState
-from hostler.model.power_match import UNCOMPARED, Match, Wanted, agrees
+from hostler.model.power_match import SETTLE_SECONDS, UNCOMPARED, Match, Wanted, agrees
 from hostler.model.run import Phase, RunOrder, RunState, RunStatus
 from hostler.model.seam import BootRecord, Desired
 
@@ -232,9 +232,12 @@ def _idle(view: View, now: float) -> Action:
     if memory.cycles < view.desired.cycles:
         return Record(replace(memory, cycling=True))
     if _as_wanted(view):
-        if memory.mismatch is not None and seen.power.state is not PowerState.UNKNOWN:
-            return Record(replace(memory, mismatch=None))
-        return Wait(None)
+        right = seen.match.right
+        if memory.mismatch is None or right is None:
+            return Wait(None)
+        if now < right + SETTLE_SECONDS:  # one that flaps does not match each time it comes by
+            return Wait(right + SETTLE_SECONDS)
+        return Record(replace(memory, mismatch=None))
     settled = seen.match.settled if memory.mismatch is None else None
     if settled is not None and now >= settled:
         return Record(replace(memory, mismatch=seen.match.since))
