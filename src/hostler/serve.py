@@ -20,10 +20,14 @@ from hostler.api.authority import CertificateError
 from hostler.api.public_port import PortError, Protection, PublicPort, listening
 from hostler.drivers.errors import DriverConfigError
 from hostler.drivers.registry import console_driver, power_driver
+from hostler.gateway.gateway import Gateway
+from hostler.gateway.port import SshPortError
+from hostler.gateway.port import listening as ssh_listening
 from hostler.hub.database import Database
 from hostler.hub.errors import ConflictError, DatabaseError, Refusal
 from hostler.hub.hub import Hub
 from hostler.hub.records import HUB
+from hostler.hub.ssh_authority import SshAuthority
 from hostler.images.importer import import_image
 from hostler.images.source import SourceError
 from hostler.images.store import ImageStore, StoreError, StoreFullError
@@ -34,6 +38,7 @@ from hostler.rack.store import RackStore
 
 if TYPE_CHECKING:
     import argparse
+    import socket
     import ssl
     from collections.abc import Callable, Iterator, Mapping
 
@@ -94,17 +99,18 @@ def main(args: argparse.Namespace) -> int:
     Args:
         args: ``config`` (path of ``lab.toml`` or None), ``state`` (directory), ``listen`` (``HOST:PORT``),
             and of TLS ``tls_cert``, ``tls_key`` (files or None), ``tls`` (``auto``, ``off`` or None),
-            ``name`` (list or None), ``plain_http``.
+            ``name`` (list or None), ``plain_http``; ``ssh_listen`` (``HOST:PORT`` or None).
     """
     _log_to_stderr()
     own = None if args.tls is None else args.tls == "auto"
     protection = Protection(args.tls_cert, args.tls_key, own, tuple(args.name or ()), args.plain_http)
     try:
-        with listening(args.listen, protection) as port:
-            asyncio.run(_serve(args.config, args.state, port))
+        with listening(args.listen, protection) as port, ssh_listening(args.ssh_listen) as ssh_port:
+            asyncio.run(_serve(args.config, args.state, port, ssh_port))
     except (
         ServeError,
         PortError,
+        SshPortError,
         CertificateError,
         Refusal,
         DatabaseError,
@@ -132,7 +138,7 @@ def _log_to_stderr() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # ten lines that would hide the first token
 
 
-async def _serve(config: Path | None, state: Path, port: PublicPort) -> None:
+async def _serve(config: Path | None, state: Path, port: PublicPort, ssh_port: socket.socket | None) -> None:
     try:
         _make_private(state)
         database = Database(state / "hostler.db")
@@ -140,7 +146,8 @@ async def _serve(config: Path | None, state: Path, port: PublicPort) -> None:
         raise ServeError(f"{state}: {error.strerror}; choose another place with --state") from None
     try:
         port.protect(state / "tls")
-    except CertificateError:
+        authority = SshAuthority(state / "ssh")
+    except (CertificateError, Refusal):
         database.close()
         raise
     stopping = asyncio.Event()
@@ -150,10 +157,20 @@ async def _serve(config: Path | None, state: Path, port: PublicPort) -> None:
     memories = RackStore(state / "rack.db")
     store = ImageStore(state / "images")
     base = config.absolute().parent if config else Path.cwd()
-    hub = Hub(database, link, StoreFiles(store), state / "spool", base=base, check=check_binding)
+    hub = Hub(
+        database,
+        link,
+        StoreFiles(store),
+        state / "spool",
+        base=base,
+        check=check_binding,
+        ssh_authority=authority,
+    )
     rack = Rack(link, memories, store, state)
     _sweep(store, hub)
-    server = _Server(_server_settings(create_app(hub), port.context))
+    app = create_app(hub)
+    gateway = app.state.ssh = Gateway(hub, app, state / "ssh", port.names)
+    server = _Server(_server_settings(app, port.context))
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(hub.run(), name="hub")]
@@ -162,6 +179,9 @@ async def _serve(config: Path | None, state: Path, port: PublicPort) -> None:
             running.append(tasks.create_task(rack.run(), name="rack"))
             if config is not None:
                 running.append(tasks.create_task(_follow_config(hub, config), name="config"))
+            running.append(tasks.create_task(gateway.run(), name="ssh"))
+            if ssh_port is not None:
+                running.append(tasks.create_task(gateway.listen(ssh_port), name="ssh port"))
             running.append(tasks.create_task(port.keep_certificate(), name="certificate"))
             serving = tasks.create_task(server.serve(sockets=[port.socket]), name="api")
             await stopping.wait()

@@ -94,6 +94,11 @@ class PublicPort:
         return f"{'https' if self.protected else 'http'}://{host}:{self.port}"
 
     @property
+    def names(self) -> list[str]:
+        """What clients call this host: names and addresses, those the administrator gave first."""
+        return [*self._protection.names, *self._found_names()]
+
+    @property
     def fingerprint(self) -> str | None:
         """The fingerprint of the lab's own authority, or None if it has none."""
         return self._own.fingerprint if self._own else None

@@ -23,6 +23,10 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen", default="127.0.0.1:8066", metavar="HOST:PORT",
         help="where people reach the API (default 127.0.0.1:8066)",
     )  # fmt: skip
+    parser.add_argument(
+        "--ssh-listen", metavar="HOST:PORT",
+        help="take ssh on a port of its own, too; it always goes through the API's port (hostler ssh-proxy)",
+    )  # fmt: skip
     tls = parser.add_argument_group("TLS", "without these: plain HTTP on loopback, else as with --tls auto")
     tls.add_argument(
         "--tls", choices=("auto", "off"),

@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 COMMANDS_USER = "lab"
 """The user name that runs commands; any other is that of a board or a claim, for its console."""
 
-_PORT_BACKLOG = 64
 _KEEPALIVE_SECONDS = 30.0
 _KEEPALIVES_MISSED = 3
 
@@ -86,20 +85,10 @@ class Gateway:
         peer = socket.client.host if socket.client else ""
         await TunnelServer(socket, lambda line: self.serve(line, peer)).run()
 
-    async def listen(self, host: str, port: int, bound: Callable[[int], None] = lambda _: None) -> None:
-        """Take ssh connections on a TCP port until cancelled.
-
-        Args:
-            host: Where to listen.
-            port: TCP port; 0: any free one.
-            bound: Told the port once it is open.
-
-        Raises:
-            OSError: the port cannot be had.
-        """
-        server = await asyncio.start_server(self._accept, host, port, backlog=_PORT_BACKLOG)
+    async def listen(self, listener: sockets.socket) -> None:
+        """Take ssh connections on a listening TCP socket until cancelled."""
+        server = await asyncio.start_server(self._accept, sock=listener)
         async with server:
-            bound(server.sockets[0].getsockname()[1])
             await server.serve_forever()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
