@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         Claim,
         Event,
         Health,
+        HostCertificate,
         Image,
         ImportProgress,
         Power,
         PowerCut,
         Problem,
         Run,
+        SshAuthority,
         Trace,
     )
     from hostler.client.settings import Settings
@@ -259,6 +261,17 @@ class Client:
         return cast(
             "Agent", self._http.call("PUT", f"agents/{part(arch)}", body=body, seconds=_CHECK_SECONDS)
         )
+
+    # ssh
+
+    def ssh_authority(self) -> SshAuthority:
+        """Return who signs the host keys of the lab; needs no valid token."""
+        return cast("SshAuthority", self._http.call("GET", "ssh/ca"))
+
+    def sign_host_key(self, board: str, key: str) -> HostCertificate:
+        """Have the host key of a board one holds signed for its name, until the claim ends."""
+        body = {"key": key}
+        return cast("HostCertificate", self._http.call("POST", f"boards/{part(board)}/host-key", body=body))
 
     # Inventory, checks, history
 
