@@ -252,6 +252,21 @@ class Agent(TypedDict):
     initrd: str
 
 
+class SshAuthority(TypedDict):
+    """Who signs the host keys of a lab; ``known_hosts`` is the line that trusts them."""
+
+    lab: str
+    key: str
+    fingerprint: str
+    known_hosts: str
+
+
+class HostCertificate(TypedDict):
+    """A signed host key, for ``HostCertificate`` in ``sshd_config``."""
+
+    certificate: str
+
+
 class Health(TypedDict):
     """That the server lives, and which one it is."""
 
