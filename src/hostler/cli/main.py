@@ -42,6 +42,11 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "events": ("events", "what happened in the lab"),
         "agent": ("agent", "build the agent that runs on boards"),
     },
+    "ssh": {
+        "ssh-config": ("ssh", "what ssh must know to reach the lab and its boards"),
+        "ssh-proxy": ("ssh_proxy", "carry ssh through the lab's HTTPS port (ssh's ProxyCommand)"),
+        "host-key": ("ssh", "have the ssh host key of a board you hold signed"),
+    },
     "who you are": {
         "login": ("login", "log in to a lab, by ssh key or token"),
         "logout": ("login", "end the token and forget it"),
