@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hostler.model.board import Board, BoardClass, Equipment
+from hostler.model.hook import HookPlan
 from hostler.model.platform import PLATFORMS, Platform
 from hostler.model.seam import RackPlan
 
@@ -27,6 +28,7 @@ class Inventory:
         equipment: By name.
         classes: By name.
         boards: By name.
+        hooks: By name.
     """
 
     lab: str = ""
@@ -35,6 +37,7 @@ class Inventory:
     equipment: dict[str, Equipment] = field(default_factory=dict)
     classes: dict[str, BoardClass] = field(default_factory=dict)
     boards: dict[str, Board] = field(default_factory=dict)
+    hooks: dict[str, HookPlan] = field(default_factory=dict)
 
     def platform(self, board_class: str) -> Platform:
         """Return the platform of a class; raises KeyError for a class it does not have."""
@@ -54,7 +57,7 @@ class InventoryChange:
     """One difference between two inventories.
 
     Attributes:
-        what: ``network`` ``equipment`` ``class`` ``board``.
+        what: ``network`` ``equipment`` ``class`` ``board`` ``hook``.
         name: Which one.
         change: ``add`` ``change`` ``remove``.
         detail: What differs, for people.
@@ -73,6 +76,7 @@ def differences(old: Inventory, new: Inventory) -> list[InventoryChange]:
         ("equipment", old.equipment, new.equipment),
         ("class", old.classes, new.classes),
         ("board", old.boards, new.boards),
+        ("hook", old.hooks, new.hooks),
     )
     return [change for what, before, after in kinds for change in _compare(what, before, after)]
 

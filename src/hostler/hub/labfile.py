@@ -130,6 +130,7 @@ def _known_keys(path: tuple[str, ...]) -> set[str]:
         "equipment": schema.EquipmentTable,
         "classes": schema.ClassTable,
         "boards": schema.BoardTable,
+        "hooks": schema.HookTable,
     }
     model = tables.get(path[0], schema.LabFile) if path else schema.LabFile
     return {field.alias or name for name, field in model.model_fields.items()}

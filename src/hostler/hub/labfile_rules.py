@@ -6,16 +6,18 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 from hostler.hub.errors import Fault
+from hostler.hub.hooks import url_fault
 from hostler.hub.inventory import Inventory
 from hostler.model.board import Binding, Board, BoardClass, Equipment
 from hostler.model.health import HealthPlan
+from hostler.model.hook import HookPlan
 from hostler.model.platform import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from hostler.hub.labfile_schema import BoardTable, LabFile, NetworkTable, WireTable
+    from hostler.hub.labfile_schema import BoardTable, HookTable, LabFile, NetworkTable, WireTable
     from hostler.hub.toml_lines import Places
 
 
@@ -66,7 +68,15 @@ class Reader:
                 name, table.platform, idle_off=table.idle_off, health=health, max_ttl=table.max_ttl
             )
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
-        return Inventory(parsed.lab.name, text, networks, equipment, classes, boards)
+        hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}
+        return Inventory(parsed.lab.name, text, networks, equipment, classes, boards, hooks)
+
+    def _hook(self, name: str, table: HookTable) -> HookPlan:
+        fault = url_fault(table.url) if table.url else ""
+        if fault:
+            self._fault(("hooks", name, "url"), f'hook "{name}": {fault}')
+        secret = str(self._placed({"secret": table.secret})["secret"])
+        return HookPlan(name, table.url, tuple(table.command), tuple(table.kinds), secret)
 
     def _fault(self, path: tuple[str, ...], text: str) -> None:
         self.faults.append(Fault(text, self._file, self._places.line(path), ".".join(path)))
@@ -235,7 +245,7 @@ class Reader:
 
     def _placed(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a driver's keys; a secret's file is looked for beside this one, wherever the server runs."""
-        placed = {}
+        placed: dict[str, Any] = {}
         for key, value in params.items():
             if isinstance(value, dict):
                 placed[key] = self._placed(value)

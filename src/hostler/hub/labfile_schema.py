@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from hostler.hub.duration import seconds
+from hostler.model.event_kinds import check_pattern
 from hostler.model.health import AfterFailure
 from hostler.model.identity import is_junk, normal_mac
 from hostler.model.plan import parse_plan
@@ -188,6 +189,24 @@ class BoardTable(_Closed):
         return tuple(([self.mac] if self.mac else []) + self.macs)
 
 
+class HookTable(_Closed):
+    """``[hooks.NAME]``."""
+
+    url: str = ""
+    command: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    kinds: list[Annotated[str, AfterValidator(check_pattern)]] = Field(default_factory=list)
+    secret: str = ""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> HookTable:
+        if bool(self.url) == bool(self.command):
+            raise ValueError('a hook has either url = "https://…" or command = ["PROGRAM", …]')
+        if self.command and self.secret:
+            raise ValueError("secret signs what is posted; a command needs none")
+        _no_secret({"secret": self.secret} if self.secret else {})
+        return self
+
+
 class LabFile(_Closed):
     """The whole file."""
 
@@ -196,3 +215,4 @@ class LabFile(_Closed):
     equipment: dict[Name, EquipmentTable] = Field(default_factory=dict)
     classes: dict[Name, ClassTable] = Field(default_factory=dict)
     boards: dict[Name, BoardTable] = Field(default_factory=dict)
+    hooks: dict[Name, HookTable] = Field(default_factory=dict)

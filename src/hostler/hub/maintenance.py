@@ -72,6 +72,10 @@ def end(draft: Draft, by: Principal, name: str) -> BoardRecord:
         raise ConflictError(
             f'board "{name}" is {record.reason}; to end that: hostler health {name} stop', kind="board-busy"
         )
+    if record.wire_test is not None:
+        raise ConflictError(
+            f'board "{name}" is {record.reason}; wait until that has ended', kind="board-busy"
+        )
     return give_back(draft, record, by)
 
 

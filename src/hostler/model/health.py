@@ -80,7 +80,7 @@ class Candidate:
         board: Its name.
         board_class: Its class.
         free: Whether nobody holds it and nothing is wrong with it.
-        checking: Whether a check of it is under way.
+        checking: Whether the lab holds it for a check, or wipes it after one.
         asked: Whether somebody asked for a check.
         suspect: Whether a run failed on it for a reason that may be the board's.
         at: Unix time of the last verdict; None: there is none.
