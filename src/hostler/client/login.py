@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from hostler.client.errors import ClientError, NotFoundError, RefusedError, UnauthorizedError
@@ -13,7 +12,8 @@ from hostler.client.transport import Transport
 if TYPE_CHECKING:
     from hostler.client.ssh_key import SshKey
 
-_CHALLENGE_BYTES = 4096  # what is signed is short; more is not ours to sign
+_CHALLENGE_BYTES = (16, 4096)
+"""Least and most: a shorter one could be guessed, a longer one is no challenge."""
 
 
 class Me(TypedDict, total=False):
@@ -71,8 +71,8 @@ def login_by_key(url: str, ca: str | None, key: SshKey, name: str) -> Granted:
         challenge = _challenge(asked)
         answer = {
             "key": key.public,
-            "challenge": base64.b64encode(challenge).decode(),
-            "signature": key.sign(challenge),
+            "challenge": challenge,
+            "signature": key.sign(challenge.encode()),  # the text as it came: a shell can do the same
             "name": name,
         }
         try:
@@ -107,11 +107,13 @@ def revoke(settings: Settings) -> bool:
     return True
 
 
-def _challenge(answer: object) -> bytes:
+def _challenge(answer: object) -> str:
+    """Return the challenge, base64 text; anything else a server might like to have signed is refused."""
     try:
-        challenge = base64.b64decode(cast("dict[str, str]", answer)["challenge"], validate=True)
-    except (KeyError, TypeError, ValueError, binascii.Error):
+        text = cast("dict[str, str]", answer)["challenge"]
+        size = len(base64.b64decode(text, validate=True))
+    except (KeyError, TypeError, ValueError):
         raise ClientError("the server's challenge cannot be read") from None
-    if not 16 <= len(challenge) <= _CHALLENGE_BYTES:
-        raise ClientError(f"the server's challenge has {len(challenge)} bytes; that is not one to sign")
-    return challenge
+    if not _CHALLENGE_BYTES[0] <= size <= _CHALLENGE_BYTES[1]:
+        raise ClientError(f"the server's challenge has {size} bytes; that is not one to sign")
+    return text
