@@ -23,6 +23,7 @@ TALK = {
     "user": "admin",
     "password": "env:LAB_PASSWORD",
     "known_hosts": "any",
+    "timeout": 30,  # a session takes seconds on a busy machine
     "on": ["interface gigabitEthernet {port}", "power inline supply enable"],
     "off": ["interface gigabitEthernet {port}", "power inline supply disable"],
     "get": "show power inline information interface gigabitEthernet {port}",

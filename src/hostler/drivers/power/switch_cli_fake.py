@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
+_UP = {"(config-if)#": "(config)#", "(config-vlan)#": "(config)#", "(config)#": "#"}
+"""Where ``exit`` leads."""
+
+
 class FakeSwitch:
     """A switch with eight PoE ports and something on each.
 
     Attributes:
         powered: State by port number.
+        vlans: Name by VLAN; TP-Link's only, like the two that follow.
+        members: By port: ``Tagged`` or ``Untagged`` by VLAN.
+        pvid: By port.
         misbehaviour: Empty, ``lie`` (agrees and does nothing), ``hang`` or ``drop`` at the first line of
             a privileged session, ``neighbour`` (switches the next port), ``overload`` (feeds nothing).
         lines: Every line said after login.
@@ -35,6 +42,9 @@ class FakeSwitch:
         privileged: bool = False,
     ) -> None:
         self.powered = dict.fromkeys(range(1, 9), False)
+        self.vlans = {1: "System-VLAN"}
+        self.members = {port: {1: "Untagged"} for port in self.powered}
+        self.pvid = dict.fromkeys(self.powered, 1)
         self.misbehaviour = ""
         self.lines: list[str] = []
         self._make, self._password, self._prompts = make, password, prompts
@@ -123,6 +133,11 @@ class FakeSwitch:
                 mode = "#"
             elif line in ("configure", "config") and mode == "#":
                 mode = "(config)#"
+            elif mode != ">" and (answer := self._vlan_line(line, words, mode, port)) is not None:
+                mode = "(config-vlan)#" if words[0] == "vlan" and not answer else mode
+                terminal.write(answer)
+            elif line == "exit" and mode in _UP:
+                mode = _UP[mode]
             elif words[:2] == ["interface", "gigabitEthernet"] and mode == "(config)#":
                 if chosen:
                     mode, port = "(config-if)#", int(chosen[1])
@@ -137,6 +152,40 @@ class FakeSwitch:
                     terminal.write("Error: Invalid port.\r\n")
             elif words:
                 terminal.write(f"{' ' * 9}^\r\nError: Bad command\r\n")
+
+    def _vlan_line(self, line: str, words: list[str], mode: str, port: int) -> str | None:
+        """Do what a line about VLANs says and return the answer; None: it is about something else."""
+        number = int(words[-1]) if words and words[-1].isdigit() else 0
+        if words[:1] == ["vlan"] and mode == "(config)#":
+            self.vlans.setdefault(number, "")
+        elif words[:2] == ["no", "vlan"] and mode == "(config)#":
+            if number not in self.vlans:
+                return "Error: VLAN does not exist.\r\n"
+            del self.vlans[number]
+        elif words[:1] == ["name"] and mode == "(config-vlan)#":
+            self.vlans[max(self.vlans)] = words[1]
+        elif words[:4] == ["switchport", "general", "allowed", "vlan"] and mode == "(config-if)#":
+            if int(words[4]) not in self.vlans:
+                return "Error: VLAN does not exist.\r\n"
+            if self.misbehaviour != "lie":
+                self.members[port][int(words[4])] = words[5].capitalize()
+        elif words[:4] == ["no", "switchport", "general", "allowed"] and mode == "(config-if)#":
+            self.members[port].pop(number, None)
+        elif words[:2] == ["switchport", "pvid"] and mode == "(config-if)#":
+            self.pvid[port] = number
+        elif line == "show vlan":
+            rows = (f" {vlan:<7} {name or 'N/A':<20} active    \r\n" for vlan, name in self.vlans.items())
+            return f" VLAN    Name                 Status    Ports\r\n{''.join(rows)}"
+        elif line.startswith("show interface switchport gigabitEthernet "):
+            asked = int(line.rpartition("/")[2])
+            if asked not in self.members:
+                return "Error: Invalid port.\r\n"
+            rows = (f" {vlan:<7} name         {rule}\r\n" for vlan, rule in self.members[asked].items())
+            head = f" Port Gi1/0/{asked}:\r\n PVID: {self.pvid[asked]}\r\n Member in VLAN:\r\n"
+            return f"{head} Vlan    Name         Egress-rule\r\n{''.join(rows)}"
+        elif line != "copy running-config startup-config":
+            return None
+        return ""
 
     def _jetstream_row(self, port: int) -> str:
         figures, status = ("0.0       0            0.0       ", "OFF")
@@ -220,9 +269,11 @@ class _Terminal(Protocol):
 
 
 async def _line(terminal: _Terminal, *, echo: bool) -> str:
-    """Read up to Enter."""
+    """Read up to Enter; the line feed some send after it is none of its own."""
     line = b""
-    while (key := await terminal.key()) not in (b"\r", b"\n"):
+    while (key := await terminal.key()) != b"\r":
+        if key == b"\n":
+            continue
         line += key
         if echo:
             terminal.write(key.decode())
