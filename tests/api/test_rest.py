@@ -44,7 +44,8 @@ async def test_the_main_job(tmp_path: Path):
 
         classes = await get(api.anna, "/classes")
         assert classes[1] == {
-            "name": "pc", "platform": "x86-bios", "arch": "amd64", "boards": 2, "available": 2, "waiting": 0
+            "name": "pc", "platform": "x86-bios", "arch": "amd64", "boards": 2, "available": 2, "waiting": 0,
+            "max_ttl": None,
         }  # fmt: skip
         answer = await api.anna.post(
             "/claims", json={"class": "pc", "image": "tiny", "name": "mine", "ttl": "2h"}

@@ -138,7 +138,7 @@ async def test_a_clock_that_is_set_ends_no_claim(tmp_path: Path):
         claim = await lab.hub.claim(ANNA, "pc", ttl=3600)
         wall = lab.hub._clock
         lab.hub._clock = lambda: wall() + 86400 * 365
-        lab.hub._due_changed.set()
+        lab.hub._time.wake()
         await until(lambda: lab.hub.state.claims[claim.id].expires > claim.expires + 86400 * 364)
         assert life(lab) == "claimed"
         assert "clock.set" in {event.kind for event in await lab.hub.history.page(0)}

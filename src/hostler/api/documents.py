@@ -7,28 +7,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hostler.hub import claims
 from hostler.hub.hub import Hub
 from hostler.hub.records import BoardRecord, Event, ImageRecord, RunRecord
 from hostler.hub.runs import step_names
-from hostler.model.claim import Claim, ClaimState
 from hostler.model.platform import PLATFORMS
 from hostler.model.seam import BootRecord, Observed
 
 
 class _Document(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
-
-
-class ClassDocument(_Document):
-    """A class, and how many of its boards are free."""
-
-    name: str
-    platform: str
-    arch: str
-    boards: int
-    available: int
-    waiting: int
 
 
 class PowerDocument(_Document):
@@ -119,25 +106,6 @@ class BoardDocument(_Document):
     console: bool | None
 
 
-class ClaimDocument(_Document):
-    """A claim; ``position`` is its place in the queue while it waits, from 1."""
-
-    id: str
-    principal: str
-    board_class: str = Field(serialization_alias="class")
-    name: str
-    state: Literal["pending", "active", "releasing", "closed"]
-    board: str | None
-    image: str | None
-    ttl: float
-    created: str
-    granted: str | None
-    expires: str | None
-    closed: str | None
-    reason: str
-    position: int | None
-
-
 class DoneDocument(_Document):
     """What tells that a board has booted an image."""
 
@@ -192,27 +160,6 @@ def iso(time: float) -> str:
 def iso_or_none(time: float | None) -> str | None:
     """Return Unix time as text; None and 0 (never) stay None."""
     return iso(time) if time else None
-
-
-def class_documents(hub: Hub, *, available: bool) -> list[ClassDocument]:
-    """Return every class, or those with a free board."""
-    state = hub.state
-    documents = []
-    for name, board_class in sorted(state.inventory.classes.items()):
-        members = [record for record in state.boards.values() if record.board.board_class == name]
-        waiting = [
-            c for c in state.claims.values() if c.board_class == name and c.state is ClaimState.PENDING
-        ]
-        free = sum(record.lifecycle == "available" for record in members)
-        if free or not available:
-            platform = PLATFORMS[board_class.platform]
-            documents.append(
-                ClassDocument(
-                    name=name, platform=platform.name, arch=platform.arch, boards=len(members),
-                    available=free, waiting=len(waiting),
-                )
-            )  # fmt: skip
-    return documents
 
 
 def board_document(hub: Hub, record: BoardRecord) -> BoardDocument:
@@ -291,27 +238,6 @@ def run_document(run: RunRecord) -> RunDocument:
 def boot_document(boot: BootRecord) -> BootDocument:
     """Return a boot, without its token."""
     return BootDocument(id=boot.id, number=boot.number, started=iso(boot.started), purpose=boot.purpose)
-
-
-def claim_document(hub: Hub, claim: Claim) -> ClaimDocument:
-    """Return a claim with its place in the queue."""
-    waits = claim.id in hub.state.claims
-    return ClaimDocument(
-        id=claim.id,
-        principal=claim.principal,
-        board_class=claim.board_class or "",
-        name=claim.name,
-        state=claim.state.value,
-        board=claim.board,
-        image=claim.image,
-        ttl=claim.ttl,
-        created=iso(claim.created),
-        granted=iso_or_none(claim.granted),
-        expires=iso_or_none(claim.expires),
-        closed=iso_or_none(claim.closed),
-        reason=claim.reason,
-        position=claims.position(hub.state.claims.values(), hub.state.claims[claim.id]) if waits else None,
-    )
 
 
 def image_document(image: ImageRecord) -> ImageDocument:

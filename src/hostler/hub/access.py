@@ -109,6 +109,11 @@ def may_control(principal: Principal, claim: Claim) -> bool:
     return claim.principal == principal.name and principal.role is not Role.VIEWER
 
 
+def may_kick(principal: Principal, claim: Claim) -> bool:
+    """Tell whether somebody may end a claim against its owner's will."""
+    return in_scope(principal, claim) and role_in(principal, claim.project) is Role.ADMIN
+
+
 def may_use(principal: Principal, claim: Claim) -> bool:
     """Tell whether somebody may power a claim's boards, run plans on them and type on their consoles."""
     if may_control(principal, claim):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hostler.hub import boards, health
+from hostler.hub import boards, health, hooks
 from hostler.hub.errors import ConflictError, Fault
 from hostler.hub.inventory import Inventory, InventoryChange, differences
 from hostler.model.board import Lifecycle
-from hostler.model.claim import ClaimState
+from hostler.model.claim import Claim, ClaimState, Want
 
 if TYPE_CHECKING:
     from hostler.hub.records import BoardRecord, Principal
@@ -35,6 +35,7 @@ def apply(draft: Draft, principal: Principal, new: Inventory) -> list[InventoryC
             boards.join(draft, new.boards[change.name])
         else:
             draft.boards.put(change.name, replace(known, board=new.boards[change.name]))
+    hooks.apply(draft, principal, new)
     draft.inventory = new
     for change in of_boards:
         if change.change == "add":
@@ -60,11 +61,21 @@ def _faults(draft: Draft, new: Inventory) -> list[Fault]:
         elif new.platform(board.board_class) != draft.inventory.platform(board.board_class):
             faults.append(_held(record, "moved to another platform"))
     for claim in draft.claims.values():
-        if claim.state is ClaimState.PENDING and claim.board_class not in (None, *new.classes):
-            text = f'claim {claim.id} of {claim.principal} waits for class "{claim.board_class}"'
-            faults.append(
-                Fault(f"{text}; release it before the class is removed", key=f"classes.{claim.board_class}")
-            )
+        if claim.state is ClaimState.PENDING:
+            faults += [fault for want in claim.wants for fault in _waited_for(claim, want, new)]
+    return faults
+
+
+def _waited_for(claim: Claim, want: Want, new: Inventory) -> list[Fault]:
+    wanted = f"claim {claim.id} of {claim.principal} waits for"
+    faults = []
+    for kind, name, known in (
+        ("class", want.board_class, new.classes.keys()),
+        ("board", want.board, new.boards.keys()),
+    ):
+        if name is not None and name not in known:
+            text = f'{wanted} {kind} "{name}"; release it before the {kind} is removed'
+            faults.append(Fault(text, key=f"{kind}{'es' if kind == 'class' else 's'}.{name}"))
     return faults
 
 

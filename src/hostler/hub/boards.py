@@ -166,13 +166,24 @@ def put_aside(draft: Draft, record: BoardRecord, reason: str, by: Principal | No
     return record
 
 
-def _close_claim(draft: Draft, record: BoardRecord, reason: str) -> None:
+def _close_claim(draft: Draft, record: BoardRecord, trouble: str) -> None:
+    """Take a board that came back out of its claim; the claim closes with the last one."""
     claim = draft.claims.get(record.claim) if record.claim else None
     if claim is None:
         return
-    closed = replace(claim, state=ClaimState.CLOSED, closed=draft.now, reason=reason or claim.reason)
+    if trouble:
+        claim = replace(claim, unclean={**claim.unclean, record.name: trouble})
+        draft.claims.put(claim.id, claim)
+    others = (draft.boards.get(name) for name in claim.boards if name != record.name)
+    if any(other is not None and other.claim == claim.id for other in others):
+        return
+    reason = claim.reason
+    if claim.unclean:
+        alone = len(claim.boards) == 1
+        reason = "; ".join(why if alone else f"{name}: {why}" for name, why in sorted(claim.unclean.items()))
+    closed = replace(claim, state=ClaimState.CLOSED, closed=draft.now, reason=reason)
     draft.claims.put(claim.id, closed)
-    text = f'{claim.principal} no longer holds board "{record.name}": {closed.reason}'
+    text = f"{claim.principal} no longer holds {', '.join(claim.boards)}: {reason}"
     draft.event("claim.closed", text, board=record.name, claim=claim.id)
 
 

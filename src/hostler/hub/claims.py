@@ -1,184 +1,340 @@
-"""Claims: asked for, granted from the queue, and given back clean."""
+"""Claims: asked for, found again, and given back clean. Who is served next is decided in ``claim_queue``."""
 
 from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from hostler.hub import access, boards, runs
-from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, Refusal
-from hostler.hub.records import HUB, Principal, Purpose
-from hostler.model.board import Lifecycle, move
-from hostler.model.claim import Claim, ClaimState, Want, grants, queue
-from hostler.model.power import PowerState
+from hostler.hub.claim_queue import bookings_lost_to, fits, settle
+from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hostler.hub.records import DEFAULT_PROJECT, HUB, Principal
+from hostler.model.board import Lifecycle
+from hostler.model.claim import Claim, ClaimState, Origin, Want
+from hostler.model.labels import LabelError, read_terms
+from hostler.model.schedule import ALL_CLASSES, booked, match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from hostler.hub.clock_jump import Jump
+    from hostler.hub.records import BoardRecord
     from hostler.hub.state import Draft
 
 MAX_TTL = 366 * 86400.0
+MOST_BOARDS = 256
+"""Most boards in one claim: more is a mistake, and finding boards for all at once takes its time."""
+PRIORITIES = range(-100, 101)
+KEEP_ALIVE = (5.0, 3600.0)
+"""Shortest and longest time in seconds that a client may be silent: less is noise, more a claim's own end."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _ID = re.compile(r"c-[0-9a-f]{12}")
 
 
 def request(
-    draft: Draft, principal: Principal, board_class: str, *, name: str = "", ttl: float = 7200.0,
-    image: str | None = None, power: bool = False, wait: bool = False,
+    draft: Draft, principal: Principal, wants: Sequence[Want], *, name: str = "", ttl: float = 7200.0,
+    image: str | None = None, power: bool = False, wait: bool = False, project: str | None = None,
+    priority: int = 0, start: float | None = None, keep_alive: float | None = None,
+    origin: Origin = Origin.USER,
 ) -> Claim:  # fmt: skip
-    """Make a claim; it is granted at once, or waits its turn if ``wait`` says so.
+    """Make a claim; it is granted at once, or waits its turn if ``wait`` says so or it is for later.
+
+    Args:
+        draft: What is being decided.
+        principal: Who asks.
+        wants: One for each board; all or none are given.
+        name: The principal's own name for it.
+        ttl: Seconds it lasts once active.
+        image: Installed on every board as soon as it is active.
+        power: Whether the boards are switched on then.
+        wait: Whether it may wait.
+        project: On whose account; None: the principal's only project.
+        priority: Within what the project may; negative ones stand back.
+        start: Unix time from which the boards are needed; None: now.
+        keep_alive: Seconds without a sign of life after which it ends; None: it needs none.
+        origin: Who it is for.
 
     Raises:
-        NotFoundError: there is no such class or image; the text names those there are.
-        ConflictError: no board of the class is free and ``wait`` is false, or the name is in use.
-        InvalidError: the name or the time is malformed, or the image does not run on the class.
+        NotFoundError: there is no such class, board, image or project, or no board is like that.
+        ConflictError: none is free and ``wait`` is false, the name is in use, a quota could never be met,
+            or other bookings stand in the way.
+        InvalidError: a word, a number or a time is malformed, or the image does not run on the boards.
+        ForbiddenError: the principal may not ask for that project or priority.
     """
-    if board_class not in draft.inventory.classes:
+    wants = tuple(_plain(draft, want) for want in wants)
+    if not 1 <= len(wants) <= MOST_BOARDS:
+        raise InvalidError(f"a claim is for 1 to {MOST_BOARDS} boards, not for {len(wants)}")
+    _check_terms(draft, principal, name=name, ttl=ttl, start=start, keep_alive=keep_alive)
+    if (
+        project is not None
+        and project != DEFAULT_PROJECT
+        and project not in draft.projects
+        and origin is Origin.USER
+    ):
+        raise NotFoundError(f'there is no project "{project}"', kind="unknown-project")
+    account = access.project_of(principal, project) if origin is Origin.USER else project or principal.name
+    if origin is Origin.USER:
+        _check_priority(draft, principal, account, priority)
+    fitting = [
+        [record for record in _candidates(draft, want, len(wants)) if fits(record, want, draft.inventory)]
+        for want in wants
+    ]
+    _check_supply(wants, fitting)
+    _check_quotas(draft, account, wants, fitting)
+    _check_ttl(draft, principal, ttl, fitting)
+    if image is not None:
+        found = runs.find_image(draft, image)
+        for board_class in sorted({record.board.board_class for row in fitting for record in row}):
+            runs.refuse_misfit(found, draft.inventory.platform(board_class))
+    claim = Claim(
+        f"c-{secrets.token_hex(6)}", principal.name, account, wants, name, ttl, image, power,
+        ClaimState.PENDING, draft.now, priority=priority, start=start, keep_alive=keep_alive,
+        alive=draft.now if keep_alive else None, origin=origin,
+    )  # fmt: skip
+    if booked(claim, draft.now):
+        _check_booking(draft, claim)
+    draft.claims.put(claim.id, claim)
+    kind = "claim.booked" if booked(claim, draft.now) else "claim.created"
+    draft.event(
+        kind, f"{principal.name} asked for {wanted_text(wants)}", claim=claim.id, principal=principal.name
+    )
+    settle(draft)
+    claim = draft.claims[claim.id]
+    if claim.state is ClaimState.PENDING and not wait and not booked(claim, draft.now):
+        raise ConflictError(_none_free(draft, claim), kind="none-free")
+    return claim
+
+
+def wanted_text(wants: Sequence[Want]) -> str:
+    """Return what is wanted in words."""
+    counted = Counter(str(want) for want in wants)
+    return " and ".join(text if count == 1 else f"{count} times {text}" for text, count in counted.items())
+
+
+def _plain(draft: Draft, want: Want) -> Want:
+    if want.board is None and want.board_class is None and not want.labels:
+        raise InvalidError("say which board: a class, labels such as arch=arm64, or a board's name")
+    if want.board_class is not None and want.board_class not in draft.inventory.classes:
         known = ", ".join(sorted(draft.inventory.classes)) or "none yet"
-        raise NotFoundError(f'there is no class "{board_class}"; classes: {known}', kind="unknown-class")
+        raise NotFoundError(f'there is no class "{want.board_class}"; classes: {known}', kind="unknown-class")
+    if want.board is not None and want.board not in draft.inventory.boards:
+        if want.board in draft.boards:
+            raise ConflictError(f'board "{want.board}" is not in lab.toml; an admin has to adopt it first')
+        raise NotFoundError(f'there is no board "{want.board}"', kind="unknown-board")
+    try:
+        terms = tuple(term for text in want.labels for term in read_terms(text))
+    except LabelError as error:
+        raise InvalidError(str(error), kind="bad-labels") from error
+    return replace(want, labels=terms)
+
+
+def _check_terms(
+    draft: Draft, principal: Principal, *, name: str, ttl: float, start: float | None,
+    keep_alive: float | None,
+) -> None:  # fmt: skip
     if not 0 < ttl <= MAX_TTL:
         raise InvalidError(
             f"ttl must be more than 0 seconds and at most {MAX_TTL / 86400:g} days, not {ttl:g}"
         )
+    if start is not None and not draft.now <= start <= draft.now + MAX_TTL:
+        raise InvalidError("a booking begins later than now, and within a year", kind="bad-start")
+    if keep_alive is not None and not KEEP_ALIVE[0] <= keep_alive <= KEEP_ALIVE[1]:
+        raise InvalidError(
+            f"keep_alive must be {KEEP_ALIVE[0]:g} to {KEEP_ALIVE[1]:g} seconds, not {keep_alive:g}"
+        )
     if name and (not _NAME.fullmatch(name) or _ID.fullmatch(name)):
         raise InvalidError(f'"{name}" is not a claim name; use letters, digits, ".", "_" and "-", at most 63')
-    mine = (claim for claim in draft.claims.values() if claim.principal == principal.name)
-    if name and any(claim.name == name and claim.state is not ClaimState.CLOSED for claim in mine):
+    if name and draft.pools.named.get((principal.name, name)):
         raise ConflictError(
             f'you have an open claim named "{name}" already; release it or choose another name'
         )
-    if image is not None:
-        runs.refuse_misfit(runs.find_image(draft, image), draft.inventory.platform(board_class))
-    claim = Claim(
-        f"c-{secrets.token_hex(6)}", principal.name, access.project_of(principal, None),
-        (Want(board_class),), name, ttl, image, power, ClaimState.PENDING, draft.now,
-    )  # fmt: skip
-    draft.claims.put(claim.id, claim)
-    draft.event(
-        "claim.created", f'{principal.name} asked for a board of class "{board_class}"',
-        claim=claim.id, principal=principal.name,
-    )  # fmt: skip
-    settle(draft)
-    claim = draft.claims[claim.id]
-    if claim.state is ClaimState.PENDING and not wait:
-        ahead = (position(draft.claims.values(), claim) or 1) - 1
-        waiting = f", {ahead} waiting" if ahead else ""
-        raise ConflictError(
-            f'no board of class "{board_class}" is free{waiting}; ask to wait, or try again later',
-            kind="none-free",
+
+
+def _check_priority(draft: Draft, principal: Principal, project: str, priority: int) -> None:
+    if priority not in PRIORITIES:
+        raise InvalidError(f"priority is a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}")
+    known = draft.projects.get(project)
+    highest = known.priority if known is not None else 0
+    if priority > highest and not principal.admin:
+        raise ForbiddenError(
+            f'claims of project "{project}" have priority {highest} at most; ask an admin for more'
         )
-    return claim
+
+
+def _candidates(draft: Draft, want: Want, most: int | None = None) -> Iterable[BoardRecord]:
+    if want.board is not None:
+        names: Iterable[str] = (want.board,)
+    elif want.board_class is not None:
+        names = draft.pools.members.get(want.board_class, ())
+        if most is not None and not want.labels:
+            names = islice(names, most)  # any of them will do
+    else:
+        names = (name for members in draft.pools.members.values() for name in members)
+    return (record for name in names if (record := draft.boards.get(name)) is not None)
+
+
+def _check_supply(wants: Sequence[Want], fitting: Sequence[Sequence[BoardRecord]]) -> None:
+    """Refuse what could not be given even if every board were free."""
+    for want, row in zip(wants, fitting, strict=True):
+        if not row:
+            raise NotFoundError(f"the lab has not {want}", kind="no-such-board")
+    if len(wants) == 1:
+        return
+    found = match([[record.name for record in row] for row in fitting])
+    if None in found:
+        raise ConflictError(f"the lab has not boards enough for {wanted_text(wants)}", kind="too-many")
+
+
+def _check_quotas(
+    draft: Draft, project: str, wants: Sequence[Want], fitting: Sequence[Sequence[BoardRecord]]
+) -> None:
+    """Refuse what a project may never hold; what it may not hold just now waits."""
+    known = draft.projects.get(project)
+    if known is None or not known.quotas:
+        return
+    needed: Counter[str] = Counter()
+    for row in fitting:
+        of_class = {record.board.board_class for record in row}
+        if len(of_class) == 1:
+            needed[of_class.pop()] += 1
+    for name, count in ((ALL_CLASSES, len(wants)), *needed.items()):
+        most = known.quotas.get(name)
+        if most is not None and count > most:
+            what = "boards" if name == ALL_CLASSES else f'boards of class "{name}"'
+            raise ConflictError(
+                f'project "{project}" may hold {most} {what} at once, and this asks for {count}',
+                kind="over-quota",
+            )
+
+
+def _check_ttl(
+    draft: Draft, principal: Principal, ttl: float, fitting: Sequence[Sequence[BoardRecord]]
+) -> None:
+    if principal.admin:
+        return
+    for row in fitting:
+        for name in {record.board.board_class for record in row}:
+            most = draft.inventory.classes[name].max_ttl
+            if most is not None and ttl > most:
+                raise InvalidError(
+                    f'boards of class "{name}" are lent for {most:g} s at most, not {ttl:g}', kind="too-long"
+                )
+
+
+def _check_booking(draft: Draft, claim: Claim) -> None:
+    lost = bookings_lost_to(draft, claim)
+    if not lost:
+        return
+    start = claim.start or draft.now
+    holders = sorted(
+        f'board "{record.name}" is {why}'
+        for want in claim.wants
+        for record in _candidates(draft, want)
+        if fits(record, want, draft.inventory) and (why := _away(draft, record, start))
+    )
+    known = f": {'; '.join(dict.fromkeys(holders))}" if holders else ""
+    booked_by_others = any(other.id != claim.id for other in lost) or not holders
+    others = "; other bookings need the rest" if booked_by_others else ""
+    raise ConflictError(
+        f"{wanted_text(claim.wants)} cannot be kept free from then on{known}{others}", kind="booking-conflict"
+    )
+
+
+def _away(draft: Draft, record: BoardRecord, then: float) -> str:
+    """Say why a board will not be there at a time, or nothing."""
+    if record.lifecycle in (Lifecycle.AVAILABLE, Lifecycle.RELEASING):
+        return ""
+    claim = draft.claims.get(record.claim or "")
+    if record.lifecycle is not Lifecycle.CLAIMED or claim is None or claim.expires is None:
+        return str(record.lifecycle)
+    late = claim.expires - then
+    return f"held by {claim.principal} until {late:.0f} s after that" if late > 0 else "wiped until then"
+
+
+def _none_free(draft: Draft, claim: Claim) -> str:
+    """Say why a claim was not granted at once."""
+    rows = {
+        record.name: record
+        for want in claim.wants
+        for record in _candidates(draft, want)
+        if fits(record, want, draft.inventory)
+    }
+    aside = sum(
+        record.lifecycle in (Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE) for record in rows.values()
+    )
+    pending = [
+        other for other in draft.claims.values()
+        if other.state is ClaimState.PENDING and other.id != claim.id and not booked(other, draft.now)
+        and {want.board_class for want in other.wants} & {want.board_class for want in claim.wants}
+    ]  # fmt: skip
+    waiting = f", {len(pending)} waiting" if pending else ""
+    apart = f", {aside} quarantined or in maintenance" if aside else ""
+    what = str(claim.wants[0]).removeprefix("a ")
+    if len(claim.wants) > 1:
+        all_of_them = wanted_text(claim.wants)
+        return f"{all_of_them} are not free at once{waiting}{apart}; ask to wait, or try again later"
+    if claim.wants[0].board is not None:
+        return f"{what} is {rows[claim.wants[0].board].lifecycle}{waiting}; ask to wait, or try again later"
+    return f"no {what} is free{waiting}{apart}; ask to wait, or try again later"
 
 
 def release(draft: Draft, principal: Principal, key: str) -> Claim:
     """Give a claim back; releasing one that is being released changes nothing."""
-    claim = find(draft.claims.values(), principal, key)
-    if not principal.admin and claim.principal != principal.name:
-        raise ForbiddenError(f"claim {claim.id} belongs to {claim.principal}")
-    return _end(draft, claim, "released", principal)
+    claim = controlled(draft, principal, key)
+    return end(draft, claim, "released", principal)
 
 
-def expire(draft: Draft) -> None:
-    """Begin the release of every claim whose time is over."""
-    for claim in list(draft.claims.values()):
-        if claim.state is ClaimState.ACTIVE and claim.expires is not None and claim.expires <= draft.now:
-            _end(draft, claim, "expired", HUB)
-
-
-def follow_clock(draft: Draft, jump: Jump) -> None:
-    """Keep what is left of every claim as it was when the clock is set.
-
-    A claim granted later than the clock then showed was granted by a right clock, before a restart with a
-    wrong one: its end is right as it is.
-    """
-    for claim in list(draft.claims.values()):
-        if claim.granted is not None and claim.expires is not None and claim.granted <= jump.before:
-            granted, expires = claim.granted + jump.seconds, claim.expires + jump.seconds
-            draft.claims.put(claim.id, replace(claim, granted=granted, expires=expires))
-    text = f"the host's clock was set by {jump.seconds:+.0f} s; claims last as long as they would have"
-    draft.event("clock.set", text, data={"seconds": jump.seconds})
-
-
-def settle(draft: Draft) -> None:
-    """Grant what can be granted: first come, first served within a class."""
-    pending = [claim for claim in draft.claims.values() if claim.state is ClaimState.PENDING]
-    if not pending:
-        return
-    wanted = {claim.board_class for claim in pending}
-    free = {
-        record.board.name: (record.board.board_class, record.lifecycle)
-        for record in draft.boards.values()
-        if record.lifecycle is Lifecycle.AVAILABLE and record.board.board_class in wanted
-    }
-    for claim, board in grants(pending, free):
-        _grant(draft, claim, board)
-
-
-def _grant(draft: Draft, claim: Claim, name: str) -> None:
-    record = draft.boards[name]
-    lifecycle = move(name, record.lifecycle, Lifecycle.CLAIMED)
-    power = PowerState.ON if claim.power else PowerState.OFF
-    record = replace(record, lifecycle=lifecycle, reason="", claim=claim.id, power=power)
-    draft.boards.put(name, record)
-    expires = draft.now + claim.ttl
-    claim = replace(claim, state=ClaimState.ACTIVE, boards=(name,), granted=draft.now, expires=expires)
-    draft.claims.put(claim.id, claim)
-    about = {"board": name, "claim": claim.id, "principal": claim.principal}
-    draft.event("claim.granted", f'{claim.principal} holds board "{name}"', **about)
-    if claim.image is not None:
-        holder = draft.principals.get(claim.principal) or HUB
-        try:
-            runs.make(draft, holder, name, f"install:{claim.image},boot", Purpose.DEPLOY)
-        except Refusal as error:
-            # The claim was right when it was made; what has changed since is told, and the board is theirs.
-            draft.event("claim.deploy-refused", error.detail, **about)
-
-
-def _end(draft: Draft, claim: Claim, reason: str, principal: Principal) -> Claim:
+def end(draft: Draft, claim: Claim, reason: str, principal: Principal = HUB) -> Claim:
+    """End a claim: one that waits is closed, the boards of one that holds some are wiped first."""
     about = {"claim": claim.id, "principal": principal.name}
     if claim.state is ClaimState.PENDING:
-        claim = replace(claim, state=ClaimState.CLOSED, closed=draft.now, reason="cancelled")
+        said = "cancelled" if reason == "released" else reason
+        claim = replace(claim, state=ClaimState.CLOSED, closed=draft.now, reason=said)
         draft.claims.put(claim.id, claim)
-        draft.event("claim.closed", f"{claim.principal} waits no longer", **about)
+        draft.event("claim.closed", f"{claim.principal} waits no longer: {said}", **about)
         return claim
     if claim.state is ClaimState.ACTIVE:
-        board = claim.board
-        assert board is not None
         claim = replace(claim, state=ClaimState.RELEASING, reason=reason)
         draft.claims.put(claim.id, claim)
-        draft.event("claim.releasing", f'board "{board}" is {reason} and being wiped', board=board, **about)
-        boards.give_back(draft, draft.boards[board], principal)
+        for board in claim.boards:
+            draft.event(
+                "claim.releasing", f'board "{board}" is {reason} and being wiped', board=board, **about
+            )
+            boards.give_back(draft, draft.boards[board], principal)
         return draft.claims.get(claim.id) or claim
     return claim
 
 
-def find(claims: Iterable[Claim], principal: Principal, key: str) -> Claim:
+def controlled(draft: Draft, principal: Principal, key: str) -> Claim:
+    """Return an open claim this principal may decide about; raises NotFoundError or ForbiddenError."""
+    claim = find(draft, principal, key)
+    if not access.may_control(principal, claim):
+        raise ForbiddenError(f"claim {claim.id} belongs to {claim.principal}")
+    return claim
+
+
+def find(draft: Draft, principal: Principal, key: str) -> Claim:
     """Find an open claim by id, or by name among one's own first and then among all.
 
     Raises:
         NotFoundError: there is none.
         ConflictError: the name is not unique; the text gives the ids.
     """
-    known = list(claims)
-    for claim in known:
-        if claim.id == key:
-            return claim
-    named = [claim for claim in known if claim.name == key and claim.state is not ClaimState.CLOSED]
-    mine = [claim for claim in named if claim.principal == principal.name]
-    found = mine or named
+    claim = draft.claims.get(key)
+    if claim is not None:
+        return claim
+    mine = draft.pools.named.get((principal.name, key))
+    ids = mine or [one for (_, name), known in draft.pools.named.items() if name == key for one in known]
+    found = [
+        claim for one in ids if (claim := draft.claims.get(one)) and claim.state is not ClaimState.CLOSED
+    ]
     if len(found) > 1:
-        ids = ", ".join(sorted(claim.id for claim in found))
-        raise ConflictError(f'several claims are named "{key}": {ids}; use the id')
+        listed = ", ".join(sorted(claim.id for claim in found))
+        raise ConflictError(f'several claims are named "{key}": {listed}; use the id')
     if not found:
         raise NotFoundError(f'there is no open claim "{key}"', kind="unknown-claim")
     return found[0]
-
-
-def position(claims: Iterable[Claim], claim: Claim) -> int | None:
-    """Return a waiting claim's place in its queue, from 1; None when it does not wait."""
-    if claim.state is not ClaimState.PENDING:
-        return None
-    return [waiting.id for waiting in queue(claims, claim.board_class or "")].index(claim.id) + 1

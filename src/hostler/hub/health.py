@@ -13,7 +13,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hostler.hub import boards, claims, maintenance, runs
+from hostler.hub import boards, claim_queue, claims, maintenance, runs, wire_tests
 from hostler.hub.errors import ConflictError, InvalidError
 from hostler.hub.records import HUB, CheckKind, CheckStage, Checkup, HealthVerdict, Purpose
 from hostler.model.board import Lifecycle, move
@@ -67,11 +67,12 @@ def candidates(state: State) -> Iterator[Candidate]:
         if board_class not in state.inventory.classes:
             continue
         able = bool(record.board.power) and state.inventory.platform(board_class).arch in state.agents
+        claim = state.claims.get(record.claim or "")
         health = record.health
         yield Candidate(
             record.name, board_class, able and record.lifecycle is Lifecycle.AVAILABLE,
-            checking=health.checkup is not None, asked=bool(health.asked), suspect=bool(health.suspect),
-            at=health.at,
+            checking=claim is not None and claim.origin is Origin.CHECK, asked=bool(health.asked),
+            suspect=bool(health.suspect), at=health.at,
         )  # fmt: skip
 
 
@@ -183,7 +184,7 @@ def _begin_aside(
 ) -> BoardRecord:
     """Take a board that nobody holds aside for a check; its first round begins once it is off."""
     busy = record.lifecycle not in (Lifecycle.AVAILABLE, Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE)
-    if busy or record.health.checkup is not None:
+    if busy or record.health.checkup is not None or record.wire_test is not None:
         raise ConflictError(
             f'board "{record.name}" is {record.lifecycle}; wait until it is free, or take it: '
             f"hostler maintenance {record.name} --now",
@@ -225,7 +226,7 @@ def begin(draft: Draft, name: str, why: Urgency) -> None:
         origin=Origin.CHECK,
     )  # fmt: skip
     draft.claims.put(claim.id, claim)
-    claims.settle(draft)
+    claim_queue.settle(draft)
     if draft.claims[claim.id].boards != (name,):
         raise NotNowError(f'board "{name}" is kept for somebody else')
     record = draft.boards[name]
@@ -252,6 +253,7 @@ def wires_tested(draft: Draft, name: str, report: Document) -> None:
     checkup = record.health.checkup if record else None
     if record is None or checkup is None or checkup.stage is not CheckStage.WIRES:
         return
+    wire_tests.quarantine_crossed(draft, name, report)
     if report.get("ok"):
         _start_plan(draft, record, checkup)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,17 +11,21 @@ from hostler.hub import (
     access,
     adoption,
     boards,
+    claim_queue,
     claims,
     host_keys,
+    maintenance,
     power_off,
     principals,
     runs,
     ssh_keys,
     tokens,
 )
-from hostler.hub.clock_jump import JumpWatch
+from hostler.hub.claim_desk import ClaimDesk
 from hostler.hub.errors import NotFoundError, UnavailableError
+from hostler.hub.health_watch import HealthWatch
 from hostler.hub.history import Bells, History
+from hostler.hub.hook_delivery import HookDelivery
 from hostler.hub.image_desk import ImageDesk
 from hostler.hub.journal import Journal
 from hostler.hub.labfile import read_labfile
@@ -30,13 +33,15 @@ from hostler.hub.links import Outbox, Watcher
 from hostler.hub.loading import load_state
 from hostler.hub.logins import Logins
 from hostler.hub.metal import Metal
+from hostler.hub.notices import Notices
 from hostler.hub.reading import Reading
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, Role, RunRecord
 from hostler.hub.state import Draft
+from hostler.hub.timekeeper import Timekeeper
 from hostler.hub.wire_tests import WireTests
 from hostler.link.documents import to_document
 from hostler.model.board import Lifecycle
-from hostler.model.claim import Claim, ClaimState
+from hostler.model.claim import Claim, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,23 +73,27 @@ class Hub:
         check: Asked about every wire of an inventory; see ``read_labfile``.
         clock: Tells Unix time.
         ssh_authority: Signs host keys; None: nobody does.
+        reveal: Returns the secret a reference stands for, or raises ValueError; None: no secrets are known.
 
     Attributes:
         state: What is; for reading only.
-        bells: Rings ``board/NAME`` for every change of a board, ``claims``, ``events``, ``principal/NAME``
-            when what a principal may do has changed.
+        bells: Rings ``board/NAME`` for every change of a board, ``boards`` for one of any, ``claims``,
+            ``events``, ``principal/NAME`` when what a principal may do has changed.
         history: The events of the lab.
         reading: Looks up and searches.
         images: Imports and removes images, registers agents.
+        claim_desk: Changes claims while they last, and tells where those that wait stand.
         metal: Asks the racks: consoles, checks.
         wire_tests: Tests wires when somebody asks.
+        health: Checks boards, when they are due and when somebody asks.
+        hooks: Tells others what happens.
         logins: Lets people in, and tells when somebody is shut out.
     """
 
     def __init__(
         self, database: Database, link: HubLink, files: ImageFiles, spool: Path, *,
         base: Path | None = None, check: BindingCheck | None = None, clock: Callable[[], float] = time.time,
-        ssh_authority: SshAuthority | None = None,
+        ssh_authority: SshAuthority | None = None, reveal: Callable[[str], str] | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._base = base
@@ -98,26 +107,32 @@ class Hub:
         self._outbox = Outbox(link)
         self._journal = Journal(database.writer, self._reload)
         self._watcher = Watcher(link, lambda: self.state, self.change, self.bells, self._outbox)
-        self._due = 0.0
-        self._due_changed = asyncio.Event()
+        self._time = Timekeeper(lambda: self.state, self.change, lambda: self._clock())
         self.started = asyncio.Event()
         self.reading = Reading(self, database)
         self.images = ImageDesk(self, files, spool)
         self.metal = Metal(self, link)
         self.wire_tests = WireTests(self)
+        self.claim_desk = ClaimDesk(self, clock)
+        self.health = HealthWatch(self, clock)
+        self.hooks = HookDelivery(self, clock, reveal or _no_secrets)
+        self.notices = Notices(self)
         self.logins = Logins(self, clock)
 
     async def run(self) -> None:
         """Decide, keep and reconcile until cancelled; sets ``started`` once it does."""
         self._desire_everything()
+        self._time.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._journal.run(), name="journal")
                 tasks.create_task(self._outbox.run(), name="outbox")
                 tasks.create_task(self._watcher.observe(), name="observe")
                 tasks.create_task(self._watcher.follow(), name="events")
-                tasks.create_task(self._keep_time(), name="time")
-                tasks.create_task(self.wire_tests.put_back(), name="wire tests")
+                tasks.create_task(self._time.run(), name="time")
+                tasks.create_task(self.health.run(), name="health")
+                tasks.create_task(self.hooks.run(), name="hooks")
+                tasks.create_task(self.notices.run(), name="notices")
                 self.started.set()
         finally:
             await self._journal.flush()
@@ -127,13 +142,13 @@ class Hub:
         draft = Draft(self.state, self._clock())
         result = decide(draft)
         if draft.claims.changed or draft.boards.changed:
-            claims.settle(draft)
+            claim_queue.settle(draft)
         if draft.empty:
             return result
         documents = self._documents(draft)
         before = set(draft.boards.changed)
         draft.apply()
-        self._note_due(draft)
+        self._time.note(draft)
         future = self._journal.add(draft, partial(self._committed, draft, documents, before))
         try:
             # A caller that goes away does not undo what was decided.
@@ -194,9 +209,10 @@ class Hub:
 
     # Claims, runs, power
 
-    async def claim(self, by: Principal, board_class: str, **wishes: Any) -> Claim:
-        """Claim a board of a class; see ``claims.request``."""
-        return await self.change(lambda draft: claims.request(draft, by, board_class, **wishes))
+    async def claim(self, by: Principal, *wants: Want | str, **wishes: Any) -> Claim:
+        """Claim boards, all or none; text is the name of a class; see ``claims.request``."""
+        asked = [Want(want) if isinstance(want, str) else want for want in wants]
+        return await self.change(lambda draft: claims.request(draft, by, asked, **wishes))
 
     async def release(self, by: Principal, key: str) -> Claim:
         """Begin to give a claim's board back; one that is closed already is returned as it is."""
@@ -232,6 +248,16 @@ class Hub:
         """Send a board that was put aside through another wipe."""
         return await self.change(lambda draft: boards.recover(draft, by, board))
 
+    async def begin_maintenance(
+        self, by: Principal, board: str, reason: str = "", *, kick: bool = False
+    ) -> BoardRecord:
+        """Take a board aside, now or once it is given back; see ``maintenance.begin``."""
+        return await self.change(lambda draft: maintenance.begin(draft, by, board, reason, kick=kick))
+
+    async def end_maintenance(self, by: Principal, board: str) -> BoardRecord:
+        """Let a board come back by way of a wipe."""
+        return await self.change(lambda draft: maintenance.end(draft, by, board))
+
     async def sign_host_key(self, by: Principal, board: str, public_key: str) -> str:
         """Certify the host key of a board one holds; see ``host_keys.certify``."""
         authority = self.ssh_authority
@@ -241,49 +267,14 @@ class Hub:
 
     # Time
 
+    def now(self) -> float:
+        """Return the Unix time by which decisions are made."""
+        return self._clock()
+
     async def tick(self) -> None:
         """Do what is due now: expire claims, give up on boards that do not go off, save idle ones' power."""
-        await self.change(_tick)
+        await self._time.tick()
         await self.logins.keep_house()
-
-    async def _keep_time(self) -> None:
-        watch = JumpWatch(self._clock(), time.monotonic())
-        while True:
-            self._due_changed.clear()
-            try:
-                jump = watch.look(self._clock(), time.monotonic())
-                if jump is not None:
-                    await self.change(partial(claims.follow_clock, jump=jump))
-                await self.tick()
-            except UnavailableError:
-                await asyncio.sleep(1.0)
-                continue
-            self._due = self._next_due()
-            # Woken at least once a minute, so that a clock that was set is noticed.
-            wait = min(max(self._due - self._clock(), 0.05), 60.0)
-            try:
-                async with asyncio.timeout(wait):
-                    await self._due_changed.wait()
-            except TimeoutError:
-                pass
-
-    def _next_due(self) -> float:
-        due = [claim.expires for claim in self.state.claims.values() if claim.state is ClaimState.ACTIVE]
-        due += [
-            boards.release_deadline(record, self.state.runs.get(record.run or ""))
-            for record in self.state.boards.values()
-            if record.lifecycle is Lifecycle.RELEASING
-        ]
-        return min((time for time in due if time is not None), default=math.inf)
-
-    def _note_due(self, draft: Draft) -> None:
-        sooner = [claim.expires for claim in draft.claims.changed.values() if claim is not None]
-        if any(
-            record and record.lifecycle is Lifecycle.RELEASING for record in draft.boards.changed.values()
-        ):
-            sooner.append(0.0)
-        if any(time is not None and time < self._due for time in sooner):
-            self._due_changed.set()
 
     # What follows a decision
 
@@ -310,10 +301,14 @@ class Hub:
             self._outbox.put(key, document)
         for name in names:
             self.bells.ring(f"board/{name}")
+        if names:
+            self.bells.ring("boards")
         for name in draft.dismissals():
             self.bells.ring(f"principal/{name}")
         if draft.claims.changed:
             self.bells.ring("claims")
+        if draft.hooks.changed:
+            self.bells.ring("hooks")
         if draft.events:
             self.history.add(draft.events)
 
@@ -330,10 +325,8 @@ class Hub:
         self.state = load_state(self._database)
         self.state.observed = observed
         self.history.start(self.state.seq)
+        self._time.start()
 
 
-def _tick(draft: Draft) -> None:
-    claims.expire(draft)
-    for record in list(draft.boards.values()):
-        boards.finish_release(draft, record)
-    power_off.idle_off(draft)
+def _no_secrets(reference: str) -> str:
+    raise ValueError(f"this server cannot look up {reference}")

@@ -47,6 +47,7 @@ def load_state(database: Database) -> State:
     last = sqlalchemy.select(sqlalchemy.func.max(tables.events.c.seq))
     state.seq = database.read(lambda connection: connection.execute(last).scalar()) or 0
     _load_meta(database, state)
+    state.index()
     return state
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from hostler.hub import claims, tables
 from hostler.hub.errors import ForbiddenError, NotFoundError
 from hostler.hub.records import BoardRecord, Principal, RunRecord
+from hostler.hub.state import Draft
 from hostler.model.claim import Claim, ClaimState
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Reading:
     async def claim(self, by: Principal, key: str) -> Claim:
         """Return a claim by id, or an open one by name."""
         try:
-            return claims.find(self._hub.state.claims.values(), by, key)
+            return claims.find(Draft(self._hub.state, 0.0), by, key)
         except NotFoundError as error:
             found = await self._load(tables.claims, Claim, tables.claims.c.id == key)
             if not found:

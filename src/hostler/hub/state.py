@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hostler.hub import source
 from hostler.hub.inventory import Inventory
+from hostler.hub.pools import Pools
 from hostler.hub.records import (
     Agent,
     BoardRecord,
@@ -52,6 +53,8 @@ class State:
         observed: By board; never stored, a rack says it again.
         seq: Number of the last event.
         cursor: Number of the last event taken over from the link.
+        pools: Index of boards and claims; kept by drafts.
+        revision: Grows with every change of a board, a claim, a project or the inventory.
     """
 
     inventory: Inventory = field(default_factory=Inventory)
@@ -68,18 +71,32 @@ class State:
     observed: dict[str, Observed] = field(default_factory=dict)
     seq: int = 0
     cursor: int = 0
+    pools: Pools = field(default_factory=Pools, compare=False, repr=False)
+    revision: int = field(default=0, compare=False)
+
+    def index(self) -> None:
+        """Make the index anew."""
+        self.pools.build(self.inventory, self.boards, self.claims)
+        self.revision += 1
 
 
 class Overlay(Generic[V]):
-    """A dict seen through the changes a draft makes to it."""
+    """A dict seen through the changes a draft makes to it.
+
+    Attributes:
+        base: The dict, not yet changed.
+        changed: What the draft puts in its place; None: takes away.
+        writes: How often something was changed.
+    """
 
     def __init__(self, base: dict[str, V]) -> None:
-        self._base = base
+        self.base = base
         self.changed: dict[str, V | None] = {}
+        self.writes = 0
 
     def get(self, key: str) -> V | None:
         """Return the value as the draft has it, or None."""
-        return self.changed[key] if key in self.changed else self._base.get(key)
+        return self.changed[key] if key in self.changed else self.base.get(key)
 
     def __getitem__(self, key: str) -> V:
         value = self.get(key)
@@ -93,14 +110,16 @@ class Overlay(Generic[V]):
     def put(self, key: str, value: V) -> None:
         """Set a value."""
         self.changed[key] = value
+        self.writes += 1
 
     def remove(self, key: str) -> None:
         """Take a value away."""
         self.changed[key] = None
+        self.writes += 1
 
     def values(self) -> Iterator[V]:
         """Yield every value as the draft has it."""
-        for key, value in self._base.items():
+        for key, value in self.base.items():
             if key not in self.changed:
                 yield value
         yield from (value for value in self.changed.values() if value is not None)
@@ -109,13 +128,18 @@ class Overlay(Generic[V]):
         """Make the changes true."""
         for key, value in self.changed.items():
             if value is None:
-                self._base.pop(key, None)
+                self.base.pop(key, None)
             else:
-                self._base[key] = value
+                self.base[key] = value
 
 
 class Draft:
-    """A decision being made at the time ``now``."""
+    """A decision being made at the time ``now``.
+
+    Attributes:
+        stirred: Pools in which somebody may be served now though nothing changed there: time has gone by.
+        settled: How much was changed when claims were last granted.
+    """
 
     def __init__(self, state: State, now: float) -> None:
         self.now = now
@@ -134,9 +158,16 @@ class Draft:
         self.events: list[Event] = []
         self.boots: list[tuple[str, BootRecord, str | None]] = []
         self._source = source.current()
+        self.stirred: set[str] = set()
+        self.settled = 0
         self._followed: list[str] = []
         self._before = state.inventory, state.cursor
         self._state = state
+
+    @property
+    def pools(self) -> Pools:
+        """The index of boards and claims, without what this draft changes."""
+        return self._state.pools
 
     @property
     def observed(self) -> dict[str, Observed]:
@@ -168,6 +199,11 @@ class Draft:
         if self._source is not None and about.get("principal") == self._source.principal:
             about["data"] = {**about.get("data", {}), "source": self._source.document()}
         self.events.append(Event(self._state.seq + len(self.events) + 1, at, kind, text, **about))
+
+    @property
+    def last_event(self) -> int:
+        """Number of the last event so far, those of this draft included."""
+        return self._state.seq + len(self.events)
 
     def forget_logins(self, principal: str) -> None:
         """Take away every token and ssh key of a principal."""
@@ -209,11 +245,24 @@ class Draft:
             old, new = self._state.boards.get(name), self.boards.get(name)
             if old is not None and old.run and (new is None or new.run != old.run):
                 self._followed.append(old.run)
+        if not self.inventory_changed:
+            self._index()
         for overlay in self._overlays:
             overlay.apply()
-        self._state.inventory = self.inventory
+        if self.inventory_changed:
+            self._state.inventory = self.inventory
+            self._state.index()
         self._state.cursor = self.cursor
         self._state.seq += len(self.events)
+
+    def _index(self) -> None:
+        pools = self._state.pools
+        for name, record in self.boards.changed.items():
+            pools.board(self.boards.base.get(name), record)
+        for key, claim in self.claims.changed.items():
+            pools.claim(self.inventory, self.claims.base.get(key), claim)
+        if self.boards.changed or self.claims.changed or self.projects.changed:
+            self._state.revision += 1
 
     def prune(self) -> None:
         """Once it is durable: what is over leaves memory, and is read from the disk from now on."""

@@ -1,15 +1,9 @@
-"""Claims and their queue: who holds which board until when, and who is next."""
+"""Claims: who holds which boards until when. Who is next is told in ``schedule``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-from hostler.model.board import Lifecycle
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 
 class ClaimState(StrEnum):
@@ -49,6 +43,13 @@ class Want:
     board: str | None = None
     labels: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        """Return it in words: ``board "pi-3"``, ``a board of class "pi" with ram>=4096``."""
+        if self.board is not None:
+            return f'board "{self.board}"'
+        of_class = f' of class "{self.board_class}"' if self.board_class is not None else ""
+        return f"a board{of_class}" + (f" with {', '.join(self.labels)}" if self.labels else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -77,6 +78,7 @@ class Claim:
         expires: Unix time it ends by itself, or None while pending.
         closed: Unix time it closed, or None.
         reason: Why it closed: ``released`` ``expired`` ``cancelled`` ``wipe failed: …``.
+        unclean: Why boards it gave back did not come back clean, by board.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Claim:
     expires: float | None = None
     closed: float | None = None
     reason: str = ""
+    unclean: dict[str, str] = field(default_factory=dict)
 
     @property
     def board(self) -> str | None:
@@ -111,29 +114,3 @@ class Claim:
     def board_class(self) -> str | None:
         """The class of the first board it asks for."""
         return self.wants[0].board_class
-
-
-def queue(claims: Iterable[Claim], board_class: str) -> list[Claim]:
-    """Return the claims that wait for a class, first come first."""
-    waiting = (c for c in claims if c.state is ClaimState.PENDING and c.board_class == board_class)
-    return sorted(waiting, key=lambda claim: (claim.created, claim.id))
-
-
-def grants(claims: Iterable[Claim], boards: Mapping[str, tuple[str, Lifecycle]]) -> list[tuple[Claim, str]]:
-    """Pair waiting claims with free boards: first come first served within a class.
-
-    Args:
-        claims: All claims.
-        boards: Board name to its class and lifecycle.
-
-    Returns:
-        Claim and board name; no board twice, no claim twice, nobody overtaken.
-    """
-    pending = list(claims)
-    pairs: list[tuple[Claim, str]] = []
-    for board_class in sorted({c.board_class or "" for c in pending if c.state is ClaimState.PENDING}):
-        free = sorted(
-            name for name, (cls, life) in boards.items() if cls == board_class and life is Lifecycle.AVAILABLE
-        )
-        pairs += zip(queue(pending, board_class), free, strict=False)
-    return pairs
