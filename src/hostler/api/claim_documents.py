@@ -42,10 +42,10 @@ class WantDocument(_Document):
 
 
 class ClaimDocument(_Document):
-    """A claim. Of other projects' claims: who holds or waits, what boards, since when and until when.
+    """A claim. Of other projects' claims only who holds or waits for what, since when and until when.
 
     ``board`` and ``class`` are those of the first board. ``position`` is its place in the queue while it
-    """A claim. Of other projects' claims only: who holds or waits for what, since when, until when.
+    waits, from 1; ``estimate`` when it may expect its boards, null: nobody knows. ``shares`` tells what others
     may do, ``unclean`` why boards it gave back did not come back clean. Lengths of time are seconds.
     """
 
