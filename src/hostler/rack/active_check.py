@@ -86,11 +86,14 @@ class ActiveChecks:
 
     They are switched on one after the other, each only when the one before has been heard: two boards whose
     wires are crossed would otherwise answer for each other.
+
+    Attributes:
+        turn: Held while something is switched on and listened to.
     """
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._turn = asyncio.Semaphore(1)
+        self.turn = asyncio.Semaphore(1)
         self._under_check: set[str] = set()
 
     async def check(self, body: Document) -> Document:
@@ -115,7 +118,7 @@ class ActiveChecks:
         one = _Check(self._bench, keeper, loan, str(body.get("check") or ""))
         interrupted = ""
         try:
-            await one.run(self._turn, float(str(body.get("seconds") or 180.0)), self._idle)
+            await one.run(self.turn, float(str(body.get("seconds") or 180.0)), self._idle)
         except Overtaken as error:
             interrupted = str(error)
         finally:

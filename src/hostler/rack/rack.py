@@ -23,6 +23,7 @@ from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
 from hostler.rack.console_door import serve_console
 from hostler.rack.ears import Ears
+from hostler.rack.find_wires import WireFinder
 from hostler.rack.keeper import Keeper
 from hostler.rack.netboot import Netboot
 from hostler.rack.strangers import Strangers
@@ -86,6 +87,7 @@ class Rack:
         self._strangers = Strangers()
         self.ears = Ears()
         self._active_checks = ActiveChecks(self)
+        self._wire_finder = WireFinder(self, self._active_checks.turn)
         self._events: deque[TraceEvent] = deque()
         self._dropped = 0
         self._complained = -_COMPLAIN_SECONDS
@@ -292,6 +294,8 @@ class Rack:
             return await check_lab(self._plan, boards, self.netboot, body.get("board"))
         if kind == "active-check":
             return await self._active_checks.check(body)
+        if kind == "find-wires":
+            return await self._wire_finder.find(body)
         if kind in CONSOLE_REQUESTS:
             console = self._find(body).console
             if console is None:

@@ -140,6 +140,19 @@ class Wires:
         self._count(board, outlets)
         return WiredPower(outlets) if outlets else None
 
+    def outlet(self, name: str, binding: Binding) -> Outlet:
+        """Return one power wire that is no board's, behind the queue of its equipment.
+
+        Raises:
+            DriverConfigError: The wire cannot be made.
+        """
+        driver = power_driver(binding.driver, self._settings(binding), binding.params)
+        return Outlet(name, self._queue(binding.equipment or name), driver)
+
+    def line(self, binding: Binding) -> ConsoleDriver:
+        """Return the driver of one serial line that is no board's; raises DriverConfigError."""
+        return console_driver(binding.driver, self._settings(binding), binding.params)
+
     def forget(self, board: str) -> None:
         """Take a board's outlets out of every account: it has left the rack."""
         for outlet, queue in self._counted.pop(board, {}).items():
