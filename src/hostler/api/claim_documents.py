@@ -45,7 +45,7 @@ class ClaimDocument(_Document):
     """A claim. Of other projects' claims only who holds or waits for what, since when and until when.
 
     ``board`` and ``class`` are those of the first board. ``position`` is its place in the queue while it
-    waits, from 1; ``estimate`` when it may expect its boards, null: nobody knows. ``shares`` tells what others
+    waits, from 1; ``estimate`` when it may expect its boards, null: nobody knows. ``shares`` says what others
     may do, ``unclean`` why boards it gave back did not come back clean. Lengths of time are seconds.
     """
 
