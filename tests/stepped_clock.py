@@ -28,7 +28,7 @@ class SteppedClock:
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(work)
         for _ in range(10_000):
-            for _ in range(20):
+            for _ in range(200):  # everything that can run runs: whole chains of tasks waking each other
                 await asyncio.sleep(0)
             if task.done():
                 return task.result()

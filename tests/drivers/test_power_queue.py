@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from stepped_clock import SteppedClock
 
 from hostler.drivers.errors import DidNotHappen, DriverTimeout, EquipmentRefused, EquipmentUnreachable
 from hostler.drivers.power.fake import FakePower
 from hostler.drivers.power.queue import EquipmentQueue
 from hostler.model.power import PowerCapabilities, PowerReading, PowerState
+from stepped_clock import SteppedClock
 
 ON, OFF, UNKNOWN = PowerState.ON, PowerState.OFF, PowerState.UNKNOWN
 

@@ -77,7 +77,7 @@ def test_a_reading_in_mid_switch_frees_nothing():
 
 
 def test_what_the_equipment_says_counts_too():
-    """Its own limit binds where the file names none or a higher one, and foreign loads show in what it draws."""
+    """Its own limit binds too, and foreign loads show in what it draws."""
     reading = PoolReading(limit=40.0, drawn=35.0)
     made = budget(None, a=10).measured("", reading).asks("a/0")
     assert made.turn("a/0", 0.0)[1] == Later(None, "waits for 10 W on switch sw1: 35 of 40 W are drawn")
@@ -103,21 +103,22 @@ def test_a_board_that_left_takes_nothing():
     assert (made.watts(), made.line) == (0, ("c/0",))
 
 
+LIMIT = 50.0
+NEEDS = {f"b{n}/0": float(watts) for n, watts in enumerate((5, 10, 15, 20, 25, 30, 50))}
+
+
 class Switch(RuleBasedStateMachine):
     """A switch whose boards come on, go off, fail and leave the line in any order."""
-
-    LIMIT = 50.0
-    NEEDS = {f"b{n}/0": float(watts) for n, watts in enumerate((5, 10, 15, 20, 25, 30, 50))}
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.made = PowerBudget("sw", self.LIMIT, 1.0)
+        self.made = PowerBudget("sw", LIMIT, 1.0)
         self.on: set[str] = set()
         self.switching: set[str] = set()
         self.asked: list[str] = []
         self.last = -1.0
-        for outlet, watts in self.NEEDS.items():
+        for outlet, watts in NEEDS.items():
             self.made = self.made.expects(Wish(outlet, watts)).reads(outlet, on=False)
 
     outlets = st.sampled_from(sorted(NEEDS))
@@ -178,7 +179,7 @@ class Switch(RuleBasedStateMachine):
 
     @invariant()
     def never_above(self) -> None:
-        assert sum(self.NEEDS[outlet] for outlet in self.on | self.switching) <= self.LIMIT
+        assert sum(NEEDS[outlet] for outlet in self.on | self.switching) <= LIMIT
 
 
 TestSwitch = Switch.TestCase
