@@ -67,6 +67,7 @@ def test_every_command_is_one(command: str) -> None:
     _, verb, *arguments = shlex.split(command)
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--lab")
     import_module(f"hostler.cli.{MODULES[verb]}").VERBS[verb][0](parser)
     parser.parse_args(arguments)
 
