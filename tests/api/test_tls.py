@@ -121,8 +121,21 @@ def test_the_client_and_its_console_speak_tls(server: RunningServer) -> None:
     with Client(settings) as client:
         assert client.health()["ok"]
         assert [board["name"] for board in client.boards()] == ["pc-1"]
+        assert next(client.follow_events(after=0))["seq"] == 1
         with client.console("pc-1", write=False) as console:
             assert console.attached["event"] == "attached"
+
+
+def test_the_state_is_for_its_owner_only(tmp_path: Path) -> None:
+    """A new or empty state directory gets mode 0700; one in use that is open to others is told."""
+    (tmp_path / "empty").mkdir(mode=0o755)
+    for name in ("new", "empty"):
+        with running_server(tmp_path / name) as server:
+            assert server.state.stat().st_mode & 0o777 == 0o700
+    server.state.chmod(0o750)
+    with running_server(server.state) as again:
+        assert again.wait_for(r"empty is open to others than its owner \(mode 750\)")
+        assert server.state.stat().st_mode & 0o777 == 0o750
 
 
 def test_a_restart_keeps_the_authority(tmp_path: Path) -> None:
