@@ -20,6 +20,7 @@ from hostler.api.authority import CertificateError
 from hostler.api.public_port import PortError, Protection, PublicPort, listening
 from hostler.drivers.errors import DriverConfigError
 from hostler.drivers.registry import console_driver, power_driver
+from hostler.drivers.secrets import SecretReference
 from hostler.gateway.gateway import Gateway
 from hostler.gateway.port import SshPortError
 from hostler.gateway.port import listening as ssh_listening
@@ -91,6 +92,14 @@ def check_binding(
     except DriverConfigError as error:
         return str(error)
     return ""
+
+
+def reveal_secret(reference: str) -> str:
+    """Return what ``env:NAME`` or ``file:PATH`` stands for; raises ValueError when it cannot be had."""
+    try:
+        return SecretReference.parse("secret", reference).reveal()
+    except DriverConfigError as error:
+        raise ValueError(str(error)) from None
 
 
 def main(args: argparse.Namespace) -> int:
@@ -165,6 +174,7 @@ async def _serve(config: Path | None, state: Path, port: PublicPort, ssh_port: s
         base=base,
         check=check_binding,
         ssh_authority=authority,
+        reveal=reveal_secret,
     )
     rack = Rack(link, memories, store, state)
     _sweep(store, hub)

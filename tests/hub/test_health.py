@@ -41,7 +41,9 @@ async def test_boards_of_a_class_with_checks_are_checked_one_after_the_other(tmp
             await until(lambda name=name: board(lab, name).health.verdict is HealthVerdict.GOOD)
             await until(lambda name=name: life(lab, name) == "available")
         assert board(lab, "arm-1").health.verdict is HealthVerdict.UNKNOWN
-        checks = [claim for claim in await lab.hub.reading.claims(closed=True) if claim.origin is Origin.CHECK]
+        checks = [
+            claim for claim in await lab.hub.reading.claims(closed=True) if claim.origin is Origin.CHECK
+        ]
         assert {(claim.principal, claim.project, claim.state) for claim in checks} == {
             ("hostler", "hostler", ClaimState.CLOSED)
         }

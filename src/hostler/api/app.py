@@ -13,6 +13,8 @@ from hostler.api import (
     board_routes,
     claim_routes,
     console_routes,
+    health_routes,
+    hook_routes,
     image_routes,
     lab_routes,
     problems,
@@ -60,7 +62,10 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.hub = hub
     problems.install(app)
     app.include_router(health)
-    for module in (board_routes, claim_routes, image_routes, lab_routes, console_routes, ssh_routes):
+    for module in (
+        board_routes, claim_routes, image_routes, lab_routes, console_routes, ssh_routes, health_routes,
+        hook_routes,
+    ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     app.add_middleware(Gate, hub=hub)
     return app

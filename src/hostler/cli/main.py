@@ -38,8 +38,12 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "image": ("images", "import, list, show and remove images"),
         "apply": ("inventory", "make a lab.toml the inventory"),
         "check": ("inventory", "look at every wire of the lab"),
+        "health": ("health", "how boards did when they were checked; check them, judge them"),
+        "train": ("health", "boot a new board again and again before anybody gets it"),
+        "maintenance": ("health", "take a board aside to work on it, and give it back"),
         "recover": ("boards", "wipe a quarantined board again"),
         "events": ("events", "what happened in the lab"),
+        "hook": ("hooks", "have events told elsewhere"),
         "agent": ("agent", "build the agent that runs on boards"),
     },
     "ssh": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from hostler.client.care import CareCalls
 from hostler.client.errors import RefusedError, refusal
 from hostler.client.settings import load_settings
 from hostler.client.transport import Transport, part
@@ -40,7 +41,7 @@ _UPLOAD_BLOCK = 1024 * 1024
 _CHECK_SECONDS = 120.0  # a check asks every switch, and one that is away takes its whole deadline
 
 
-class Client:
+class Client(CareCalls):
     """A Hostler server. Every method raises RefusedError or UnreachableError.
 
     Use it in a ``with`` block, or ``close`` it. Safe to use from several threads.

@@ -116,7 +116,7 @@ def finish(draft: Draft, name: str, test: str, report: Document) -> None:
     draft.event(f"wires.{outcome}", text, board=name, claim=record.claim, principal=was.by, data=data)
     if outcome == "failed" and record.lifecycle is Lifecycle.AVAILABLE:
         boards.quarantine(draft, record, f"its check failed: {wrong}")
-    _quarantine_crossed(draft, name, report)
+    quarantine_crossed(draft, name, report)
 
 
 _WORDS = {"passed": "went well", "failed": "found something wrong", "interrupted": "was interrupted"}
@@ -132,7 +132,7 @@ def _wrong(report: Document) -> list[str]:
     return [f"{row['what']}: {row['text']}" for row in found if not row["ok"]]
 
 
-def _quarantine_crossed(draft: Draft, name: str, report: Document) -> None:
+def quarantine_crossed(draft: Draft, name: str, report: Document) -> None:
     """Put those aside too that were shown to hang on the wrong wire: who had one would switch the other."""
     crossed = report.get("crossed")
     for other in crossed if isinstance(crossed, list) else []:
