@@ -142,7 +142,7 @@ def _choose(lab: str) -> None:
     """Let this process, and what it starts, talk to one lab of the settings file and to no other."""
     import os
 
-    for name in ("HOSTLER_URL", "HOSTLER_TOKEN", "HOSTLER_CA"):
+    for name in ("HOSTLER_URL", "HOSTLER_TOKEN", "HOSTLER_CA", "HOSTLER_SOCKET"):
         os.environ.pop(name, None)  # they were set for another one
     os.environ["HOSTLER_LAB"] = lab
 
