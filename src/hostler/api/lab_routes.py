@@ -1,4 +1,4 @@
-"""The lab as a whole: inventory, checks, history, agents, principals."""
+"""The lab as a whole: inventory, history, agents, principals."""
 
 from __future__ import annotations
 
@@ -47,28 +47,6 @@ class ChangesDocument(BaseModel):
     """Everything that applying an inventory changes."""
 
     changes: list[ChangeDocument]
-
-
-class CheckRequest(_Request):
-    """The board to check; None: everything."""
-
-    board: str | None = None
-
-
-class CheckDocument(BaseModel):
-    """One wire or service looked at, and what to do if it is wrong."""
-
-    what: str
-    ok: bool
-    text: str
-    advice: str = ""
-
-
-class ChecksDocument(BaseModel):
-    """What looking at every wire found."""
-
-    ok: bool
-    checks: list[CheckDocument]
 
 
 class AgentRequest(_Request):
@@ -138,12 +116,6 @@ async def put_inventory(
             for one in changes
         ]
     )
-
-
-@router.post("/check")
-async def check(hub: TheHub, body: CheckRequest) -> ChecksDocument:
-    """Look at every wire, or at those of one board; nothing is switched."""
-    return ChecksDocument.model_validate(await hub.metal.check(body.board))
 
 
 @router.get("/events", response_model=list[EventDocument])

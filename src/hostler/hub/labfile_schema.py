@@ -22,7 +22,7 @@ from hostler.model.health import AfterFailure
 from hostler.model.identity import is_junk, normal_mac
 from hostler.model.plan import parse_plan
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _INTERFACE = re.compile(r"[^\s/]{1,15}")
 _RESERVED = "unknown-"
 # Where a driver keeps what nobody may read in this file; the value must say where the secret is.
@@ -32,7 +32,7 @@ _SECRETS = frozenset(
 
 
 def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         raise ValueError('is not a name; use letters, digits, ".", "_" and "-", at most 63')
     if text.startswith(_RESERVED):
         raise ValueError(f'begins with "{_RESERVED}", which is kept for machines nobody knows')

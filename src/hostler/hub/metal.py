@@ -26,6 +26,9 @@ NETBOOT_SECONDS = 180.0
 SWITCHING_SECONDS = 400.0
 """What the switching of one check may take at worst, three times through its equipment's queue."""
 
+SEARCH_SECONDS = 6 * 3600.0
+"""Longest search: some switches have a hundred ports that feed nothing we know."""
+
 IN_LINE = 32
 """Boards that may be checked side by side: they are switched on one after the other."""
 
@@ -224,6 +227,19 @@ class Metal:
                 f'the check of board "{board}" was interrupted: {report["interrupted"]}', kind="interrupted"
             )
         return report
+
+    async def find_wires(self, mac: str, board: str, search: str, seconds: float) -> Document:
+        """Have the rack search for a machine's wires; ``board`` and ``search`` come back in its events.
+
+        Returns:
+            ``{"ok", "mac", "power", "console", "checks"}``; a wire is ``{"equipment", "params"}`` or None.
+
+        Raises:
+            ConflictError: The machine is a board's.
+            UnavailableError: The rack is away, or it takes longer than a night.
+        """
+        body: Document = {"mac": mac, "board": board, "search": search, "seconds": seconds}
+        return await self._request("find-wires", body, SEARCH_SECONDS)
 
     async def _request(self, kind: str, body: Document, deadline: float) -> Document:
         try:
