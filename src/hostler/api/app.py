@@ -19,6 +19,7 @@ from hostler.api import (
     lab_routes,
     problems,
     ssh_routes,
+    wire_routes,
 )
 from hostler.api.gate import PREFIX, Gate
 
@@ -64,7 +65,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.include_router(health)
     for module in (
         board_routes, claim_routes, image_routes, lab_routes, console_routes, ssh_routes, health_routes,
-        hook_routes,
+        hook_routes, wire_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     app.add_middleware(Gate, hub=hub)

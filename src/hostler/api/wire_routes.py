@@ -85,7 +85,7 @@ class FoundDocument(BaseModel):
     power: WireDocument | None
     console: WireDocument | None
     checks: list[CheckDocument]
-    toml: str | None
+    toml: str = ""
 
 
 @router.post("/check")

@@ -1,4 +1,4 @@
-"""Verbs about the inventory: apply, check."""
+"""Verbs about the inventory: apply."""
 
 from __future__ import annotations
 
@@ -39,27 +39,4 @@ def apply(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("board", metavar="BOARD", nargs="?", help="only the wires of this board")
-
-
-def check(args: argparse.Namespace, out: Output) -> int:
-    """Look at every wire and print what was found."""
-    with Client() as client:
-        report = client.check(args.board)
-    if out.json:
-        out.document(report)
-    for found in report["checks"]:
-        out.line(f"{'ok    ' if found['ok'] else 'FAILED'}  {found['what']}: {found['text']}")
-        if not found["ok"] and found["advice"]:
-            out.line(f"        {found['advice']}")
-    bad = sum(not found["ok"] for found in report["checks"])
-    out.line(
-        f"{len(report['checks'])} looked at, {bad} failed"
-        if bad
-        else f"{len(report['checks'])} looked at, all well"
-    )
-    return 0 if report["ok"] else 1
-
-
-VERBS = {"apply": (_apply_arguments, apply), "check": (_check_arguments, check)}
+VERBS = {"apply": (_apply_arguments, apply)}

@@ -37,7 +37,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "keep a lab": {
         "image": ("images", "import, list, show and remove images"),
         "apply": ("inventory", "make a lab.toml the inventory"),
-        "check": ("inventory", "look at every wire of the lab"),
+        "check": ("wires", "look at every wire of the lab, or try them"),
+        "adopt": ("wires", "find the wires of a machine nobody knows and add it"),
         "health": ("health", "how boards did when they were checked; check them, judge them"),
         "train": ("health", "boot a new board again and again before anybody gets it"),
         "maintenance": ("health", "take a board aside to work on it, and give it back"),

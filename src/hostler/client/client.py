@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         CheckReport,
         Claim,
         Event,
+        FoundWires,
         Health,
         HostCertificate,
         Image,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _UPLOAD_BLOCK = 1024 * 1024
 _CHECK_SECONDS = 120.0  # a check asks every switch, and one that is away takes its whole deadline
+_TRYING_SECONDS = 6 * 3600.0  # boards take minutes each, and are switched on one after the other
 
 
 class Client(CareCalls):
@@ -290,6 +292,44 @@ class Client(CareCalls):
         return cast(
             "CheckReport", self._http.call("POST", "check", body={"board": board}, seconds=_CHECK_SECONDS)
         )
+
+    def test_wires(self, board: str, *, force: bool = False, seconds: float = 180.0) -> CheckReport:
+        """Try a board's wires by switching it; events ``check.step`` tell of each as it is known.
+
+        Args:
+            board: The board's name.
+            force: Also if it is claimed by you; its power is cut.
+            seconds: Longest time from power-on until it asks for an address.
+        """
+        body = {"force": force, "seconds": seconds}
+        return cast(
+            "CheckReport",
+            self._http.call("POST", f"boards/{part(board)}/check", body=body, seconds=_TRYING_SECONDS),
+        )
+
+    def test_all_wires(
+        self, board_class: str | None = None, *, seconds: float = 180.0, at_once: int | None = None
+    ) -> CheckReport:
+        """Try the wires of every board nobody holds, of one class if given, some boards side by side."""
+        body: dict[str, Any] = {"active": True, "class": board_class, "seconds": seconds}
+        if at_once is not None:
+            body["at_once"] = at_once
+        return cast("CheckReport", self._http.call("POST", "check", body=body, seconds=_TRYING_SECONDS))
+
+    def find_wires(
+        self, mac: str, name: str | None = None, board_class: str | None = None, *, seconds: float = 90.0
+    ) -> FoundWires:
+        """Find the power and console of a discovered machine by trying.
+
+        Args:
+            mac: What it asks with.
+            name: What it is to be called; with the class, its table for ``lab.toml`` is returned.
+            board_class: What it is to be one of.
+            seconds: Longest time from power-on until it asks for an address.
+        """
+        body = {"name": name, "class": board_class, "seconds": seconds}
+        path = f"discovered/{part(mac)}/find-wires"
+        return cast("FoundWires", self._http.call("POST", path, body=body, seconds=_TRYING_SECONDS))
 
     def events(self, after: int = 0, board: str | None = None) -> list[Event]:
         """Return the first page of history from the entry after ``after``; empty: that was all."""

@@ -233,6 +233,26 @@ class CheckReport(TypedDict):
     checks: list[Check]
 
 
+class Wire(TypedDict):
+    """A wire: through which equipment, and the keys of its end."""
+
+    equipment: str
+    params: dict[str, Any]
+
+
+class FoundWires(TypedDict):
+    """Where a machine's wires are; ``toml`` is its table for ``lab.toml``, or empty without a name."""
+
+    ok: bool
+    mac: str
+    board: str
+    network: str
+    power: Wire | None
+    console: Wire | None
+    checks: list[Check]
+    toml: str
+
+
 class Event(TypedDict):
     """One entry of the server's history."""
 

@@ -72,7 +72,7 @@ async def find_wires(
     _refuse_names(hub, name, board_class)
     found = await hub.metal.find_wires(mac, listed, f"s-{secrets.token_hex(6)}", seconds)
     facts = {"network": record.board.network, **record.facts}
-    toml = None
+    toml = ""
     if name is not None and board_class is not None:
         only = len(hub.state.inventory.networks) == 1
         toml = board_table(name, board_class, mac, facts, found, network=not only)

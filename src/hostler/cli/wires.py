@@ -1,0 +1,209 @@
+"""Verbs about wires: check, adopt."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hostler.cli.words import duration
+from hostler.client.client import Client
+from hostler.client.errors import ClientError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from hostler.cli.output import Output
+    from hostler.client.documents import Check, CheckReport
+
+_LAST_ROWS_SECONDS = 0.5
+"""How long rows that are still on their way are waited for when the result is there already."""
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("board", metavar="BOARD", nargs="?", help="only the wires of this board")
+    parser.add_argument(
+        "--active",
+        action="store_true",
+        help="try the wires: switch the board off and on, and see who answers",
+    )
+    parser.add_argument("--all", action="store_true", help="with --active: every board that nobody holds")
+    parser.add_argument("--class", dest="board_class", metavar="CLASS", help="with --all: only of this class")
+    parser.add_argument("--at-once", type=int, metavar="N", help="with --all: boards side by side (4)")
+    parser.add_argument(
+        "--force", action="store_true", help="with --active: also a board you hold, whose power is cut"
+    )
+    parser.add_argument(
+        "--timeout", type=duration, default="3m", metavar="TIME",
+        help="with --active: longest time from power-on until a board asks for an address (3m)",
+    )  # fmt: skip
+
+
+def check(args: argparse.Namespace, out: Output) -> int:
+    """Look at every wire, or try them, and print what was found."""
+    if not args.active:
+        for option in ("all", "force", "board_class", "at_once"):
+            if getattr(args, option):
+                return _usage(out, f"--{option.replace('board_', '').replace('_', '-')} goes with --active")
+        with Client() as client:
+            report = client.check(args.board)
+        rows = _Rows(out)
+    else:
+        if args.all == (args.board is not None):
+            return _usage(out, "--active wants one BOARD, or --all")
+        with Client() as client:
+            rows = _Rows(out)
+            with rows.following(client, args.board):
+                if args.board is not None:
+                    report = client.test_wires(args.board, force=args.force, seconds=args.timeout)
+                else:
+                    report = client.test_all_wires(
+                        args.board_class, seconds=args.timeout, at_once=args.at_once
+                    )
+    if out.json:
+        out.document(report)
+    rows.rest(report["checks"])
+    _summary(report, out)
+    return 0 if report["ok"] else 1
+
+
+def _usage(out: Output, text: str) -> int:
+    out.note(f"hostler check: {text}")
+    return 2
+
+
+def _summary(report: CheckReport, out: Output) -> None:
+    count, bad = len(report["checks"]), sum(not found["ok"] for found in report["checks"])
+    out.line(f"{count} looked at, {bad} failed" if bad else f"{count} looked at, all well")
+
+
+class _Rows:
+    """Prints results as they come, each once."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._printed: set[str] = set()
+        self._turn = threading.Lock()
+
+    def show(self, found: Check) -> None:
+        """Print a result, unless it was printed."""
+        with self._turn:
+            if found["what"] in self._printed:
+                return
+            self._printed.add(found["what"])
+        self._out.line(f"{'ok    ' if found['ok'] else 'FAILED'}  {found['what']}: {found['text']}")
+        if not found["ok"] and found.get("advice"):
+            self._out.line(f"        {found['advice']}")
+
+    def rest(self, checks: list[Check]) -> None:
+        """Print those that no event brought."""
+        for found in checks:
+            self.show(found)
+
+    @contextmanager
+    def following(self, client: Client, board: str | None) -> Iterator[None]:
+        """Print results while the block waits for the whole."""
+        ended = threading.Event()
+
+        def follow() -> None:
+            try:
+                for event in client.follow_events(board=board):
+                    if ended.is_set():
+                        return
+                    if event["kind"] == "check.step":
+                        data: Any = event
+                        self.show(data["data"]["data"])
+            except ClientError:
+                return  # whatever is missed is in the result
+
+        # A daemon: it waits for an event that may never come, and nothing is lost with it.
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join(_LAST_ROWS_SECONDS)
+            ended.set()
+
+
+def _adopt_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("mac", metavar="MAC", help="a discovered machine, as `hostler boards` lists it")
+    parser.add_argument("--name", required=True, metavar="NAME", help="what the board is to be called")
+    parser.add_argument("--class", dest="board_class", required=True, metavar="CLASS")
+    parser.add_argument(
+        "--lab", type=Path, metavar="lab.toml", help="the file that describes the lab, on this machine"
+    )
+    parser.add_argument("--apply", action="store_true", help="add the board to the inventory (and to --lab)")
+    parser.add_argument(
+        "--timeout", type=duration, default="90s", metavar="TIME",
+        help="longest time from power-on until it asks for an address (90s)",
+    )  # fmt: skip
+
+
+def adopt(args: argparse.Namespace, out: Output) -> int:
+    """Find a machine's wires and print its table for lab.toml; with ``--apply`` add it."""
+    before = _read(args.lab) if args.lab is not None else None
+    with Client() as client:
+        rows = _Rows(out)
+        listed = f"unknown-{args.mac.lower().removeprefix('unknown-').replace(':', '').replace('-', '')}"
+        with rows.following(client, listed):
+            found = client.find_wires(args.mac, args.name, args.board_class, seconds=args.timeout)
+        rows.rest(found["checks"])
+        out.line()
+        for line in found["toml"].splitlines():
+            out.line(line)
+        out.line()
+        changes = None
+        if found["power"] is None:
+            out.note("hostler: its power was not found, so nothing was added")
+        elif args.apply:
+            changes = _add(client, args.lab, before, found["toml"], out)
+        else:
+            where = args.lab or "lab.toml"
+            out.line(f"add these lines to {where}, or say --apply; nothing was changed")
+    if out.json:
+        out.document({**found, "changes": changes})
+    return 0 if found["power"] is not None else 1
+
+
+def _add(client: Client, file: Path | None, before: str | None, toml: str, out: Output) -> list[Any]:
+    """Append a table to the inventory and to its file, after showing what that changes."""
+    text = client.inventory()["text"] if before is None else before
+    text = f"{text.rstrip()}\n\n{toml}"
+    planned = client.apply(text, dry_run=True)["changes"]
+    for change in planned:
+        detail = f": {change['detail']}" if change["detail"] else ""
+        out.line(f"{change['change']} {change['what']} {change['name']}{detail}")
+    if file is not None:
+        _replace(file, text)
+    client.apply(text)
+    if file is None:
+        out.note(
+            "hostler: the board is in the inventory; if the server reads it from a file, add the lines there "
+            "too, or the next change of that file takes it out again"
+        )
+    return list(planned)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClientError(f"cannot read {file}: {error}") from None
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file in one step: the server that watches it never reads half of it."""
+    partial = file.with_name(f".{file.name}.new")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.chmod(file.stat().st_mode & 0o777)
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ClientError(f"cannot write {file}: {error.strerror}", "nothing was changed") from None
+
+
+VERBS = {"check": (_check_arguments, check), "adopt": (_adopt_arguments, adopt)}
