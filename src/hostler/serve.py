@@ -256,7 +256,8 @@ async def _first_words(hub: Hub, config: Path | None, port: PublicPort) -> None:
             flush=True,
         )
     if token is not None:
-        print(f"The admin's token, shown only this once:\n  export HOSTLER_TOKEN={token}", flush=True)
+        print(f"The admin's token, shown only this once:\n  {token}", flush=True)
+        print(f"Keep it where you use it; this asks for it:\n  hostler login {port.url} --token -", flush=True)
 
 
 async def _apply(hub: Hub, config: Path) -> None:
