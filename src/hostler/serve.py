@@ -257,7 +257,7 @@ async def _first_words(hub: Hub, config: Path | None, port: PublicPort) -> None:
         )
     if token is not None:
         print(f"The admin's token, shown only this once:\n  {token}", flush=True)
-        print(f"Keep it where you use it; this asks for it:\n  hostler login {port.url} --token -", flush=True)
+        print(f"Where you use it, this asks for it:\n  hostler login {port.url} --token -", flush=True)
 
 
 async def _apply(hub: Hub, config: Path) -> None:
