@@ -62,7 +62,7 @@ async def test_many_share_a_commit(tmp_path: Path):
             writes += 1
             return await write(job)
 
-        lab.hub._journal._writer = type("Counting", (), {"write": staticmethod(counted)})()
+        lab.hub.journal._writer = type("Counting", (), {"write": staticmethod(counted)})()
         claims = await asyncio.gather(*(lab.hub.claim(ANNA, "pc", wait=True) for _ in range(200)))
         assert writes <= 20
         stored = sqlite3.connect(tmp_path / "hub.sqlite").execute("SELECT id FROM claims").fetchall()

@@ -16,7 +16,7 @@ from hostler.hub.records import Event
 from hostler.model.seam import BootRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from hostler.hub.database import Database
 
@@ -74,6 +74,7 @@ class History:
 
     Attributes:
         last: Number of the last event that is durable.
+        listeners: Called with each event as it becomes durable; must be quick, and must not raise.
     """
 
     def __init__(self, database: Database, bells: Bells) -> None:
@@ -81,6 +82,7 @@ class History:
         self._bells = bells
         self._ring: deque[Event] = deque(maxlen=_RING)
         self.last = 0
+        self.listeners: list[Callable[[Event], None]] = []
 
     def start(self, last: int) -> None:
         """Begin after the last event on the disk."""
@@ -92,6 +94,8 @@ class History:
         for event in events:
             self._ring.append(event)
             self.last = event.seq
+            for listener in self.listeners:
+                listener(event)
         self._bells.ring("events")
 
     async def page(self, after: int, board: str | None = None, limit: int = _PAGE) -> list[Event]:

@@ -80,6 +80,7 @@ class Hub:
         bells: Rings ``board/NAME`` for every change of a board, ``boards`` for one of any, ``claims``,
             ``events``, ``principal/NAME`` when what a principal may do has changed.
         history: The events of the lab.
+        journal: Puts decisions on the disk.
         reading: Looks up and searches.
         images: Imports and removes images, registers agents.
         claim_desk: Changes claims while they last, and tells where those that wait stand.
@@ -105,7 +106,7 @@ class Hub:
         self.history = History(database, self.bells)
         self.history.start(self.state.seq)
         self._outbox = Outbox(link)
-        self._journal = Journal(database.writer, self._reload)
+        self.journal = Journal(database.writer, self._reload)
         self._watcher = Watcher(link, lambda: self.state, self.change, self.bells, self._outbox)
         self._time = Timekeeper(lambda: self.state, self.change, lambda: self._clock())
         self.started = asyncio.Event()
@@ -125,7 +126,7 @@ class Hub:
         self._time.start()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._journal.run(), name="journal")
+                tasks.create_task(self.journal.run(), name="journal")
                 tasks.create_task(self._outbox.run(), name="outbox")
                 tasks.create_task(self._watcher.observe(), name="observe")
                 tasks.create_task(self._watcher.follow(), name="events")
@@ -135,7 +136,7 @@ class Hub:
                 tasks.create_task(self.notices.run(), name="notices")
                 self.started.set()
         finally:
-            await self._journal.flush()
+            await self.journal.flush()
 
     async def change(self, decide: Callable[[Draft], T]) -> T:
         """Let ``decide`` work on a draft, grant what became free, and return once it is durable."""
@@ -149,7 +150,7 @@ class Hub:
         before = set(draft.boards.changed)
         draft.apply()
         self._time.note(draft)
-        future = self._journal.add(draft, partial(self._committed, draft, documents, before))
+        future = self.journal.add(draft, partial(self._committed, draft, documents, before))
         try:
             # A caller that goes away does not undo what was decided.
             await asyncio.shield(future)

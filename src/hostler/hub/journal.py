@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.dialects.sqlite import insert
@@ -73,7 +74,12 @@ def rows(draft: Draft, batch: Batch) -> None:
             batch.put(tables.boards, name, {"name": name, "lifecycle": board.lifecycle, "doc": _doc(board)})
     for key, claim in draft.claims.changed.items():
         if claim is not None:
-            row: Row = {"id": key, "state": claim.state, "principal": claim.principal, "project": claim.project}
+            row: Row = {
+                "id": key,
+                "state": claim.state,
+                "principal": claim.principal,
+                "project": claim.project,
+            }
             batch.put(tables.claims, key, {**row, "created": claim.created, "doc": _doc(claim)})
     for key, run in draft.runs.changed.items():
         if run is not None:
@@ -138,6 +144,9 @@ class Journal:
 
     Since memory is ahead of the disk, a batch that fails takes with it everything decided after it: all
     waiters get the error and ``reload`` puts memory back to what is on the disk.
+
+    Attributes:
+        listeners: Called with the seconds each commit took, and how many decisions were in it.
     """
 
     def __init__(self, writer: GroupCommit, reload: Callable[[], None]) -> None:
@@ -146,6 +155,7 @@ class Journal:
         self._batch = Batch()
         self._waiters: list[tuple[asyncio.Future[None], Callable[[], None]]] = []
         self._wake = asyncio.Event()
+        self.listeners: list[Callable[[float, int], None]] = []
 
     def add(self, draft: Draft, then: Callable[[], None]) -> asyncio.Future[None]:
         """Queue an applied draft; the future is done, and ``then`` was called, once it is durable."""
@@ -168,6 +178,7 @@ class Journal:
             return
         batch, self._batch = self._batch, Batch()
         waiters, self._waiters = self._waiters, []
+        begun = time.monotonic()
         try:
             await self._writer.write(batch.write)
         except Exception as error:  # noqa: BLE001 - handed to everybody who waits
@@ -178,6 +189,8 @@ class Journal:
                 if not future.done():
                     future.set_exception(error)
             return
+        for listener in self.listeners:
+            listener(time.monotonic() - begun, len(waiters))
         for future, then in waiters:
             then()
             if not future.done():

@@ -84,7 +84,8 @@ def supersede(draft: Draft, record: BoardRecord, why: str) -> None:
         return
     status = replace(run.status, state=RunState.CANCELLED, ended=draft.now, error=why)
     draft.runs.put(run.id, replace(run, status=status, order=replace(run.order, cancelled=True)))
-    draft.event("run.cancelled", f'"{run.plan}" on board "{run.board}": {why}', **about(run))
+    data = _ending(replace(run, status=status))
+    draft.event("run.cancelled", f'"{run.plan}" on board "{run.board}": {why}', data=data, **about(run))
 
 
 def observe(draft: Draft, record: BoardRecord, status: RunStatus) -> RunRecord | None:
@@ -108,7 +109,9 @@ def observe(draft: Draft, record: BoardRecord, status: RunStatus) -> RunRecord |
     where = f'"{run.plan}" on board "{run.board}"'
     if status.state.ended:
         why = f": {status.error}" if status.error else ""
-        draft.event(f"run.{status.state}", f"{where} {_ENDS[status.state]}{why}", **about(run))
+        draft.event(
+            f"run.{status.state}", f"{where} {_ENDS[status.state]}{why}", data=_ending(run), **about(run)
+        )
         return run
     if before.state is RunState.QUEUED:
         draft.event("run.started", f"{where} started", **about(run))
@@ -117,6 +120,12 @@ def observe(draft: Draft, record: BoardRecord, status: RunStatus) -> RunRecord |
         step = step_names(run)[status.step]
         draft.event("run.step", f"{where}: step {status.step + 1}, {step}{again}", **about(run))
     return None
+
+
+def _ending(run: RunRecord) -> dict[str, Any]:
+    """Return what is worth counting of a run that has ended; seconds from its making."""
+    seconds = round((run.status.ended or run.created) - run.created, 3)
+    return {"purpose": run.purpose, "seconds": max(0.0, seconds), "error": run.status.error}
 
 
 _ENDS = {
@@ -274,6 +283,6 @@ def step_names(run: RunRecord) -> list[str]:
     return [word.strip() for word in run.plan.split(",")]
 
 
-def about(run: RunRecord) -> dict[str, str | None]:
+def about(run: RunRecord) -> dict[str, Any]:
     """Return what an event about a run refers to."""
     return {"board": run.board, "run": run.id, "claim": run.claim}
