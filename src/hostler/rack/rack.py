@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.drivers.errors import DriverError
@@ -18,6 +19,7 @@ from hostler.model.seam import Desired, Observed, RackPlan
 from hostler.model.trace import TraceEvent
 from hostler.rack.active_check import ActiveChecks
 from hostler.rack.agents import AgentReports
+from hostler.rack.board_tcp import serve_tcp
 from hostler.rack.check import check_lab
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
@@ -31,8 +33,6 @@ from hostler.rack.targets import artefacts, target
 from hostler.rack.wires import Wires
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hostler.images.store import ImageStore
     from hostler.link.port import RackLink, Stream
     from hostler.model.board import Board
@@ -304,9 +304,20 @@ class Rack:
         raise RequestRefusedError(f'this rack does not know the request "{kind}"')
 
     async def _stream(self, kind: str, body: Document, stream: Stream) -> None:
+        if kind == "tcp":
+            await self._tcp(body, stream)
+            return
         if kind != "console":
             raise RequestRefusedError(f'this rack does not know the stream "{kind}"')
         await serve_console(self._find(body).console, body, stream)
+
+    async def _tcp(self, body: Document, stream: Stream) -> None:
+        board = self._find(body).keeper.view.desired.board
+        pidfile = self._plan.networks.get(board.network, {}).get("netns_pidfile")
+        await serve_tcp(
+            body, board.address, board.macs, self.netboot.leases(board.network),
+            Path(str(pidfile)) if pidfile else None, stream,
+        )  # fmt: skip
 
     @property
     def plan(self) -> RackPlan:
