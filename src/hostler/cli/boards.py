@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from hostler.cli.claims import wants_text
 from hostler.cli.power import board_power
 from hostler.cli.progress import run_text
+from hostler.cli.queue_line import place_text
 from hostler.cli.waits import TIMEOUT, going_on
 from hostler.cli.words import duration, local_time, until
 from hostler.client.client import Client
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     import argparse
 
     from hostler.cli.output import Output
-    from hostler.client.documents import Board, Claim, Holder
+    from hostler.client.claim_calls import Claim
+    from hostler.client.documents import Board, Holder
 
 
 def _classes_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,21 +130,30 @@ def _show_claim(claim: Claim, out: Output) -> None:
     if out.json:
         out.document(claim)
         return
-    state = claim["state"] + (f", number {claim['position']} in the queue" if claim["position"] else "")
+    state = claim["state"] + (f" ({claim['reason']})" if claim["reason"] else "")
+    shares = ", ".join(f"{user} ({sharing})" for user, sharing in claim["shares"].items())
     out.pairs(
         [
             ("claim", claim["id"]),
             ("name", claim["name"]),
-            ("class", claim["class"]),
-            ("board", claim["board"] or ""),
-            ("state", state + (f" ({claim['reason']})" if claim["reason"] else "")),
+            ("wants", wants_text(claim["wants"])),
+            ("boards", ", ".join(claim["boards"])),
+            ("state", state),
+            ("queue", place_text(claim) if claim["state"] == "pending" else ""),
             ("principal", claim["principal"]),
+            ("project", claim["project"]),
+            ("priority", str(claim["priority"] or "")),
+            ("shared with", shares),
             ("image", claim["image"] or ""),
             ("created", local_time(claim["created"])),
+            ("booked for", local_time(claim["start"])),
+            ("since", local_time(claim["granted"])),
             ("ends", until(claim["expires"]) if claim["state"] == "active" else ""),
+            ("kept alive", f"every {claim['keep_alive']:g} s" if claim["keep_alive"] else ""),
             ("closed", local_time(claim["closed"])),
+            *((f"{board} unclean", why) for board, why in sorted(claim["unclean"].items())),
         ]
-    )
+    )  # fmt: skip
 
 
 def _recover_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,8 +24,12 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "use boards": {
         "classes": ("boards", "what boards there are to claim, by class"),
         "boards": ("boards", "every board and what it is doing"),
-        "claim": ("claims", "claim a board of a class"),
+        "claim": ("claims", "claim boards: by class, by labels or by name, now or for later"),
         "claims": ("claims", "claims that are held or wait"),
+        "extend": ("claim_terms", "let a claim end later"),
+        "share": ("claim_terms", "let somebody else use a claim's boards, or look on"),
+        "unshare": ("claim_terms", "take back what was shared"),
+        "hand-over": ("claim_terms", "make somebody else a claim's owner"),
         "show": ("boards", "everything about a board or a claim"),
         "deploy": ("runs", "install an image on a board and boot it"),
         "run": ("runs", "carry out a plan on a board, such as wipe,install:debian,boot"),
@@ -35,6 +39,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "release": ("claims", "give a board back: it is wiped and switched off"),
     },
     "keep a lab": {
+        "kick": ("claim_terms", "end somebody's claim at once"),
         "image": ("images", "import, list, show and remove images"),
         "apply": ("inventory", "make a lab.toml the inventory"),
         "check": ("wires", "look at every wire of the lab, or try them"),
@@ -115,10 +120,17 @@ def _run(verb: str, module: str, summary: str, arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--lab", metavar="NAME", help="the lab to talk to, as named at its login")
     add_arguments(parser)
+    # A verb that runs a command says so by a default for it: everything after `--` is the command's.
+    command = None
+    if parser.get_default("command") is not None and "--" in arguments:
+        place = arguments.index("--")
+        arguments, command = arguments[:place], arguments[place + 1 :]
     try:
         args = parser.parse_args(arguments)
     except SystemExit as stop:  # argparse has said why; 0 after --help
         return int(stop.code or 0)
+    if command is not None:
+        args.command = command
     out = Output(json=args.json)
     if args.lab is not None:
         _choose(args.lab)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hostler.cli.output import Output
+    from hostler.client.claim_calls import Claim
     from hostler.client.client import Client
-    from hostler.client.documents import Board, Claim, Run
+    from hostler.client.documents import Board, Run
 
 TIMEOUT = "2h"
 
@@ -73,17 +74,18 @@ def finish_release(client: Client, out: Output, claim: Claim, timeout: float) ->
             if board["run"] is not None:
                 view.run(board["name"], board["run"])
 
-        closed, board = wait_release(client, claim["id"], seconds=timeout, seen=seen)
+        closed, boards = wait_release(client, claim["id"], seconds=timeout, seen=seen)
     if out.json:
         out.document(closed)
-    if board is None:
+    if not boards:
         out.line(f"claim {closed['id']} closed: {closed['reason']}")
-        return 0
-    if board["lifecycle"] == "quarantined":
-        out.note(f"hostler: {board['name']} did not come back clean: {board['reason'] or closed['reason']}")
-        out.note(
-            f"  look with `hostler trace {board['name']}`; try again with `hostler recover {board['name']}`"
-        )
-        return 1
-    out.line(f"{board['name']} is {board['lifecycle']}, power {board['power']['observed']}")
-    return 0
+    for board in boards:
+        name = board["name"]
+        trouble = closed["unclean"].get(name)
+        if trouble is None:
+            state = board["lifecycle"] if board["claim"] is None else "available"  # somebody has it already
+            out.line(f"{name} is {state}, power {board['power']['observed']}")
+            continue
+        out.note(f"hostler: {name} did not come back clean: {board['reason'] or trouble}")
+        out.note(f"  look with `hostler trace {name}`; try again with `hostler recover {name}`")
+    return 1 if closed["unclean"] else 0

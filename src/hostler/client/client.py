@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from hostler.client.care import CareCalls
+from hostler.client.claim_calls import ClaimCalls
 from hostler.client.errors import RefusedError, refusal
 from hostler.client.settings import load_settings
 from hostler.client.transport import Transport, part
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         BoardClass,
         Changes,
         CheckReport,
-        Claim,
+        ConsoleMatches,
         Event,
         FoundWires,
         Health,
@@ -43,7 +44,7 @@ _CHECK_SECONDS = 120.0  # a check asks every switch, and one that is away takes 
 _TRYING_SECONDS = 6 * 3600.0  # boards take minutes each, and are switched on one after the other
 
 
-class Client(CareCalls):
+class Client(CareCalls, ClaimCalls):
     """A Hostler server. Every method raises RefusedError or UnreachableError.
 
     Use it in a ``with`` block, or ``close`` it. Safe to use from several threads.
@@ -109,17 +110,54 @@ class Client(CareCalls):
         """Return the timeline of a boot: the newest, or the one of that number."""
         return cast("Trace", self._http.call("GET", f"boards/{part(board)}/trace", query={"boot": boot}))
 
-    def console_log(self, board: str, boot: int | None = None, tail: int | None = None) -> bytes:
-        """Return what the console printed in a boot; only the last ``tail`` bytes if given."""
-        query = {"boot": boot, "tail": tail}
+    def console_log(
+        self,
+        board: str,
+        boot: int | None = None,
+        tail: int | None = None,
+        *,
+        claim: str | None = None,
+        since: str | None = None,
+    ) -> bytes:
+        """Return what the console printed; without boot, claim or time that of the last boot.
+
+        Args:
+            board: The board's name.
+            boot: Number of a boot.
+            tail: Only the last bytes.
+            claim: Only what was printed under this claim, by id.
+            since: Only from this Unix time on, or from so long ago (``10m``).
+        """
+        query = {"boot": boot, "tail": tail, "claim": claim, "since": since}
         with self._http.stream("GET", f"boards/{part(board)}/console/log", query=query) as response:
             return response.read()
 
-    def console(self, board: str, *, write: bool = True) -> ConsoleSession:
-        """Open a board's console; use the result in a ``with`` block."""
+    def search_console(
+        self,
+        board: str,
+        pattern: str,
+        *,
+        boot: int | None = None,
+        claim: str | None = None,
+        since: str | None = None,
+    ) -> ConsoleMatches:
+        """Return the lines of that part of the console's log that match a regular expression (RE2's)."""
+        query = {"search": pattern, "boot": boot, "claim": claim, "since": since}
+        found = self._http.call("GET", f"boards/{part(board)}/console/log", query=query)
+        return cast("ConsoleMatches", found)
+
+    def console(
+        self,
+        board: str,
+        *,
+        write: bool = True,
+        replay: bool = True,
+        size: tuple[int, int] | None = None,
+    ) -> ConsoleSession:
+        """Open a board's console; use the result in a ``with`` block. See ConsoleSession."""
         from hostler.client.console import ConsoleSession
 
-        return ConsoleSession(self._http.settings, board, write=write)
+        return ConsoleSession(self._http.settings, board, write=write, replay=replay, size=size)
 
     # Runs
 
@@ -142,51 +180,6 @@ class Client(CareCalls):
     def cancel_run(self, run: str) -> Run:
         """Call a run off; it has ended when its state says so."""
         return cast("Run", self._http.call("DELETE", f"runs/{part(run)}"))
-
-    # Claims
-
-    def claim(
-        self,
-        board_class: str,
-        *,
-        image: str | None = None,
-        name: str = "",
-        ttl: str | float | None = None,
-        power: bool = False,
-        wait: bool = False,
-    ) -> Claim:
-        """Claim a board of a class.
-
-        Args:
-            board_class: Name of the class.
-            image: Image to deploy as soon as the board is held.
-            name: Your own name for the claim.
-            ttl: How long, as seconds or as ``90s`` ``10m`` ``2h`` ``1d``; None: as the server likes.
-            power: Power the board on as soon as it is held.
-            wait: Queue when none is free; otherwise that is a refusal.
-        """
-        body: dict[str, Any] = {
-            "class": board_class,
-            "image": image,
-            "name": name,
-            "power": power,
-            "wait": wait,
-        }
-        if ttl is not None:
-            body["ttl"] = ttl
-        return cast("Claim", self._http.call("POST", "claims", body=body))
-
-    def claims(self, state: str = "open") -> list[Claim]:
-        """Return the ``open`` claims, or ``all``."""
-        return cast("list[Claim]", self._http.call("GET", "claims", query={"state": state}))
-
-    def get_claim(self, claim: str) -> Claim:
-        """Return a claim by its id or name."""
-        return cast("Claim", self._http.call("GET", f"claims/{part(claim)}"))
-
-    def release(self, claim: str) -> Claim:
-        """Begin to give a claim's board back; the claim has closed when its state says so."""
-        return cast("Claim", self._http.call("DELETE", f"claims/{part(claim)}"))
 
     # Images and agents
 

@@ -39,6 +39,7 @@ class BoardClass(TypedDict):
     boards: int
     available: int
     waiting: int
+    max_ttl: float | None
 
 
 class Power(TypedDict):
@@ -127,27 +128,6 @@ Board = TypedDict(
     },
 )
 
-Claim = TypedDict(
-    "Claim",
-    {
-        "id": str,
-        "principal": str,
-        "class": str,
-        "name": str,
-        "state": str,
-        "board": "str | None",
-        "image": "str | None",
-        "ttl": float,
-        "created": str,
-        "granted": "str | None",
-        "expires": "str | None",
-        "closed": "str | None",
-        "reason": str,
-        "position": "int | None",
-    },
-)
-
-
 class TraceEvent(TypedDict):
     """One thing seen on the way of a board; ``at`` is Unix time, ``since`` seconds from power-on."""
 
@@ -169,6 +149,22 @@ class Trace(TypedDict):
     boot: Boot | None
     boots: list[Boot]
     events: list[TraceEvent]
+
+
+class ConsoleMatch(TypedDict):
+    """A line of a console's log; ``boot`` None: it was said before the first boot."""
+
+    time: str
+    boot: int | None
+    offset: int
+    line: str
+
+
+class ConsoleMatches(TypedDict):
+    """What a search found; ``complete`` false: there was more than time or room for."""
+
+    matches: list[ConsoleMatch]
+    complete: bool
 
 
 class Done(TypedDict):

@@ -11,13 +11,15 @@ from hostler.client.errors import DeadlineError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hostler.client.claim_calls import Claim
     from hostler.client.client import Client
-    from hostler.client.documents import Board, Claim, Run
+    from hostler.client.documents import Board, Run
 
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.5
 _AWAY_SECONDS = 60.0  # a server that restarts is back well before
+_SILENCE_SECONDS = 20.0  # a stream in which nothing happens still says so every 15 s
 
 
 def poll(
@@ -86,29 +88,54 @@ def wait_claim(
     states: frozenset[str] = frozenset({"active", "closed"}),
     seen: Callable[[Claim], None] = lambda _: None,
 ) -> Claim:
-    """Wait until a claim is in one of ``states``; raises like ``poll``."""
-    return poll(
-        lambda: client.get_claim(claim),
-        lambda present: present["state"] in states,
-        seconds=seconds,
-        what=f"claim {claim} becoming {' or '.join(sorted(states))}",
-        seen=seen,
-    )
+    """Wait until a claim is in one of ``states``; the server tells when anything about it changes.
+
+    Args:
+        client: The server.
+        claim: Id or name.
+        seconds: Deadline from now.
+        states: What is waited for.
+        seen: Called with the claim as it is now, and whenever it, its place or its estimate changes.
+
+    Raises:
+        DeadlineError: it did not happen in time.
+        UnreachableError: the server was away too long.
+        RefusedError: it said no.
+    """
+    end = time.monotonic() + seconds
+    away_since: float | None = None
+    while (left := end - time.monotonic()) > 0:
+        try:
+            for present in client.watch_claim(claim, min(_SILENCE_SECONDS, max(left, 0.1))):
+                away_since = None
+                seen(present)
+                if present["state"] in states:
+                    return present
+                if time.monotonic() >= end:
+                    break
+        except UnreachableError:
+            # Also how a stream ends in which nothing was said until the deadline.
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > _AWAY_SECONDS:
+                raise
+        time.sleep(min(_POLL_SECONDS, max(0.0, end - time.monotonic())))
+    wanted = " or ".join(sorted(states))
+    raise DeadlineError(f"claim {claim} becoming {wanted} did not happen within {seconds:.0f} s")
 
 
 def wait_release(
     client: Client, claim: str, *, seconds: float, seen: Callable[[Board], None] = lambda _: None
-) -> tuple[Claim, Board | None]:
-    """Wait until a claim has closed and tell how its board came out of it.
+) -> tuple[Claim, list[Board]]:
+    """Wait until a claim has closed and tell how its boards came out of it.
 
     Args:
         client: The server.
         claim: Id or name of a claim that is being released.
         seconds: Deadline from now.
-        seen: Called with the board while it is being cleaned.
+        seen: Called with each board while it is being cleaned.
 
     Returns:
-        The closed claim, and its board; None if it never had one.
+        The closed claim, and its boards; none if it never had one.
 
     Raises:
         DeadlineError: it did not close in time.
@@ -116,13 +143,15 @@ def wait_release(
         RefusedError: it said no.
     """
 
-    def look() -> tuple[Claim, Board | None]:
+    def look() -> tuple[Claim, list[Board]]:
         present = client.get_claim(claim)
-        return present, client.board(present["board"]) if present["board"] else None
+        return present, [client.board(name) for name in present["boards"]]
 
-    def tell(both: tuple[Claim, Board | None]) -> None:
-        if both[1] is not None and both[0]["state"] == "releasing":
-            seen(both[1])
+    def tell(both: tuple[Claim, list[Board]]) -> None:
+        present, boards = both
+        for board in boards:
+            if present["state"] == "releasing" and board["lifecycle"] == "releasing":
+                seen(board)
 
     return poll(
         look,
