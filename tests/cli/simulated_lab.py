@@ -29,16 +29,21 @@ from hostler.link.documents import from_document, to_document
 from hostler.link.frames import BYTES, COMMAND, Unpacker, pack
 from hostler.link.inprocess import InProcessLink
 from hostler.link.port import RequestRefusedError, Stream
+from hostler.model.board import Lifecycle
 from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import Phase, RunState, RunStatus
 from hostler.model.seam import BootRecord, Desired, Observed
 from hostler.model.trace import TraceEvent
+from hostler.rack.console import RackConsole
+from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
+from hostler.rack.console_door import serve_console
 from hostler.serve import StoreFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hostler.drivers.console.protocol import ConsoleDriver
     from hostler.model.json import Document
 
 LAB = """
@@ -74,8 +79,9 @@ _PACE = 0.15  # a run of two steps takes longer than a look of the client
 class SimulatedRack:
     """Does at once what it is told, and tells so, as a rack would."""
 
-    def __init__(self, link: InProcessLink, terminal: int | None) -> None:
+    def __init__(self, link: InProcessLink, terminal: int | None, console: RackConsole | None) -> None:
         self._link = link
+        self._kept_console = console
         self._terminal = terminal
         self._wanted: dict[str, Desired] = {}
         self._seen: dict[str, Observed] = {}
@@ -85,12 +91,17 @@ class SimulatedRack:
         """Follow what is desired until cancelled."""
         self._link.serve(self._request, self._console)
         async with asyncio.TaskGroup() as tasks:
+            if self._kept_console is not None:
+                tasks.create_task(self._kept_console.run())
             async for change in self._link.desired():
                 kind, _, name = change.key.partition("/")
                 if kind != "board" or change.document is None:
                     continue
                 wanted = from_document(Desired, change.document)
                 self._wanted[name] = wanted
+                if name == "pc-1" and self._kept_console is not None:
+                    claimed = wanted.lifecycle is Lifecycle.CLAIMED
+                    await self._kept_console.hold(wanted.claim if claimed else None)
                 order = wanted.run
                 if order is not None and order.id not in self._took:
                     self._took.add(order.id)
@@ -154,11 +165,16 @@ class SimulatedRack:
             bad = {"what": "power pc-2", "ok": False, "text": "no answer", "advice": "look at the cable"}
             rows = [good] if body["board"] == "pc-1" else [good, bad]
             return {"ok": len(rows) == 1, "checks": rows}  # type: ignore[dict-item]
+        if kind in CONSOLE_REQUESTS and self._kept_console is not None:
+            return await CONSOLE_REQUESTS[kind](self._kept_console, body)
         if kind == "console-log":
             return {"data": base64.b64encode(b"Linux version 6.1\r\nlogin: ").decode()}
         raise RequestRefusedError(f"no such request: {kind}")
 
     async def _console(self, kind: str, body: Document, stream: Stream) -> None:
+        if kind == "console" and self._kept_console is not None:
+            await serve_console(self._kept_console, body, stream)
+            return
         if kind != "console" or self._terminal is None:
             raise RequestRefusedError("the console is not connected")
         terminal, loop = self._terminal, asyncio.get_running_loop()
@@ -184,6 +200,12 @@ class SimulatedRack:
             showing.cancel()
 
 
+def _keep(wire: ConsoleDriver | None, folder: Path) -> RackConsole | None:
+    if wire is None:
+        return None
+    return RackConsole("pc-1", wire, folder, None, lambda _: None, lambda *_: None)
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedLab:
     """A running server; ``settings`` are the admin's."""
@@ -197,8 +219,13 @@ class SimulatedLab:
 
 
 @contextmanager
-def simulated_lab(state: Path, terminal: int | None = None) -> Iterator[SimulatedLab]:
-    """Run the server in a thread of its own until the block ends."""
+def simulated_lab(
+    state: Path, terminal: int | None = None, wire: ConsoleDriver | None = None
+) -> Iterator[SimulatedLab]:
+    """Run the server in a thread of its own until the block ends.
+
+    The console of pc-1 is a terminal, or kept on a wire as a rack keeps it.
+    """
     ready: list[str] = []
     told = threading.Event()
     loop = asyncio.new_event_loop()
@@ -216,7 +243,7 @@ def simulated_lab(state: Path, terminal: int | None = None) -> Iterator[Simulate
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(hub.run()),
-                    tasks.create_task(SimulatedRack(link, terminal).run()),
+                    tasks.create_task(SimulatedRack(link, terminal, _keep(wire, state / "console")).run()),
                 ]
                 await hub.started.wait()
                 token = await hub.first_token()

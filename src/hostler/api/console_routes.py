@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Query, Response, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
 from starlette.websockets import WebSocketState
 
+from hostler.api.documents import iso
 from hostler.api.gate import Caller, TheHub
 from hostler.hub.duration import seconds
 from hostler.hub.errors import InvalidError, Refusal, UnauthenticatedError
 from hostler.hub.hub import Hub
 from hostler.link.frames import LIMIT, FrameError, Unpacker, pack
 from hostler.link.port import LinkError, Stream
+from hostler.model.json import Document
 
 router = APIRouter()
 
@@ -30,7 +32,7 @@ _REASON_BYTES = 120  # RFC 6455 section 5.5 leaves 123
 class MatchDocument(BaseModel):
     """A line that matched; ``boot`` None: said before the first boot."""
 
-    time: float
+    time: str
     boot: int | None
     offset: int
     line: str
@@ -64,9 +66,17 @@ async def get_console_log(
         found = await hub.metal.search_console(
             caller, name, search, boot=boot, claim=claim, since=begin, most=most
         )
-        return MatchesDocument.model_validate(found)
+        return _matches(found)
     data = await hub.metal.console_log(caller, name, boot=boot, claim=claim, since=begin, tail=tail)
     return Response(data, media_type="application/octet-stream")
+
+
+def _matches(found: Document) -> MatchesDocument:
+    rows: Any = found["matches"]
+    return MatchesDocument(
+        matches=[MatchDocument(**{**row, "time": iso(row["time"])}) for row in rows],
+        complete=bool(found["complete"]),
+    )
 
 
 def _time(since: str) -> float:

@@ -1,75 +1,24 @@
-"""The verb console: a raw terminal on a board's serial console, or a pipe to it."""
+"""The verb console: a board's serial console on this terminal, in a pipe, behind a port, and what it said."""
 
 from __future__ import annotations
 
 import os
-import select
-import signal
 import sys
-import termios
 import threading
 import time
-import tty
-from contextlib import contextmanager
-from enum import Enum
 from typing import TYPE_CHECKING
 
+from hostler.cli.console_terminal import join, print_bytes, size
+from hostler.cli.words import local_time
 from hostler.client.client import Client
-from hostler.client.console import ConsoleClosedError
 from hostler.client.errors import ClientError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Callable
 
     from hostler.cli.output import Output
     from hostler.client.console import ConsoleSession
-
-_ESCAPE = 0x1D  # Ctrl-], as telnet has it
-_HELP = "Ctrl-] then: q leave, t take the keyboard, b send BREAK, Ctrl-] send Ctrl-] itself"
-# Firmware and boot loaders leave colours, a hidden cursor, no line wrap or bracketed paste behind.
-_RESET = b"\x1b[0m\x1b[?25h\x1b[?7h\x1b[?2004l"
-
-
-class Key(Enum):
-    """What a person asks of the terminal itself."""
-
-    LEAVE = "q"
-    TAKE = "t"
-    BREAK = "b"
-    HELP = "?"
-
-
-_KEYS = {ord("q"): Key.LEAVE, ord("."): Key.LEAVE, ord("t"): Key.TAKE, ord("b"): Key.BREAK}
-
-
-class EscapeKeys:
-    """Tells what is typed for the board from what is typed for us. Never loses or reorders a byte."""
-
-    def __init__(self) -> None:
-        self._escaped = False
-
-    def feed(self, data: bytes) -> Iterator[bytes | Key]:
-        """Yield bytes for the board, and keys for us, in the order typed."""
-        plain = bytearray()
-        for byte in data:
-            if not self._escaped:
-                if byte == _ESCAPE:
-                    self._escaped = True
-                else:
-                    plain.append(byte)
-                continue
-            self._escaped = False
-            if byte == _ESCAPE:
-                plain.append(byte)
-                continue
-            if plain:
-                yield bytes(plain)
-                plain.clear()
-            yield _KEYS.get(byte, Key.HELP)
-        if plain:
-            yield bytes(plain)
 
 
 def _console_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,17 +31,81 @@ def _console_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="with input from a pipe: leave when the board was silent that long after its end (default 2)",
     )
+    log = parser.add_argument_group("what it said before")
+    log.add_argument("--log", action="store_true", help="print the log of the last boot, and leave")
+    which = log.add_mutually_exclusive_group()
+    which.add_argument("--boot", type=int, metavar="N", help="with --log: of that boot")
+    which.add_argument("--claim", metavar="CLAIM", help="with --log: everything under that claim")
+    log.add_argument("--since", metavar="TIME", help="with --log: from so long ago (10m) or a Unix time on")
+    log.add_argument("--tail", type=int, metavar="BYTES", help="with --log: only the last bytes")
+    log.add_argument("--search", metavar="RE", help="with --log: only the lines that match, with their time")
+    out = parser.add_argument_group("for other programs")
+    out.add_argument("--listen", metavar="[HOST:]PORT", help="carry the console on a TCP port, until Ctrl-C")
+    out.add_argument("--rfc2217", action="store_true", help="with --listen: as a serial line, by RFC 2217")
+    out.add_argument(
+        "--allow-remote", action="store_true", help="with --listen: on an address that others reach, too"
+    )
 
 
 def console(args: argparse.Namespace, out: Output) -> int:
-    """Attach to a board's console."""
-    with Client() as client, client.console(args.board, write=not args.follow) as session:
-        show = _json_printer(session, out) if args.json else _print_bytes
-        if args.follow:
-            return _follow(session, out, show)
-        if sys.stdin.isatty() and not args.json:
-            return _terminal(session, out)
-        return _pipe(session, show, args.linger)
+    """Attach to a board's console, or print what it said."""
+    wrong = _contradiction(args)
+    if wrong:
+        out.note(f"hostler: {wrong}")
+        return 2
+    with Client() as client:
+        if args.log:
+            return _log(client, args, out)
+        if args.listen:
+            from hostler.cli.console_listen import listen
+
+            return listen(
+                client, args.board, args.listen, out, com_port=args.rfc2217, remote=args.allow_remote
+            )
+        terminal = sys.stdin.isatty() and not args.json and not args.follow
+        with client.console(args.board, write=not args.follow, size=size()) as session:
+            if terminal:
+                return join(client, session, out)
+            show = _json_printer(session, out) if args.json else print_bytes
+            if args.follow:
+                return _follow(session, out, show)
+            return _pipe(session, show, args.linger)
+
+
+def _contradiction(args: argparse.Namespace) -> str:
+    """Return what is asked for and cannot be, or nothing."""
+    given = [name for name in ("boot", "claim", "since", "tail", "search") if getattr(args, name) is not None]
+    if given and not args.log:
+        return f"--{given[0]} needs --log"
+    if args.log and (args.follow or args.listen):
+        return "--log prints and leaves; leave out --follow and --listen"
+    if (args.rfc2217 or args.allow_remote) and not args.listen:
+        return f"{'--rfc2217' if args.rfc2217 else '--allow-remote'} needs --listen PORT"
+    if args.listen and args.follow:
+        return "--listen carries both ways; leave out --follow"
+    if args.search is not None and args.tail is not None:
+        return "--search looks through everything; leave out --tail"
+    return ""
+
+
+def _log(client: Client, args: argparse.Namespace, out: Output) -> int:
+    which = {"boot": args.boot, "claim": args.claim, "since": args.since}
+    if args.search is None:
+        data = client.console_log(args.board, tail=args.tail, **which)
+        if args.json:
+            out.document({"board": args.board, "text": data.decode(errors="replace")})
+        else:
+            print_bytes(data)
+        return 0
+    found = client.search_console(args.board, args.search, **which)
+    if args.json:
+        out.document(found)
+    for match in found["matches"]:
+        boot = "-" if match["boot"] is None else match["boot"]
+        out.line(f"{local_time(match['time'])}  boot {boot}  {match['line']}")
+    if not found["complete"]:
+        out.note("hostler: there is more; ask for one --boot, or for less with --since")
+    return 0 if found["matches"] else 1
 
 
 def _follow(session: ConsoleSession, out: Output, show: Callable[[bytes], None]) -> int:
@@ -131,99 +144,6 @@ def _pipe(session: ConsoleSession, show: Callable[[bytes], None], linger: float)
     if failed:
         raise failed[0]
     return 0
-
-
-def _terminal(session: ConsoleSession, out: Output) -> int:
-    """Join this terminal and the console until the person leaves or the server closes it."""
-    out.note(f"hostler: console of {session.board}. {_HELP}")
-    if not session.attached.get("writer", True):
-        out.note("hostler: somebody else has the keyboard; take it with Ctrl-] then t")
-    wake_read, wake_write = os.pipe()
-    stop = threading.Event()
-    ended: list[BaseException] = []
-
-    def print_output() -> None:
-        try:
-            while not stop.is_set():
-                _print_bytes(session.read(0.2))
-                while session.notices:
-                    _notice(session.notices.pop(0))
-        except (ClientError, OSError) as error:
-            ended.append(error)
-        finally:
-            os.write(wake_write, b"x")
-
-    reader = threading.Thread(target=print_output, name="console-output", daemon=True)
-    keys = EscapeKeys()
-    try:
-        with _raw(0):
-            reader.start()
-            _type(session, keys, wake_read)
-            stop.set()
-            reader.join(2)
-    finally:
-        stop.set()
-    out.note("\nhostler: left the console" if not ended else "")
-    for error in ended:
-        if isinstance(error, ClientError):
-            raise error
-        raise ConsoleClosedError(str(error))
-    return 0
-
-
-def _type(session: ConsoleSession, keys: EscapeKeys, wake: int) -> None:
-    """Send what is typed until the person leaves, standard input ends or ``wake`` becomes readable."""
-    while True:
-        ready, _, _ = select.select([0, wake], [], [])
-        if wake in ready:
-            return
-        data = os.read(0, 4096)
-        if not data:
-            return
-        for typed in keys.feed(data):
-            if typed is Key.LEAVE:
-                return
-            if typed is Key.TAKE:
-                session.take()
-            elif typed is Key.BREAK:
-                session.send_break()
-            elif typed is Key.HELP:
-                _notice({"text": _HELP})
-            elif isinstance(typed, bytes):
-                session.send(typed)
-
-
-@contextmanager
-def _raw(descriptor: int) -> Iterator[None]:
-    """Put a terminal in raw mode; put it back whatever ends the block, a kill that can be caught included."""
-    before = termios.tcgetattr(descriptor)
-    handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        tty.setraw(descriptor)
-        yield
-    finally:
-        try:
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-            os.write(1, _RESET)
-        except (OSError, termios.error):
-            pass  # the terminal itself has gone
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
-
-
-def _notice(notice: dict[str, object]) -> None:
-    text = notice.get("text") or notice.get("event") or ""
-    os.write(2, f"\r\n[hostler: {text}]\r\n".encode())
-
-
-def _print_bytes(data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(1, view) :]
 
 
 def _json_printer(session: ConsoleSession, out: Output) -> Callable[[bytes], None]:

@@ -35,6 +35,13 @@ class ConsoleClosedError(ClientError):
 class ConsoleSession:
     """One attachment to a board's console.
 
+    Args:
+        settings: The server and who asks.
+        board: The board's name.
+        write: Whether to take the keyboard, if nobody has it.
+        replay: Whether to begin with the screen as it stands.
+        size: Columns and lines of the terminal that shows it, if there is one.
+
     The bytes replayed at the start come first, as ``attached["replay"]`` tells how many.
 
     Attributes:
@@ -42,10 +49,20 @@ class ConsoleSession:
         notices: Notices that came later, oldest first; take them out as they are read.
     """
 
-    def __init__(self, settings: Settings, board: str, *, write: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        board: str,
+        *,
+        write: bool,
+        replay: bool = True,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         self._settings = settings
         self._board = board
-        self._write = write
+        self._query = {"mode": "write" if write else "read", "replay": str(replay).lower()}
+        if size is not None:
+            self._query |= {"columns": str(size[0]), "lines": str(size[1])}
         self._socket: ClientConnection | None = None
         self._tail = bytearray()
         self._unread = b""
@@ -65,7 +82,7 @@ class ConsoleSession:
         from hostler.client.tls import context_of, untrusted
 
         base = self._settings.url.replace("http", "ws", 1)
-        query = urlencode({"mode": "write" if self._write else "read"})
+        query = urlencode(self._query)
         try:
             self._socket = connect(
                 f"{base}{API}/boards/{part(self._board)}/console?{query}",
@@ -108,6 +125,11 @@ class ConsoleSession:
     def tail(self) -> bytes:
         """The last bytes read, at most 64 KiB."""
         return bytes(self._tail)
+
+    @property
+    def open(self) -> bool:
+        """Whether it is attached."""
+        return self._socket is not None
 
     def close(self) -> None:
         """Detach; harmless when detached already."""
@@ -154,13 +176,23 @@ class ConsoleSession:
         """Type these bytes; raises ConsoleClosedError when the server has closed the console."""
         self._message(_BYTES, data)
 
+    def command(self, name: str, **words: object) -> None:
+        """Tell the console something; the answer comes as a notice, with the ``id`` given.
+
+        ``take`` the keyboard, ``request`` it of who has it, ``give`` it (``to``: a viewer's number; without,
+        to who asked), ``release`` it; ``viewers`` lists who is joined; ``break``, ``lines`` (``dtr``,
+        ``rts``) and ``line`` (``baud``, ``data_bits``, ``parity``, ``stop_bits``, ``flow``) are about the
+        wire.
+        """
+        self._message(_CONTROL, json.dumps({"cmd": name, **words}).encode())
+
     def take(self) -> None:
         """Become the one who types; whoever did until now is told."""
-        self._message(_CONTROL, json.dumps({"cmd": "take"}).encode())
+        self.command("take")
 
     def send_break(self) -> None:
         """Send BREAK; a notice tells when the board's wire cannot carry it."""
-        self._message(_CONTROL, json.dumps({"cmd": "break"}).encode())
+        self.command("break")
 
     def expect(self, pattern: str, *, seconds: float, ignore: int = 0) -> re.Match[bytes]:
         """Read until a pattern shows in what was not read before, and return the match.
