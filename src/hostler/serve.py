@@ -108,14 +108,15 @@ def main(args: argparse.Namespace) -> int:
     Args:
         args: ``config`` (path of ``lab.toml`` or None), ``state`` (directory), ``listen`` (``HOST:PORT``),
             and of TLS ``tls_cert``, ``tls_key`` (files or None), ``tls`` (``auto``, ``off`` or None),
-            ``name`` (list or None), ``plain_http``; ``ssh_listen`` (``HOST:PORT`` or None).
+            ``name`` (list or None), ``plain_http``; ``ssh_listen`` (``HOST:PORT`` or None);
+            ``metrics_open``.
     """
     _log_to_stderr()
     own = None if args.tls is None else args.tls == "auto"
     protection = Protection(args.tls_cert, args.tls_key, own, tuple(args.name or ()), args.plain_http)
     try:
         with listening(args.listen, protection) as port, ssh_listening(args.ssh_listen) as ssh_port:
-            asyncio.run(_serve(args.config, args.state, port, ssh_port))
+            asyncio.run(_serve(args.config, args.state, port, ssh_port, metrics_open=args.metrics_open))
     except (
         ServeError,
         PortError,
@@ -147,7 +148,14 @@ def _log_to_stderr() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # ten lines that would hide the first token
 
 
-async def _serve(config: Path | None, state: Path, port: PublicPort, ssh_port: socket.socket | None) -> None:
+async def _serve(
+    config: Path | None, state: Path, port: PublicPort, ssh_port: socket.socket | None, *, metrics_open: bool
+) -> None:
+    if metrics_open and not port.local:
+        raise ServeError(
+            "--metrics-open is for a port that only this host reaches (--listen 127.0.0.1:8066); "
+            "leave it out and give Prometheus a viewer's token"
+        )
     try:
         _make_private(state)
         database = Database(state / "hostler.db")
@@ -178,7 +186,7 @@ async def _serve(config: Path | None, state: Path, port: PublicPort, ssh_port: s
     )
     rack = Rack(link, memories, store, state)
     _sweep(store, hub)
-    app = create_app(hub)
+    app = create_app(hub, metrics_open=metrics_open)
     gateway = app.state.ssh = Gateway(hub, app, state / "ssh", port.names)
     server = _Server(_server_settings(app, port.context))
     try:

@@ -35,7 +35,7 @@ async def kinds(lab: Lab, prefix: str) -> list[str]:
 
 
 async def test_boards_of_a_class_with_checks_are_checked_one_after_the_other(tmp_path: Path):
-    """A class that asks for it has each board checked by a claim of the hub's own, then wiped and free again."""
+    """A class that asks for it has its boards checked by the hub's own claims, then wiped and free again."""
     async with running(tmp_path, lab=CHECKED) as lab:
         for name in ("pc-1", "pc-2"):
             await until(lambda name=name: board(lab, name).health.verdict is HealthVerdict.GOOD)

@@ -241,7 +241,7 @@ async def test_a_command_that_fails_says_why(tmp_path: Path):
 
 
 async def test_commands_come_from_the_servers_own_file(tmp_path: Path):
-    """Who applies an inventory over the API cannot have the server run a program; the file of the server can."""
+    """Who applies an inventory over the API cannot have the server run a program; its own file can."""
     text = LAB + '\n[hooks.mail]\ncommand = ["true"]\n'
     async with running(tmp_path) as lab:
         with pytest.raises(ForbiddenError, match="hostler serve --config"):

@@ -50,7 +50,7 @@ plans = st.dictionaries(
 
 @given(boards, plans, st.floats(0, 5 * DAY))
 def test_never_more_than_allowed_and_never_a_board_in_use(candidates, kinds, now):
-    """Whatever the lab looks like, only free boards are chosen, and no class has more checks than its plan."""
+    """Whatever the lab looks like, only free boards are chosen, and no more of a class than its plan says."""
     chosen = [name for name, _ in next_checks(candidates, kinds, now)]
     by_name = {board.board: board for board in candidates}
     assert len(set(chosen)) == len(chosen)
@@ -114,7 +114,7 @@ def test_what_a_failed_run_says_of_the_board():
 
 
 def test_stages_of_a_boot():
-    """Each stage is timed from power-on to its first sign; what never came, and what came before, is left out."""
+    """Each stage is timed from power-on to its first sign; what came before, or never, is left out."""
     seen = [TraceEvent(at, source, kind, "") for at, source, kind in (
         (9.0, "dhcp", "ack"), (14.0, "dhcp", "ack"), (18.0, "dhcp", "ack"), (15.0, "tftp", "done"),
     )]  # fmt: skip

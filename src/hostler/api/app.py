@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
@@ -21,7 +21,8 @@ from hostler.api import (
     ssh_routes,
     wire_routes,
 )
-from hostler.api.gate import PREFIX, Gate
+from hostler.api.gate import OPEN_PATHS, PREFIX, Gate
+from hostler.api.metrics import CONTENT_TYPE, Metrics
 
 if TYPE_CHECKING:
     from typing import Any
@@ -47,8 +48,20 @@ async def healthz() -> HealthDocument:
     return HealthDocument(ok=True, version=hostler.__version__)
 
 
-def create_app(hub: Hub) -> FastAPI:
-    """Return the application for a hub, whose ``run`` is somebody else's to keep running."""
+@health.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE: {}}}})
+async def metrics(request: Request) -> Response:
+    """Return what the lab does, in numbers, for Prometheus; to anybody with a token, or as it was started."""
+    counted: Metrics = request.app.state.metrics
+    return Response(counted.text(), media_type=CONTENT_TYPE)
+
+
+def create_app(hub: Hub, *, metrics_open: bool = False) -> FastAPI:
+    """Return the application for a hub, whose ``run`` is somebody else's to keep running.
+
+    Args:
+        hub: What it serves.
+        metrics_open: Whether ``/metrics`` needs no token.
+    """
     app = _App(
         title="Hostler",
         version=hostler.__version__,
@@ -61,6 +74,7 @@ def create_app(hub: Hub) -> FastAPI:
         responses=problems.OPENAPI_RESPONSES,
     )
     app.state.hub = hub
+    app.state.metrics = Metrics(hub)
     problems.install(app)
     app.include_router(health)
     for module in (
@@ -68,7 +82,7 @@ def create_app(hub: Hub) -> FastAPI:
         hook_routes, wire_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
-    app.add_middleware(Gate, hub=hub)
+    app.add_middleware(Gate, hub=hub, open_paths=OPEN_PATHS | {"/metrics"} if metrics_open else OPEN_PATHS)
     return app
 
 

@@ -36,13 +36,14 @@ class Gate:
     A WebSocket passes with no principal: its refusal is a close code, which needs the handshake first.
     """
 
-    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+    def __init__(self, app: ASGIApp, hub: Hub, open_paths: frozenset[str] = OPEN_PATHS) -> None:
         self._app = app
         self._hub = hub
+        self._open = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

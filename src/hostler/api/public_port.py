@@ -80,6 +80,11 @@ class PublicPort:
         self._name = self._shown_name()
 
     @property
+    def local(self) -> bool:
+        """Whether only programs of this host reach it."""
+        return _is_loopback(self.host)
+
+    @property
     def protected(self) -> bool:
         """Whether it is to speak TLS."""
         terms = self._protection

@@ -27,6 +27,9 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--ssh-listen", metavar="HOST:PORT",
         help="take ssh on a port of its own, too; it always goes through the API's port (hostler ssh-proxy)",
     )  # fmt: skip
+    parser.add_argument(
+        "--metrics-open", action="store_true", help="/metrics without a token, on a port of loopback only"
+    )
     tls = parser.add_argument_group("TLS", "without these: plain HTTP on loopback, else as with --tls auto")
     tls.add_argument(
         "--tls", choices=("auto", "off"),
