@@ -139,3 +139,13 @@ async def test_a_board_that_moved_to_other_equipment_counts_there_alone() -> Non
     assert [wires._queue(name).turns.budget.watts() for name in ("sw1", "sw2")] == [0, 20]
     wires.power(board("b1", power=(Binding("no-such-driver", "sw2"),)))
     assert wires._queue("sw2").turns.budget.watts() == 0
+
+
+def test_only_what_is_reached_in_another_way_is_told_to_have_changed() -> None:
+    """A budget is taken over at once; boards that hang elsewhere are not disturbed by a change."""
+    wires = Wires()
+    one, two = Equipment("sw1", "fake"), Equipment("sw2", "fake")
+    assert wires.equip([one, two]) == {"sw1", "sw2"}
+    assert wires.equip([replace(one, budget_watts=30.0, stagger=2.0), two]) == set()
+    assert wires.equip([one, replace(two, params={"min_off_seconds": 3})]) == {"sw2"}
+    assert wires.equip([two]) == {"sw1", "sw2"}

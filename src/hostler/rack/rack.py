@@ -122,15 +122,14 @@ class Rack:
                 log.error("%s is not what this rack understands: %s", change.key, error)  # noqa: TRY400
 
     async def _take_plan(self, plan: RackPlan) -> None:
-        rewire = plan.equipment != self._plan.equipment
         self._plan = plan
-        self.wires.equip(plan.equipment)
+        changed = self.wires.equip(plan.equipment)
         for files in plan.agents.values():
             for artefact in files.values():
                 self.netboot.put_artefact(artefact, self._images.artefact_path(artefact))
         await self.netboot.serve(plan.networks, self._tasks)
         for kept in tuple(self._kept.values()):
-            if rewire:
+            if changed & _through(kept.keeper.view.desired.board):
                 await self._take(kept.keeper.view.desired, rewire=True)
             else:
                 self.answer(kept.keeper.view)
@@ -342,6 +341,12 @@ class Rack:
         if kept is None:
             raise RequestRefusedError(f'this rack does not keep a board "{body.get("board")}"')
         return kept
+
+
+def _through(board: Board) -> set[str | None]:
+    """Return the equipment a board's wires go through."""
+    wires = (*board.power, *((board.console,) if board.console else ()))
+    return {wire.equipment for wire in wires}
 
 
 def _wired_alike(old: Board, new: Board) -> bool:

@@ -117,11 +117,19 @@ class Wires:
         self._queues: dict[str, EquipmentQueue] = {}
         self._counted: dict[str, dict[str, EquipmentQueue]] = {}
 
-    def equip(self, equipment: Iterable[Equipment]) -> None:
-        """Take the equipment there is; drivers made from now on use it."""
-        self._equipment = {item.name: item for item in equipment}
+    def equip(self, equipment: Iterable[Equipment]) -> frozenset[str]:
+        """Take the equipment there is, its budgets at once.
+
+        Returns:
+            The names of equipment that is reached in another way now: drivers through it must be made anew.
+        """
+        before, self._equipment = self._equipment, {item.name: item for item in equipment}
         for name, queue in self._queues.items():
             self._limit(name, queue)
+        names = before.keys() | self._equipment.keys()
+        return frozenset(
+            name for name in names if _reached(before.get(name)) != _reached(self._equipment.get(name))
+        )
 
     def power(self, board: Board) -> WiredPower | _Broken | None:
         """Return a board's supply, or None when nothing is bound; a wrong binding is told on every use.
@@ -192,3 +200,7 @@ class Wires:
         queue.turns.limit(
             equipment.budget_watts if equipment else None, equipment.stagger if equipment else None
         )
+
+
+def _reached(equipment: Equipment | None) -> tuple[str, dict[str, object]] | None:
+    return (equipment.driver, equipment.params) if equipment is not None else None
