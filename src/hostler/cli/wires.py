@@ -133,9 +133,9 @@ def _adopt_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, metavar="NAME", help="what the board is to be called")
     parser.add_argument("--class", dest="board_class", required=True, metavar="CLASS")
     parser.add_argument(
-        "--lab", type=Path, metavar="lab.toml", help="the file that describes the lab, on this machine"
+        "--file", type=Path, metavar="lab.toml", help="the file that describes the lab, on this machine"
     )
-    parser.add_argument("--apply", action="store_true", help="add the board to the inventory (and to --lab)")
+    parser.add_argument("--apply", action="store_true", help="add the board to the inventory (and to --file)")
     parser.add_argument(
         "--timeout", type=duration, default="90s", metavar="TIME",
         help="longest time from power-on until it asks for an address (90s)",
@@ -144,7 +144,7 @@ def _adopt_arguments(parser: argparse.ArgumentParser) -> None:
 
 def adopt(args: argparse.Namespace, out: Output) -> int:
     """Find a machine's wires and print its table for lab.toml; with ``--apply`` add it."""
-    before = _read(args.lab) if args.lab is not None else None
+    before = _read(args.file) if args.file is not None else None
     with Client() as client:
         rows = _Rows(out)
         listed = f"unknown-{args.mac.lower().removeprefix('unknown-').replace(':', '').replace('-', '')}"
@@ -159,9 +159,9 @@ def adopt(args: argparse.Namespace, out: Output) -> int:
         if found["power"] is None:
             out.note("hostler: its power was not found, so nothing was added")
         elif args.apply:
-            changes = _add(client, args.lab, before, found["toml"], out)
+            changes = _add(client, args.file, before, found["toml"], out)
         else:
-            where = args.lab or "lab.toml"
+            where = args.file or "lab.toml"
             out.line(f"add these lines to {where}, or say --apply; nothing was changed")
     if out.json:
         out.document({**found, "changes": changes})
