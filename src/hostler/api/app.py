@@ -10,18 +10,21 @@ from pydantic import BaseModel
 
 import hostler
 from hostler.api import (
+    access_routes,
     board_routes,
     claim_routes,
     console_routes,
+    event_routes,
     health_routes,
     hook_routes,
     image_routes,
     lab_routes,
+    login_routes,
     problems,
     ssh_routes,
     wire_routes,
 )
-from hostler.api.gate import OPEN_PATHS, PREFIX, Gate
+from hostler.api.gate import LOGIN_PATHS, OPEN_PATHS, PREFIX, Gate
 from hostler.api.metrics import CONTENT_TYPE, Metrics
 
 if TYPE_CHECKING:
@@ -79,7 +82,7 @@ def create_app(hub: Hub, *, metrics_open: bool = False) -> FastAPI:
     app.include_router(health)
     for module in (
         board_routes, claim_routes, image_routes, lab_routes, console_routes, ssh_routes, health_routes,
-        hook_routes, wire_routes,
+        hook_routes, wire_routes, access_routes, login_routes, event_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     app.add_middleware(Gate, hub=hub, open_paths=OPEN_PATHS | {"/metrics"} if metrics_open else OPEN_PATHS)
@@ -99,7 +102,10 @@ class _App(FastAPI):
             schemas["Problem"] = problem
             schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             schema["security"] = [{"token": []}]
-            schema["paths"]["/healthz"]["get"]["security"] = []
+            for path, operations in schema["paths"].items():
+                if path in OPEN_PATHS or path.startswith(LOGIN_PATHS):
+                    for operation in operations.values():
+                        operation["security"] = []
             _only_problems(schema)
             self.openapi_schema = schema
         return self.openapi_schema

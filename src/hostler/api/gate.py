@@ -8,6 +8,7 @@ from fastapi import Depends
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
+from hostler.api.dismissal import serve_until
 from hostler.api.problems import problem_response
 from hostler.hub.errors import Refusal
 from hostler.hub.hub import Hub
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 PREFIX = "/api/v1"
 OPEN_PATHS = frozenset({"/healthz", f"{PREFIX}/ssh/ca"})
+LOGIN_PATHS = f"{PREFIX}/login/"
+"""Below it are the routes by which somebody comes by a token, and so asks without one."""
+LOGIN_BODY_LIMIT = 128 * 1024
 BODY_LIMIT = 4 * 1024 * 1024
 """Longest body in bytes of anything but an image; an inventory of ten thousand boards is half of it."""
 
@@ -47,10 +51,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if scope["path"].startswith(LOGIN_PATHS):
+            await self._bounded(scope, receive, send, LOGIN_BODY_LIMIT)
+            return
         if "hostler.admitted" in scope:  # by the ssh gateway, in this process: nothing from outside sets it
-            scope["hostler.principal"], source = scope["hostler.admitted"]
-            with coming_from(source):
-                await self._admitted(scope, receive, send, headers)
+            principal, source = scope["hostler.admitted"]
+            await self._serve(principal, source, scope, receive, send)
             return
         try:
             principal = await self._hub.authenticate(headers.get("authorization"))
@@ -61,22 +67,30 @@ class Gate:
             scope["hostler.principal"] = None
             await self._app(scope, receive, send)
             return
-        scope["hostler.principal"] = principal
-        with coming_from(Source(principal.name, "api", address(scope), principal.token)):
-            await self._admitted(scope, receive, send, headers)
+        source = Source(principal.name, "api", address(scope), principal.token)
+        await self._serve(principal, source, scope, receive, send)
 
-    async def _admitted(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+    async def _serve(
+        self, principal: Principal, source: Source, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        scope["hostler.principal"] = principal
+        with coming_from(source):
+            await serve_until(
+                lambda: self._hub.logins.dismissed(principal), self._admitted, scope, receive, send
+            )
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" or (
             scope["method"] == "POST" and scope["path"] == f"{PREFIX}/images"
         ):
             await self._app(scope, receive, send)
             return
-        await self._bounded(scope, receive, send, headers)
+        await self._bounded(scope, receive, send, BODY_LIMIT)
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        length = headers.get("content-length", "0")
-        too_large = TooLargeError(f"the body may have {BODY_LIMIT} bytes at most")
-        if not length.isdigit() or int(length) > BODY_LIMIT:
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        length = Headers(scope=scope).get("content-length", "0")
+        too_large = TooLargeError(f"the body may have {limit} bytes at most")
+        if not length.isdigit() or int(length) > limit:
             await problem_response(too_large)(scope, receive, send)
             return
         read = 0
@@ -85,7 +99,7 @@ class Gate:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > BODY_LIMIT:
+            if read > limit:
                 raise too_large
             return message
 

@@ -75,6 +75,13 @@ def member_only(principal: Principal, what: str) -> None:
         raise ForbiddenError(f"{principal.name} may only look; only a member may {what}")
 
 
+def may_know(principal: Principal, other: Principal) -> bool:
+    """Tell whether somebody may know of another: admins of everybody, others of those in their projects."""
+    if principal.admin or principal.name == other.name:
+        return True
+    return not projects(principal).keys().isdisjoint(projects(other))
+
+
 def in_scope(principal: Principal, claim: Claim) -> bool:
     """Tell whether a claim is one of those the principal's token lets it act on."""
     return principal.only is None or principal.only == claim.project
@@ -87,11 +94,12 @@ def project_of(principal: Principal, wanted: str | None) -> str:
         InvalidError: they belong to several and did not say which.
         ForbiddenError: they may only look there, or do not belong to it.
     """
-    mine = projects(principal)
     if wanted is None:
-        if len(mine) > 1:
-            raise InvalidError(f"say for which project: {', '.join(sorted(mine))}")
-        wanted = next(iter(mine))
+        mine = sorted(projects(principal))
+        usable = [name for name in mine if role_in(principal, name) is not Role.VIEWER]
+        if len(usable) > 1:
+            raise InvalidError(f"say for which project: {', '.join(usable)}")
+        wanted = (usable or mine)[0]
     role = role_in(principal, wanted)
     if role is None:
         raise ForbiddenError(f'{principal.name} does not belong to project "{wanted}"')

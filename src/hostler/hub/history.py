@@ -12,6 +12,7 @@ import sqlalchemy
 from sqlalchemy import select
 
 from hostler.hub import tables
+from hostler.hub.event_choice import EVERYTHING, EventChoice
 from hostler.hub.records import Event
 from hostler.model.seam import BootRecord
 
@@ -98,11 +99,9 @@ class History:
                 listener(event)
         self._bells.ring("events")
 
-    async def page(self, after: int, board: str | None = None, limit: int = _PAGE) -> list[Event]:
-        """Return the next events after a number."""
-        query = select(tables.events).where(tables.events.c.seq > after)
-        if board is not None:
-            query = query.where(tables.events.c.board == board)
+    async def page(self, after: int, choice: EventChoice = EVERYTHING, limit: int = _PAGE) -> list[Event]:
+        """Return the next chosen events after a number."""
+        query = select(tables.events).where(tables.events.c.seq > after, choice.where())
         return await self._events(query.order_by(tables.events.c.seq).limit(limit))
 
     async def about(self, board: str, kind: str, since: float) -> list[Event]:
@@ -112,9 +111,12 @@ class History:
         return (await self._events(query.order_by(event.seq.desc()).limit(10 * _PAGE)))[::-1]
 
     async def follow(
-        self, after: int | None, board: str | None = None, idle: float = 15.0
+        self, after: int | None, choice: EventChoice = EVERYTHING, idle: float = 15.0
     ) -> AsyncIterator[Event | None]:
-        """Yield every event after a number (None: from now on) as it happens; None after each idle time."""
+        """Yield every chosen event after a number (None: from now on) as it happens.
+
+        After each ``idle`` seconds without one it yields None.
+        """
         last = self.last if after is None else after
         while True:
             version = self._bells.version("events")
@@ -126,7 +128,7 @@ class History:
                 caught_up = len(page) < _PAGE and (not page or page[-1].seq >= self.last)
             for event in page:
                 last = event.seq
-                if board is None or event.board == board:
+                if choice.fits(event):
                     yield event
             if (caught_up or not page) and not await self._bells.wait("events", version, idle):
                 yield None

@@ -36,6 +36,7 @@ from hostler.hub.metal import Metal
 from hostler.hub.notices import Notices
 from hostler.hub.reading import Reading
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, Role, RunRecord
+from hostler.hub.sight import Sight
 from hostler.hub.state import Draft
 from hostler.hub.timekeeper import Timekeeper
 from hostler.hub.wire_tests import WireTests
@@ -82,6 +83,7 @@ class Hub:
         history: The events of the lab.
         journal: Puts decisions on the disk.
         reading: Looks up and searches.
+        sight: Tells what somebody may see of what came of claims.
         images: Imports and removes images, registers agents.
         claim_desk: Changes claims while they last, and tells where those that wait stand.
         metal: Asks the racks: consoles, checks.
@@ -111,6 +113,7 @@ class Hub:
         self._time = Timekeeper(lambda: self.state, self.change, lambda: self._clock())
         self.started = asyncio.Event()
         self.reading = Reading(self, database)
+        self.sight = Sight(lambda: self.state, database)
         self.images = ImageDesk(self, files, spool)
         self.metal = Metal(self, link)
         self.wire_tests = WireTests(self)
@@ -132,6 +135,7 @@ class Hub:
                 tasks.create_task(self._watcher.follow(), name="events")
                 tasks.create_task(self._time.run(), name="time")
                 tasks.create_task(self.health.run(), name="health")
+                tasks.create_task(self.logins.run(), name="logins")
                 tasks.create_task(self.hooks.run(), name="hooks")
                 tasks.create_task(self.notices.run(), name="notices")
                 self.started.set()
@@ -275,7 +279,6 @@ class Hub:
     async def tick(self) -> None:
         """Do what is due now: expire claims, give up on boards that do not go off, save idle ones' power."""
         await self._time.tick()
-        await self.logins.keep_house()
 
     # What follows a decision
 
@@ -307,6 +310,7 @@ class Hub:
         for name in draft.dismissals():
             self.bells.ring(f"principal/{name}")
         if draft.claims.changed:
+            self.sight.remember(draft.claims.changed.values())
             self.bells.ring("claims")
         if draft.hooks.changed:
             self.bells.ring("hooks")

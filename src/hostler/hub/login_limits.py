@@ -30,7 +30,7 @@ class TooManyError(Refusal):
 
 
 class Challenges:
-    """Random texts to sign, each for one key and one use.
+    """Random bytes to sign, each for one key and one use.
 
     What was given out is not remembered but recognised, by a code that only this process can make: whoever
     asks for a million costs no memory. What was used is, until it would be too old anyway.
@@ -41,7 +41,7 @@ class Challenges:
         self._used: OrderedDict[bytes, float] = OrderedDict()
 
     def give(self, fingerprint: str, now: float) -> str:
-        """Return a challenge for whoever holds this key, known or not."""
+        """Return a challenge, as base64, for whoever holds this key, known or not."""
         body = secrets.token_bytes(_NONCE) + struct.pack(">d", now + CHALLENGE_SECONDS)
         return base64.b64encode(body + self._tag(body, fingerprint)).decode()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from hostler.hub import access, ssh_keys, tokens
-from hostler.hub.errors import UnauthenticatedError
+from hostler.hub.errors import UnauthenticatedError, UnavailableError
 from hostler.hub.login_limits import Challenges, FailureLimit
 from hostler.hub.source import Source, coming_from
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from hostler.hub.hub import Hub
     from hostler.hub.records import Principal, Token
     from hostler.hub.state import Draft
+
+log = logging.getLogger(__name__)
 
 LOGIN_SECONDS = 30 * 86400.0
 """How long a token lasts that somebody got by logging in, unless they ask for less or more."""
@@ -36,7 +40,6 @@ class Logins:
         self._challenges = Challenges()
         self._limit = FailureLimit()
         self._uses: dict[str, float] = {}
-        self._kept = 0.0
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """Return who sent this ``Authorization`` header, as far as its token lets them act.
@@ -53,12 +56,17 @@ class Logins:
             self._uses[token.hash] = now
         return principal
 
+    async def run(self) -> None:
+        """Keep house until cancelled."""
+        while True:
+            await asyncio.sleep(_HOUSE_SECONDS)
+            try:
+                await self.keep_house()
+            except UnavailableError as error:
+                log.warning("when tokens were used is not written down: %s; trying again", error)
+
     async def keep_house(self) -> None:
         """Write down which tokens were used, and forget those that ended long ago."""
-        now = self._clock()
-        if 0 <= now - self._kept < _HOUSE_SECONDS:
-            return
-        self._kept = now
         uses, self._uses = self._uses, {}
 
         def keep(draft: Draft) -> None:
@@ -95,7 +103,7 @@ class Logins:
             await self._hub.bells.wait(bell, version, _LOOK_SECONDS)
 
     def challenge(self, key: str) -> str:
-        """Return a text to sign for whoever holds a public key; says nothing on whether it is registered.
+        """Return a text to sign for whoever holds a public key, whether it is registered or not.
 
         Raises:
             InvalidError: it is no public key.
@@ -118,7 +126,7 @@ class Logins:
             address: Where they come from.
             key: Their public key.
             challenge: As it was given.
-            signature: Armoured SSHSIG over the challenge's text.
+            signature: Armoured SSHSIG over the challenge's text as it was given.
             name: What the token is to be called.
             seconds: How long it is to last.
 
@@ -143,6 +151,37 @@ class Logins:
         return await self._welcome(
             Source(principal.name, "ssh key", address, fingerprint), principal, name, seconds
         )
+
+    async def by_token(self, address: str, shown: str, name: str, seconds: float) -> tuple[Token, str]:
+        """Let somebody in who was given a token: one good for one use is exchanged for one that lasts.
+
+        Args:
+            address: Where they come from.
+            shown: The token. One that is good for more is returned as it is.
+            name: What the new token is to be called.
+            seconds: How long it is to last.
+
+        Raises:
+            UnauthenticatedError: the token is unknown or no longer good.
+            TooManyError: too many logins from there have failed.
+        """
+        now = self._clock()
+        self._limit.check(address, now)
+        try:
+            token, owner = tokens.shown(self._hub.state, f"Bearer {shown}", now)
+            principal = tokens.bearer(owner, token)
+        except UnauthenticatedError:
+            self._limit.failed(address, now)
+            raise
+        if not token.once:
+            return token, shown
+
+        def exchange(draft: Draft) -> tuple[Token, str]:
+            tokens.spend(draft, token.hash)
+            return tokens.mint(draft, principal, name=name, expires=draft.now + seconds)
+
+        with coming_from(Source(owner.name, "api", address, token.id)):
+            return await self._hub.change(exchange)
 
     async def _welcome(
         self, source: Source, principal: Principal, name: str, seconds: float

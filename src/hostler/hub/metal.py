@@ -199,9 +199,7 @@ class Metal:
             self._hub.reading.board(board)
         return await self._request("check", {"board": board}, CHECK_SECONDS)
 
-    async def active_check(
-        self, board: str, *, test: str = "", seconds: float = NETBOOT_SECONDS
-    ) -> Document:
+    async def active_check(self, board: str, *, test: str = "", seconds: float = NETBOOT_SECONDS) -> Document:
         """Have a board's wires tried by switching it; whoever calls sees to it that nobody else has it.
 
         Args:

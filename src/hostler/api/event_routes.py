@@ -1,0 +1,66 @@
+"""What happened in the lab: history page by page, and live."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from hostler.api.access_documents import Moment, unix
+from hostler.api.documents import EventDocument, event_document
+from hostler.api.gate import Caller, TheHub
+from hostler.api.sse import EventStream, message
+from hostler.hub.event_choice import EventChoice
+from hostler.hub.records import Event, Principal
+
+router = APIRouter()
+
+MOST = 2**63 - 1  # what a database takes for a number
+Since = Annotated[Moment | None, Query(description="a time, or how long ago: `1d`")]
+
+
+@router.get("/events", response_model=list[EventDocument])
+async def list_events(
+    hub: TheHub, caller: Caller, *, after: int | None = Query(None, ge=0, le=MOST), follow: bool = False,
+    board: str | None = None, principal: str | None = None, kind: str | None = Query(None, max_length=100),
+    audit: bool = False, since: Since = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=MOST)] = None,
+) -> Response | list[EventDocument]:  # fmt: skip
+    """Return history after a number as JSON, at most 500 events; with ``follow`` as SSE, for ever.
+
+    What came of a claim is shown to those who see the claim; ``audit`` leaves what somebody caused.
+    """
+    start = last_event_id if last_event_id is not None else after
+    began = None if since is None else _ago(since, hub.now())
+    choice = EventChoice(board, principal, audit, began, kind)
+    if not follow:
+        at = start or 0
+        while page := await hub.history.page(at, choice):
+            # A page may hold nothing for this caller; only the end of history is empty.
+            if shown := await hub.sight.events(caller, page):
+                return [_told(caller, event) for event in shown]
+            at = page[-1].seq
+        return []
+
+    async def stream() -> AsyncIterator[str]:
+        async for event in hub.history.follow(start, choice):
+            if event is None:
+                yield message()
+            elif await hub.sight.events(caller, [event]):
+                yield message(_told(caller, event).model_dump_json(), event.kind, event.seq)
+
+    return EventStream(stream())
+
+
+def _ago(since: object, now: float) -> float:
+    """Return a start as Unix time: a length of time lies behind us."""
+    return now - since if isinstance(since, float) else unix(since, now)  # type: ignore[arg-type]
+
+
+def _told(caller: Principal, event: Event) -> EventDocument:
+    """Return an event; where a change came from is for admins and for whoever made it."""
+    document = event_document(event)
+    if not (caller.admin or event.principal == caller.name):
+        document.data = {key: value for key, value in document.data.items() if key != "source"}
+    return document

@@ -1,0 +1,90 @@
+"""Logging in without a token: the only routes, besides the public ones, that anybody may ask."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, BeforeValidator, Field
+
+from hostler.api.access_documents import Request as Body
+from hostler.api.documents import iso_or_none
+from hostler.api.gate import TheHub, address
+from hostler.hub.duration import seconds
+from hostler.hub.logins import LOGIN_SECONDS
+from hostler.hub.records import Token
+from hostler.hub.tokens import MAX_SECONDS
+
+router = APIRouter()
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(seconds, json_schema_input_type=float | str),
+    Field(gt=0, le=MAX_SECONDS),
+]
+"""A length of time, as seconds or as ``90s`` ``10m`` ``2h`` ``1d``."""
+
+
+class ChallengeRequest(Body):
+    """The public key somebody wants to log in with."""
+
+    key: str = Field(max_length=16384)
+
+
+class ChallengeDocument(BaseModel):
+    """What is to be signed, this text as it stands: for namespace ``hostler-login``, within 60 seconds."""
+
+    challenge: str
+
+
+class KeyLoginRequest(Body):
+    """A signed challenge; ``signature`` is an armoured SSHSIG, ``name`` what the token is called."""
+
+    key: str = Field(max_length=16384)
+    challenge: str = Field(max_length=1024)
+    signature: str = Field(max_length=65536)
+    name: str = Field(default="", max_length=100)
+    ttl: Seconds = LOGIN_SECONDS
+
+
+class TokenLoginRequest(Body):
+    """A token somebody was given, and what the one they get for it is called."""
+
+    token: str = Field(max_length=1024)
+    name: str = Field(default="", max_length=100)
+    ttl: Seconds = LOGIN_SECONDS
+
+
+class LoginDocument(BaseModel):
+    """A token to ask with, whose it is, and when it ends; None: never."""
+
+    token: str
+    principal: str
+    expires: str | None
+
+
+def login_document(token: Token, text: str) -> LoginDocument:
+    """Return what somebody gets who logged in."""
+    return LoginDocument(token=text, principal=token.principal, expires=iso_or_none(token.expires))
+
+
+@router.post("/login/ssh-challenge")
+async def ssh_challenge(hub: TheHub, body: ChallengeRequest) -> ChallengeDocument:
+    """Return a challenge to sign; it is given for every key, registered or not."""
+    return ChallengeDocument(challenge=hub.logins.challenge(body.key))
+
+
+@router.post("/login/ssh")
+async def login_by_key(hub: TheHub, request: Request, body: KeyLoginRequest) -> LoginDocument:
+    """Exchange a signed challenge for a token."""
+    token, text = await hub.logins.by_key(
+        address(request.scope), body.key, body.challenge, body.signature, body.name, body.ttl
+    )
+    return login_document(token, text)
+
+
+@router.post("/login/token")
+async def login_by_token(hub: TheHub, request: Request, body: TokenLoginRequest) -> LoginDocument:
+    """Exchange a token that is good for one use for one that lasts; any other is handed back as it is."""
+    token, text = await hub.logins.by_token(address(request.scope), body.token, body.name, body.ttl)
+    return login_document(token, text)
