@@ -65,7 +65,13 @@ class ApiDoor:
                 listener.listen(64)
                 self._path = path
                 config = uvicorn.Config(
-                    self._admit, log_config=None, access_log=False, lifespan="off", ws="none"
+                    self._admit,
+                    log_config=None,
+                    access_log=False,
+                    lifespan="off",
+                    ws="none",
+                    interface="asgi3",
+                    proxy_headers=False,
                 )
                 await _Server(config).serve(sockets=[listener])
 

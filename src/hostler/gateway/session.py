@@ -28,6 +28,7 @@ class Session:
         command: The command, or None when there is none.
         subsystem: The subsystem asked for (``sftp``), or None.
         terminal: Whether a person sits at a terminal.
+        size: Columns and lines of the terminal; None: not known.
         over: Done with the reason when the connection is to end.
     """
 
@@ -36,6 +37,8 @@ class Session:
         self.command = process.command
         self.subsystem = process.subsystem
         self.terminal = process.get_terminal_type() is not None
+        columns, lines, *_ = process.get_terminal_size()
+        self.size: tuple[int | None, int | None] = (columns or None, lines or None)
         self.over = over
 
     async def closed(self) -> None:
@@ -79,6 +82,17 @@ class Session:
         """Tell a person something that is no result; harmless when the client has gone."""
         with contextlib.suppress(OSError, asyncssh.Error):
             self._process.stderr.write(self.lines(f"hostler: {text}\n".encode()))
+
+    def notice(self, text: str) -> None:
+        """Tell a person something in the midst of what they see; harmless when the client has gone."""
+        if not self.terminal:
+            self.say(text)
+            return
+        # A terminal has one stream: on the other one it would come before or after its time.
+        with contextlib.suppress(OSError, asyncssh.Error):
+            for line in text.splitlines():
+                self._process.stdout.write(f"\r\n[hostler: {line}]".encode())
+            self._process.stdout.write(b"\r\n")
 
     def exit(self, status: int) -> None:
         """End the session; harmless when it has ended."""
