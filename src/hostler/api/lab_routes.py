@@ -32,7 +32,7 @@ class InventoryDocument(BaseModel):
 class ChangeDocument(BaseModel):
     """One difference between two inventories."""
 
-    what: Literal["network", "equipment", "class", "board"]
+    what: Literal["network", "equipment", "class", "board", "hook"]
     name: str
     change: Literal["add", "change", "remove"]
     detail: str

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 def _events_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C, one JSON document a line")
     parser.add_argument("--board", metavar="BOARD", help="only what is about this board")
+    parser.add_argument("--kind", metavar="PATTERN", help="only kinds that fit, such as 'claim.*'")
+    parser.add_argument("--since", metavar="TIME", help="only since then: 10m, 1d, 2030-01-31T18:00:00Z")
+    parser.add_argument("--principal", metavar="USER", help="only what they caused")
+    parser.add_argument("--audit", action="store_true", help="only what somebody caused")
     parser.add_argument(
         "--after", type=int, metavar="N", help="begin after entry N (default: all, with --follow only news)"
     )
@@ -25,9 +29,12 @@ def _events_arguments(parser: argparse.ArgumentParser) -> None:
 
 def events(args: argparse.Namespace, out: Output) -> int:
     """Print history, and with ``--follow`` go on as it happens."""
+    wanted = {
+        "kind": args.kind, "since": args.since, "principal": args.principal, "audit": args.audit or None,
+    }  # fmt: skip
     with Client() as client:
         if not args.follow:
-            past = client.all_events(args.after or 0, args.board)
+            past = client.all_events(args.after or 0, args.board, **wanted)
             if out.json:
                 out.document(list(past))
                 return 0
@@ -35,7 +42,7 @@ def events(args: argparse.Namespace, out: Output) -> int:
                 out.line(_text(event))
             return 0
         try:
-            for event in client.follow_events(args.after, args.board):
+            for event in client.follow_events(args.after, args.board, **wanted):
                 if out.json:
                     out.document(event)
                 out.line(_text(event))

@@ -324,21 +324,36 @@ class Client(CareCalls, ClaimCalls):
         path = f"discovered/{part(mac)}/find-wires"
         return cast("FoundWires", self._http.call("POST", path, body=body, seconds=_TRYING_SECONDS))
 
-    def events(self, after: int = 0, board: str | None = None) -> list[Event]:
-        """Return the first page of history from the entry after ``after``; empty: that was all."""
-        return cast("list[Event]", self._http.call("GET", "events", query={"after": after, "board": board}))
+    def events(self, after: int = 0, board: str | None = None, **wanted: str | bool | None) -> list[Event]:
+        """Return the first page of history from the entry after ``after``; empty: that was all.
 
-    def all_events(self, after: int = 0, board: str | None = None) -> Iterator[Event]:
-        """Yield all history there is from the entry after ``after``."""
-        while page := self.events(after, board):
+        Args:
+            after: Number of an entry.
+            board: Only what is about this board.
+            wanted: ``kind`` (a pattern such as ``claim.*``), ``since`` (``10m`` or a time), ``principal``,
+                ``audit`` (only what somebody caused).
+        """
+        query = {"after": after, "board": board, **wanted}
+        return cast("list[Event]", self._http.call("GET", "events", query=query))
+
+    def all_events(
+        self, after: int = 0, board: str | None = None, **wanted: str | bool | None
+    ) -> Iterator[Event]:
+        """Yield all history there is from the entry after ``after``; ``wanted`` as for ``events``."""
+        while page := self.events(after, board, **wanted):
             yield from page
             after = page[-1]["seq"]
 
-    def follow_events(self, after: int | None = None, board: str | None = None) -> Iterator[Event]:
-        """Yield history as it happens, from the entry after ``after`` or from now; ends with the server."""
+    def follow_events(
+        self, after: int | None = None, board: str | None = None, **wanted: str | bool | None
+    ) -> Iterator[Event]:
+        """Yield history as it happens, from the entry after ``after`` or from now; ends with the server.
+
+        ``wanted`` as for ``events``.
+        """
         import httpx2
 
-        query = {"after": after, "follow": True, "board": board}
+        query = {"after": after, "follow": True, "board": board, **wanted}
         headers = {"Accept": "text/event-stream"}
         # No deadline between events: a quiet lab is not a broken one.
         with self._http.stream("GET", "events", query=query, headers=headers, seconds=None) as response:
