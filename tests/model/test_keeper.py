@@ -97,7 +97,8 @@ class World:
         self.view = replace(self.view, seen=replace(self.view.seen, **changes))
 
     def read_power(self) -> None:
-        self.see(power=PowerReading(PowerState.ON if self.powered_at is not None else PowerState.OFF))
+        state = PowerState.ON if self.powered_at is not None else PowerState.OFF
+        self.see(power=PowerReading(state), looked=True)
 
     def set_power(self, state: PowerState) -> None:
         self.now += 1
@@ -416,3 +417,31 @@ def test_a_board_that_is_partly_on_is_switched_off():
     w.see(power=PowerReading(PowerState.OFF, partly=True), sent=PowerState.OFF)
     w.run()
     assert powers(w) == [PowerState.OFF]
+
+
+@pytest.mark.parametrize("power", [PowerState.ON, PowerState.OFF])
+def test_a_restart_switches_nothing_that_is_as_it_should_be(power):
+    """A new keeper looks before it acts: a board that runs keeps running, in the same boot."""
+    w = world()
+    w.run()
+    w.view = replace(w.view, desired=replace(w.view.desired, power=power))
+    w.run()
+    boots = w.view.memory.boots
+    w.view = View(w.view.desired, w.view.memory, Seen(since=w.now))
+    w.actions.clear()
+    assert w.act() == Wait(None)
+    w.read_power()
+    w.run()
+    assert powers(w) == []
+    assert w.view.memory.boots == boots
+
+
+def test_a_restart_while_nobody_can_read_begins_no_boot():
+    """A board that may well be running is told to be on again, and counts as the boot it was in."""
+    w = world()
+    w.run()
+    w.view = View(w.view.desired, w.view.memory, Seen(since=w.now, looked=True))
+    w.actions.clear()
+    w.act()
+    assert w.actions == [SetPower(PowerState.ON)]
+    assert w.view.memory.boots == 1

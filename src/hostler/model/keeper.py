@@ -80,6 +80,7 @@ class Seen:
 
     Attributes:
         since: Unix time the keeper began to look: nothing is late that nobody could have seen.
+        looked: Whether the supply was read, or could not be, since the keeper began.
         power: Last reading of the board's supply.
         sent: What this keeper switched it to last, or None: nothing yet.
         power_tried: Unix time of the last failed attempt to switch, or 0.
@@ -99,6 +100,7 @@ class Seen:
     """
 
     since: float = 0.0
+    looked: bool = False
     power: PowerReading = UNSEEN
     sent: PowerState | None = None
     power_tried: float = 0.0
@@ -220,8 +222,8 @@ def _next(view: View, status: RunStatus, now: float, **changes: Any) -> Action:
 def _idle(view: View, now: float) -> Action:
     """Keep power as wanted, and do the cycles that were asked for."""
     memory, seen = view.memory, view.seen
-    if not view.desired.board.power:
-        return Wait(None)
+    if not view.desired.board.power or not seen.looked:
+        return Wait(None)  # a restart is no reason to switch what may be as it should
     if memory.cycling:
         off = _power(seen) is PowerState.OFF and seen.sent is PowerState.OFF and not seen.power.partly
         if off or seen.match.given_up:
@@ -254,7 +256,9 @@ def _mend(view: View, now: float) -> Action:
         return Wait(None)
     if now < match.next_mend:
         return Wait(match.next_mend)
-    if view.desired.power is PowerState.ON and (boot is None or boot.powered):
+    # A supply that nobody can tell of may be on: switching it on again is no new boot of a board that runs.
+    off = PowerState.OFF in (view.seen.power.state, view.seen.sent)
+    if view.desired.power is PowerState.ON and (boot is None or (boot.powered and off)):
         return StartBoot("local")
     return _switch(view, view.desired.power, now)
 

@@ -383,6 +383,7 @@ class Keeper:
                 if reading.state is not self._view.seen.power.state:
                     self._trace("power", "observed", f"the supply reads {reading.state} ({reading.detail})")
                 self._see(power=reading)
+            self._see(looked=True)
             await asyncio.sleep(POLL_SECONDS)
 
     def _right(self, reading: PowerReading) -> bool:
