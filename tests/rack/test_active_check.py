@@ -147,6 +147,19 @@ async def test_the_hub_goes_first(tmp_path: Path) -> None:
                 await asyncio.sleep(0.02)
 
 
+async def test_what_the_hub_repeats_disturbs_nothing(tmp_path: Path) -> None:
+    """The hub says again what it wants whenever it learns something: a board on trial is not switched off."""
+    async with bench(tmp_path, b1=RealBoard("b1", "b1", boots=False)) as made:
+        checking = asyncio.ensure_future(made.check("b1"))
+        while not checking.done():
+            await made.want("b1")
+            await asyncio.sleep(0.05)
+        assert list(failed(await checking)) == ["network boot of b1"]
+        history = made.supply("b1").history
+        assert history.count(PowerState.ON) == 1
+        assert history[-1] is PowerState.OFF
+
+
 async def test_an_order_that_does_not_arrive_is_no_check(tmp_path: Path, monkeypatch) -> None:
     """Nothing is switched before the hub's order to stand by has arrived; unknown boards are refused."""
     monkeypatch.setattr(active_check, "ORDER_SECONDS", 0.2)

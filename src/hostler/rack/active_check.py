@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostler.model.json import Document
-    from hostler.model.seam import RackPlan
+    from hostler.model.seam import Desired, RackPlan
     from hostler.rack.console import RackConsole
     from hostler.rack.ears import Ears
     from hostler.rack.keeper import Keeper
@@ -94,7 +94,7 @@ class ActiveChecks:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self.turn = asyncio.Semaphore(1)
-        self._under_check: set[str] = set()
+        self._loans: dict[str, Loan] = {}
 
     async def check(self, body: Document) -> Document:
         """Check one board.
@@ -111,10 +111,9 @@ class ActiveChecks:
         """
         name = str(body.get("board"))
         keeper = await self._ready(name, str(body.get("lifecycle")), str(body.get("reason") or ""))
-        if name in self._under_check:
+        if name in self._loans:
             raise RequestRefusedError(f'board "{name}" is being checked already')
-        self._under_check.add(name)
-        loan = Loan(self._bench, keeper)
+        loan = self._loans[name] = Loan(self._bench, keeper)
         one = _Check(self._bench, keeper, loan, str(body.get("check") or ""))
         interrupted = ""
         try:
@@ -123,10 +122,15 @@ class ActiveChecks:
             interrupted = str(error)
         finally:
             loan.end()
-            self._under_check.discard(name)
+            del self._loans[name]
         ok = not interrupted and all(row["ok"] for row in one.rows)
         rows: list[Any] = [dict(row) for row in one.rows]
         return {"ok": ok, "checks": rows, "crossed": list(one.crossed), "interrupted": interrupted}
+
+    def through(self, desired: Desired) -> Desired:
+        """Return what a board's keeper is to want when the hub has said this: a board on trial stays so."""
+        loan = self._loans.get(desired.board.name)
+        return desired if loan is None else loan.take(desired)
 
     async def _ready(self, name: str, lifecycle: str, reason: str) -> Keeper:
         """Return the keeper once the hub's order to stand by has reached it."""

@@ -28,8 +28,7 @@ class Overtaken(Exception):  # noqa: N818 - a state of the world, not a fault of
 class Loan:
     """A keeper that is told to want another power for a while.
 
-    Whatever the hub wants anew meanwhile is respected: a change of anything but the board's description ends
-    the loan with Overtaken at the next look.
+    Whatever else the hub wants meanwhile goes first: the loan then ends with Overtaken at the next look.
     """
 
     def __init__(self, bench: Keepers, keeper: Keeper) -> None:
@@ -44,18 +43,25 @@ class Loan:
         self._ours = replace(self._own, power=power)
         self._keeper.desire(self._ours)
 
+    def take(self, desired: Desired) -> Desired:
+        """Return what the keeper is to want when the hub has said this.
+
+        The hub repeats itself whenever it learns something of the board; while it asks for nothing else than
+        before, the loan goes on.
+        """
+        if _order(desired) != _order(self._own):
+            return desired
+        self._own, self._ours = desired, replace(desired, power=self._ours.power)
+        return self._ours
+
     def look(self) -> None:
         """Raise Overtaken when the board is no longer ours to try."""
         keeper = self._keeper
         if self._bench.keepers().get(keeper.name) is not keeper:
             raise Overtaken("its wires were changed in lab.toml")
         now = keeper.view.desired
-        if now is self._ours:
-            return
-        if _order(now) != _order(self._own):
+        if now is not self._ours:
             raise Overtaken(f"it is {now.lifecycle} now" + (f": {now.reason}" if now.reason else ""))
-        self._own, self._ours = now, replace(now, power=self._ours.power)
-        keeper.desire(self._ours)
 
     def end(self) -> None:
         """Let the keeper want again what the hub does."""

@@ -145,7 +145,7 @@ class Rack:
             if not rewire and _wired_alike(old, desired.board):
                 if kept.console is not None:
                     await kept.console.hold(_holder(desired))
-                kept.keeper.desire(desired)
+                kept.keeper.desire(self._active_checks.through(desired))
                 return
             await self._stop(name)
         await self._start(desired, self._store.memory(name))
