@@ -84,7 +84,7 @@ class HolderDocument(_Document):
 
 
 class BoardDocument(_Document):
-    """A board; ``console`` tells whether it is connected, None: there is none."""
+    """A board; ``console``: whether it is connected, None: there is none; ``health``: what a check said."""
 
     name: str
     board_class: str = Field(serialization_alias="class")
@@ -92,6 +92,7 @@ class BoardDocument(_Document):
     arch: str
     lifecycle: str
     reason: str
+    health: Literal["unknown", "good", "bad", "looping"]
     labels: dict[str, str]
     network: str
     macs: list[str]
@@ -176,6 +177,7 @@ def board_document(hub: Hub, record: BoardRecord) -> BoardDocument:
         arch=PLATFORMS[board_class.platform].arch if board_class else "",
         lifecycle=record.lifecycle,
         reason=record.reason,
+        health=record.health.verdict.value,
         labels=board.labels,
         network=board.network,
         macs=list(board.macs),

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hostler.api.documents import BoardDocument, board_document, iso, iso_or_none
 from hostler.api.gate import Caller, TheHub
-from hostler.hub.records import BoardRecord, HealthVerdict
+from hostler.hub.records import BoardRecord, HealthVerdict, Principal
 
 router = APIRouter()
 
@@ -101,15 +101,15 @@ class HealthReportDocument(BoardHealthDocument):
 
 
 @router.get("/health")
-async def list_health(hub: TheHub) -> list[BoardHealthDocument]:
+async def list_health(hub: TheHub, caller: Caller) -> list[BoardHealthDocument]:
     """List the health of every board of the inventory."""
     boards = hub.state.inventory.boards
     records = (hub.state.boards[name] for name in sorted(boards) if name in hub.state.boards)
-    return [BoardHealthDocument(**_health(record)) for record in records]
+    return [BoardHealthDocument(**_health(record, caller)) for record in records]
 
 
 @router.get("/boards/{name}/health")
-async def get_health(hub: TheHub, name: str) -> HealthReportDocument:
+async def get_health(hub: TheHub, caller: Caller, name: str) -> HealthReportDocument:
     """Return a board's health, the check it is in, and what its last training measured."""
     report = await hub.health.report(name)
     trained = report.record.health.trained
@@ -125,7 +125,7 @@ async def get_health(hub: TheHub, name: str) -> HealthReportDocument:
                 for row in report.times
             ],
         )
-    return HealthReportDocument(**_health(report.record), training=training)
+    return HealthReportDocument(**_health(report.record, caller), training=training)
 
 
 @router.post("/boards/{name}/health", status_code=202)
@@ -137,13 +137,13 @@ async def set_health(hub: TheHub, caller: Caller, name: str, body: HealthRequest
         record = await hub.health.stop(caller, name)
     else:
         record = await hub.health.judge(caller, name, HealthVerdict(body.action), body.reason)
-    return BoardHealthDocument(**_health(record))
+    return BoardHealthDocument(**_health(record, caller))
 
 
 @router.post("/boards/{name}/training", status_code=202)
 async def train(hub: TheHub, caller: Caller, name: str, body: TrainingRequest) -> BoardHealthDocument:
     """Have a board boot so many times before anybody may have it (admin)."""
-    return BoardHealthDocument(**_health(await hub.health.train(caller, name, body.boots)))
+    return BoardHealthDocument(**_health(await hub.health.train(caller, name, body.boots), caller))
 
 
 @router.post("/boards/{name}/maintenance", status_code=202)
@@ -160,7 +160,7 @@ async def end_maintenance(hub: TheHub, caller: Caller, name: str) -> BoardDocume
     return board_document(hub, await hub.end_maintenance(caller, name))
 
 
-def _health(record: BoardRecord) -> dict[str, Any]:
+def _health(record: BoardRecord, caller: Principal) -> dict[str, Any]:
     health = record.health
     return {
         "board": record.name,
@@ -173,7 +173,8 @@ def _health(record: BoardRecord) -> dict[str, Any]:
         "passes": health.passes,
         "fails": health.fails,
         "asked": health.asked,
-        "suspect": health.suspect,
+        # It tells what somebody did with the board.
+        "suspect": health.suspect if caller.admin else "",
         "checkup": CheckupDocument(
             kind=health.checkup.kind.value,
             stage=health.checkup.stage.value,

@@ -110,6 +110,7 @@ def _show_board(board: Board, out: Output) -> None:
             ("board", board["name"]),
             ("class", f"{board['class']} ({board['platform']}, {board['arch']})"),
             ("lifecycle", lifecycle),
+            ("health", "" if board["health"] == "unknown" else board["health"]),
             ("claim", holder_text(claim) if claim else ""),
             ("power", board_power(board)),
             ("run", run_text(run) if run else ""),

@@ -113,6 +113,7 @@ Board = TypedDict(
         "arch": str,
         "lifecycle": str,
         "reason": str,
+        "health": str,
         "labels": dict[str, str],
         "network": str,
         "macs": list[str],
@@ -127,6 +128,7 @@ Board = TypedDict(
         "console": "bool | None",
     },
 )
+
 
 class TraceEvent(TypedDict):
     """One thing seen on the way of a board; ``at`` is Unix time, ``since`` seconds from power-on."""

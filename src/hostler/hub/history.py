@@ -113,11 +113,11 @@ class History:
     async def follow(
         self, after: int | None, choice: EventChoice = EVERYTHING, idle: float = 15.0
     ) -> AsyncIterator[Event | None]:
-        """Yield every chosen event after a number (None: from now on) as it happens.
+        """Yield every chosen event after a number as it happens; None: from the chosen time, or from now on.
 
         After each ``idle`` seconds without one it yields None.
         """
-        last = self.last if after is None else after
+        last = await self._before(choice.since) if after is None else after
         while True:
             version = self._bells.version("events")
             if self._ring and self._ring[0].seq <= last + 1:
@@ -132,6 +132,16 @@ class History:
                     yield event
             if (caught_up or not page) and not await self._bells.wait("events", version, idle):
                 yield None
+
+    async def _before(self, since: float | None) -> int:
+        """Return the number of the last event before a Unix time; None: of the last one there is."""
+        if since is None:
+            return self.last
+        first = select(sqlalchemy.func.min(tables.events.c.seq)).where(tables.events.c.at >= since)
+        found = await asyncio.to_thread(
+            self._database.read, lambda connection: connection.execute(first).scalar()
+        )
+        return self.last if found is None else int(found) - 1
 
     async def trace(self, board: str, number: int | None) -> Trace:
         """Return a board's boots and the events of one; None: the last."""

@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 _KEPT = 20_000  # closed claims remembered; each is some hundred bytes, and they change no more
 # For everybody when no claim is concerned. Kinds that come later are for admins until they stand here.
 _PUBLIC = frozenset(
-    {"agent", "board", "check", "class", "clock", "image", "inventory", "lab", "power", "run", "supply"}
+    {
+        "agent",
+        "board",
+        "check",
+        "class",
+        "clock",
+        "health",
+        "image",
+        "inventory",
+        "lab",
+        "power",
+        "run",
+        "supply",
+    }
 )
 
 
