@@ -85,7 +85,8 @@ async def connect(address: str, port: int, pidfile: Path | None) -> socket.socke
     except TimeoutError:
         raise RequestRefusedError(f"the board does not answer at {where}; has it booted?") from None
     except (OSError, ValueError) as error:
-        text = getattr(error, "strerror", None) or error
+        # asyncio puts words of its own where the system's would say more.
+        text = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise RequestRefusedError(f"the board cannot be reached at {where}: {text}") from None
 
 
@@ -126,7 +127,7 @@ async def _connect_inside(address: str, port: int, pidfile: Path) -> socket.sock
         except BlockingIOError:
             said, files = b"", []
     if not files:
-        raise OSError(0, said.decode(errors="replace") or "its network namespace is not there")
+        raise ValueError(said.decode(errors="replace") or "its network namespace is not there")
     made = socket.socket(fileno=files[0])
     made.setblocking(False)
     return made
@@ -150,7 +151,7 @@ async def serve_tcp(
         RequestRefusedError: it has no address or does not answer there.
     """
     port = body.get("port")
-    if not isinstance(port, int) or not 0 < port < 1 << 16:
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 1 << 16:
         raise RequestRefusedError(f"{port} is no TCP port")
     address = fixed or await asyncio.to_thread(leased_address, journal, macs)
     if address is None:
