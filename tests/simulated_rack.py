@@ -70,6 +70,12 @@ power = { equipment = "rack1", port = 3 }
 WIPED = {"disks": [{"disk": {"path": "/dev/vda"}, "method": "zeroed", "verified_bytes": 4096}]}
 
 
+WELL: Document = {
+    "ok": True, "crossed": [], "interrupted": "",
+    "checks": [{"what": "power on of it", "ok": True, "text": "reads on", "advice": ""}],
+}  # fmt: skip
+
+
 @dataclass
 class SimBoard:
     """One simulated board: what is wanted, what is, and whether it does what it is told."""
@@ -95,6 +101,9 @@ class SimRack:
     typed: list[bytes] = field(default_factory=list)
     requests: list[tuple[str, Document]] = field(default_factory=list)
     opened: list[Document] = field(default_factory=list)
+    trying: asyncio.Event | None = None
+    tried: dict[str, Document] = field(default_factory=dict)
+    found: Document = field(default_factory=dict)
 
     async def run(self) -> None:
         """Follow what the hub desires until cancelled."""
@@ -194,6 +203,12 @@ class SimRack:
                 "ok": True,
                 "checks": [{"what": "switch rack1", "ok": True, "text": "answers", "advice": ""}],
             }
+        if kind == "active-check":
+            if self.trying is not None:
+                await self.trying.wait()
+            return self.tried.get(str(body["board"]), WELL)
+        if kind == "find-wires":
+            return self.found
         if kind == "console-log":
             return {"data": "aGVsbG8="}
         raise RequestRefusedError(f"unknown request {kind}")

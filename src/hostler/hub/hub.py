@@ -134,6 +134,7 @@ class Hub:
                 tasks.create_task(self._watcher.observe(), name="observe")
                 tasks.create_task(self._watcher.follow(), name="events")
                 tasks.create_task(self._time.run(), name="time")
+                tasks.create_task(self.wire_tests.put_back(), name="wire tests")
                 tasks.create_task(self.health.run(), name="health")
                 tasks.create_task(self.logins.run(), name="logins")
                 tasks.create_task(self.hooks.run(), name="hooks")
@@ -156,8 +157,8 @@ class Hub:
         self._time.note(draft)
         future = self.journal.add(draft, partial(self._committed, draft, documents, before))
         try:
-            # A caller that goes away does not undo what was decided.
-            await asyncio.shield(future)
+            # A caller that goes away does not undo what was decided: it takes only this future with it.
+            await future
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -267,7 +268,7 @@ class Hub:
         """Certify the host key of a board one holds; see ``host_keys.certify``."""
         authority = self.ssh_authority
         if authority is None:
-            raise UnavailableError("this server has no ssh authority")
+            raise NotFoundError("this server has no ssh authority", kind="no-ssh")
         return await self.change(lambda draft: host_keys.certify(draft, by, authority, board, public_key))
 
     # Time
