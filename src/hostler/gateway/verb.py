@@ -21,45 +21,42 @@ FAILED, USAGE = 1, 2
 _WAITS = frozenset({"no_wait", "timeout"})
 
 PERMITTED: dict[str, frozenset[str]] = {
-    "classes": frozenset({"available", "labels"}),
-    "boards": frozenset({"claimed", "labels"}),
+    "classes": frozenset({"available"}),
+    "boards": frozenset({"claimed"}),
     "claim": frozenset(
         {
-            "board_class",
-            "wants",
-            "with",
-            "with_",
-            "others",
-            "count",
+            "what",
             "board",
+            "count",
+            "more",
             "image",
             "name",
             "ttl",
-            "power",
-            "wait",
             "at",
-            "for",
-            "for_",
+            "power",
             "project",
             "priority",
+            "wait",
             "keep_alive",
         }
     ),
-    "claims": frozenset({"all", "mine", "project"}),
-    "show": frozenset({"name"}),
-    "deploy": frozenset({"board", "image"}) | _WAITS,
-    "run": frozenset({"board", "plan", "cancel"}) | _WAITS,
-    "power": frozenset({"board", "action", "all_off", "yes"}) | _WAITS,
-    "trace": frozenset({"board", "boot"}),
-    "release": frozenset({"claim"}) | _WAITS,
+    "claims": frozenset({"all"}),
     "extend": frozenset({"claim", "by"}),
     "share": frozenset({"claim", "user", "read_only"}),
     "unshare": frozenset({"claim", "user"}),
     "hand-over": frozenset({"claim", "user"}),
+    "show": frozenset({"name"}),
+    "deploy": frozenset({"board", "image"}) | _WAITS,
+    "run": frozenset({"board", "plan", "cancel"}) | _WAITS,
+    "power": frozenset({"board", "action", "all_off", "equipment", "yes"}) | _WAITS,
+    "trace": frozenset({"board", "boot"}),
+    "release": frozenset({"claim"}) | _WAITS,
     "kick": frozenset({"claim", "reason"}),
+    "check": frozenset({"board", "active", "all", "board_class", "at_once", "force"}) | _WAITS,
+    "health": frozenset({"board", "action", "check", "reason"}),
+    "train": frozenset({"board", "boots"}) | _WAITS,
+    "maintenance": frozenset({"board", "reason", "now", "end"}),
     "recover": frozenset({"board"}) | _WAITS,
-    "check": frozenset({"board"}),
-    "health": frozenset({"board", "check", "verdict"}),
     "events": frozenset({"follow", "board", "after", "kind", "since", "audit", "principal"}),
     "whoami": frozenset(),
     "version": frozenset(),
@@ -67,10 +64,11 @@ PERMITTED: dict[str, frozenset[str]] = {
 """By verb, the names its arguments have once they are read (``argparse``'s ``dest``)."""
 
 SUBVERBS: dict[str, frozenset[str]] = {
-    "image": frozenset({"list", "show", "remove"}),
+    "image": frozenset({"list", "show", "rm"}),
+    "hook": frozenset({"list", "remove", "test"}),
     "token": frozenset({"list", "revoke"}),
     "key": frozenset({"list", "remove"}),
-    "project": frozenset({"list", "show"}),
+    "project": frozenset({"list", "show", "set", "member"}),
     "principal": frozenset({"list", "show"}),
 }
 """Verbs with verbs of their own, and which of these are permitted."""
@@ -79,6 +77,9 @@ _INSTEAD = {
     "console": "a console is a session of its own: ssh BOARD@LAB",
     "login": "you are logged in by your ssh key; `token` makes a token",
 }
+
+_STARTS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty"})
+"""Audit events (sys.addaudithook) of what starts a program."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -95,21 +96,33 @@ def run(words: Sequence[str]) -> int:
         reason = _INSTEAD.get(verb, "it is not run by ssh" if verb in known else "there is no such verb")
         print(f"hostler: {verb}: {reason}; `help` lists the verbs", file=sys.stderr)
         return USAGE
-    as_text = "--text" in arguments
-    if as_text:
-        arguments.remove("--text")
+    if "--" in arguments:
+        # What follows is a command for the caller's own machine; this is not theirs.
+        print(f"hostler: {verb}: no command is run by ssh: leave out what begins with --", file=sys.stderr)
+        return USAGE
+    as_text = "--text" in arguments or "--json" in arguments
+    arguments = [word for word in arguments if word != "--text"]
     if "-h" not in arguments and "--help" not in arguments:
         refused = _refused(verb, known[verb][0], arguments)
         if refused is not None:
             return refused
-    return main([verb, *arguments] if as_text or "--json" in arguments else [verb, "--json", *arguments])
+    if not as_text:
+        # Verbs of verbs know --json only after theirs.
+        arguments.insert(1 if verb in SUBVERBS else 0, "--json")
+    sys.addaudithook(_start_nothing)
+    return main([verb, *arguments])
+
+
+def _start_nothing(event: str, _details: object) -> None:
+    """Let no verb start a program, whatever it was asked."""
+    if event in _STARTS:
+        raise PermissionError("no command is run by ssh")
 
 
 def _refused(verb: str, module: str, arguments: list[str]) -> int | None:
     """Return the exit status if these arguments are not for here; None: they may be run."""
     if verb in SUBVERBS:
-        sub = next((word for word in arguments if not word.startswith("-")), "")
-        if sub in SUBVERBS[verb]:
+        if arguments and arguments[0] in SUBVERBS[verb]:
             return None
         print(f"hostler: {verb}: by ssh it is: {', '.join(sorted(SUBVERBS[verb]))}", file=sys.stderr)
         return USAGE
