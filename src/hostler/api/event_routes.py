@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from hostler.api.access_documents import Moment, unix
 from hostler.api.documents import EventDocument, event_document
 from hostler.api.gate import Caller, TheHub
-from hostler.api.sse import EventStream, message
+from hostler.api.sse import ALSO_A_STREAM, EventStream, message
 from hostler.hub.event_choice import EventChoice
 from hostler.hub.records import Event, Principal
 
@@ -20,7 +20,7 @@ MOST = 2**63 - 1  # what a database takes for a number
 Since = Annotated[Moment | None, Query(description="a time, or how long ago: `1d`")]
 
 
-@router.get("/events", response_model=list[EventDocument])
+@router.get("/events", response_model=list[EventDocument], responses=ALSO_A_STREAM)
 async def list_events(
     hub: TheHub, caller: Caller, *, after: int | None = Query(None, ge=0, le=MOST), follow: bool = False,
     board: str | None = None, principal: str | None = None, kind: str | None = Query(None, max_length=100),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi.responses import StreamingResponse
 
 
@@ -15,6 +17,10 @@ class EventStream(StreamingResponse):
         super().init_headers(headers)  # type: ignore[arg-type]
         self.headers["Cache-Control"] = "no-store"
         self.headers["X-Accel-Buffering"] = "no"
+
+
+ALSO_A_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {EventStream.media_type: {}}}}
+"""Responses of a route that answers with events when it is asked to."""
 
 
 def message(data: str = "", event: str = "", number: int | None = None) -> str:

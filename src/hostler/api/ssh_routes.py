@@ -8,7 +8,7 @@ from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, ConfigDict
 
 from hostler.api.gate import Caller, TheHub
-from hostler.hub.errors import UnavailableError
+from hostler.hub.errors import NotFoundError
 
 router = APIRouter()
 
@@ -65,7 +65,7 @@ async def get_ssh_authority(hub: TheHub) -> AuthorityDocument:
     """Return the public key that signs this lab's host keys; needs no token."""
     authority = hub.ssh_authority
     if authority is None:
-        raise UnavailableError("this server has no ssh")
+        raise NotFoundError("this server has no ssh", kind="no-ssh")
     return AuthorityDocument(
         lab=hub.state.inventory.lab or "lab",
         key=authority.public,
