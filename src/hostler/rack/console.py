@@ -26,7 +26,7 @@ _LOOK_SECONDS = 1.0
 
 
 class RackConsole:
-    """One board's console; see ``rack.keeper.BoardConsole``.
+    """One board's console; see ``rack.keeper_port.BoardConsole``.
 
     Args:
         board: The board's name.

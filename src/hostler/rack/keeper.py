@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from hostler.drivers.errors import DidNotHappen, DriverError
 from hostler.model.keeper import (
@@ -32,12 +32,11 @@ from hostler.model.seam import BootRecord, Observed
 from hostler.model.trace import TraceEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hostler.model.json import Document
     from hostler.model.keeper import Action
     from hostler.model.run import RunStatus
     from hostler.model.seam import Desired
+    from hostler.rack.keeper_port import BoardConsole, BoardPower, KeeperPort
 
 POLL_SECONDS = 5.0
 """How often a board's supply is read while nothing is being switched."""
@@ -47,68 +46,6 @@ ACTIVITY_SECONDS = 60.0
 
 _TELL_SECONDS = 0.25
 """Shortest time between two observations sent up; progress comes faster than people can read."""
-
-
-class BoardPower(Protocol):
-    """A board's supply, whatever drivers and queues are behind it."""
-
-    async def set(self, state: PowerState, told: Callable[[str], None]) -> tuple[PowerReading, float]:
-        """Switch and read back; returns what reads and the seconds that took. Raises DriverError.
-
-        ``told`` is called with what is waited for before anything is switched, and with an empty text when
-        that is over; in between the call may be cancelled without harm.
-        """
-        ...
-
-    async def get(self) -> PowerReading:
-        """Read; raises DriverError."""
-        ...
-
-
-class BoardConsole(Protocol):
-    """A board's console, as far as its keeper needs it."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether the line is open now."""
-        ...
-
-    @property
-    def active_at(self) -> float | None:
-        """Unix time somebody last had it open or it last said something, or None."""
-        ...
-
-    def new_boot(self, boot: str) -> None:
-        """Begin the log of another boot."""
-        ...
-
-    def watch(self, pattern: bytes, found: Callable[[str], None]) -> None:
-        """Call ``found`` with the boot's id once a pattern appears; replaces an earlier watch."""
-        ...
-
-
-class KeeperPort(Protocol):
-    """What a keeper tells the rest of its rack."""
-
-    async def keep(self, board: str, memory: Memory) -> None:
-        """Store the memory; durable when it returns."""
-        ...
-
-    async def tell(self, observed: Observed) -> None:
-        """Send an observation up."""
-        ...
-
-    def trace(self, event: TraceEvent) -> None:
-        """Add an event to the board's trace; never blocks."""
-        ...
-
-    def answer(self, view: View) -> None:
-        """Bring netboot's answer for the board up to date."""
-        ...
-
-    def missing(self, view: View) -> tuple[str, ...]:
-        """Return the artefacts the present step needs that are not on this rack."""
-        ...
 
 
 class Keeper:

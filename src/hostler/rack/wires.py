@@ -31,7 +31,7 @@ class Outlet:
 
 
 class WiredPower:
-    """A board's supply over all its power wires, in their order (see ``rack.keeper.BoardPower``)."""
+    """A board's supply over all its power wires, in their order (see ``rack.keeper_port.BoardPower``)."""
 
     def __init__(self, outlets: Iterable[Outlet]) -> None:
         self._outlets = tuple(outlets)
