@@ -211,6 +211,8 @@ class SimRack:
             return self.found
         if kind == "console-log":
             return {"data": "aGVsbG8="}
+        if kind == "console-notice":
+            return {"told": 1}
         raise RequestRefusedError(f"unknown request {kind}")
 
     async def _stream(self, kind: str, body: Document, stream: Stream) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from hostler.hub import health
 from hostler.hub.errors import ConflictError, ForbiddenError
 from hostler.hub.records import HUB, HealthVerdict, Principal, Role
-from hostler.model.claim import ClaimState, Origin
+from hostler.model.claim import ClaimState, Origin, Want
 from simulated_rack import LAB, Lab, running, until
 
 if TYPE_CHECKING:
@@ -253,6 +254,8 @@ async def test_maintenance_of_a_free_board(tmp_path: Path):
         await lab.hub.begin_maintenance(ADMIN, "pc-1", "new fan")
         assert (life(lab), board(lab).reason) == ("maintenance", "new fan")
         assert (await lab.hub.claim(ANNA, "pc")).board == "pc-2"
+        tried = await lab.hub.start_run(ADMIN, "pc-1", "discover")
+        await until(lambda: lab.hub.state.runs[tried.id].status.state == "succeeded")
         await lab.hub.power(ADMIN, "pc-1", "on")
         await until(lambda: lab.hub.state.observed["pc-1"].power.state == "on")
         with pytest.raises(ForbiddenError):
@@ -261,7 +264,7 @@ async def test_maintenance_of_a_free_board(tmp_path: Path):
             await lab.hub.begin_maintenance(ADMIN, "pc-1")
         await lab.hub.end_maintenance(ADMIN, "pc-1")
         await until(lambda: life(lab) == "available")
-        assert [run.plan for run in await lab.hub.reading.runs("pc-1")] == ["wipe"]
+        assert [run.plan for run in await lab.hub.reading.runs("pc-1")] == ["wipe", "discover"]
 
 
 async def test_maintenance_of_a_held_board_waits_for_its_release(tmp_path: Path):
@@ -317,3 +320,68 @@ async def test_records_without_health_are_read(tmp_path: Path):
         before = board(lab)
     async with running(tmp_path) as lab:
         assert replace(board(lab), run=None) == replace(before, run=None)
+
+
+WIRED = CHECKED + "wires = true\n"
+WRONG = {
+    "ok": False,
+    "checks": [
+        {"what": "power of pc-1", "ok": True, "text": "reads on", "advice": ""},
+        {"what": "console of pc-1", "ok": False, "text": "silent for 20 s", "advice": "look at the plug"},
+    ],
+    "crossed": ["arm-1"],
+}
+
+
+async def test_wires_are_tested_before_the_plan(tmp_path: Path):
+    """With wires = true a check tries every wire first, while the board is held by the check's own claim."""
+    async with running(tmp_path, lab=WIRED) as lab:
+        await until(lambda: board(lab).health.verdict is HealthVerdict.GOOD)
+        asked = [
+            body for kind, body in lab.rack.requests if kind == "active-check" and body["board"] == "pc-1"
+        ]
+        assert [body["lifecycle"] for body in asked] == ["claimed"]
+        assert "check" in [run.purpose for run in await lab.hub.reading.runs("pc-1")]
+
+
+async def test_a_wrong_wire_is_the_reason(tmp_path: Path):
+    """A wire that is wrong fails the check without a boot, is named, and so is who hangs on the other end."""
+    async with running(tmp_path, lab=WIRED) as lab:
+        lab.rack.tried["pc-1"] = WRONG
+        await until(lambda: life(lab) == "quarantined")
+        assert board(lab).reason == "check failed: console of pc-1: silent for 20 s"
+        assert life(lab, "arm-1") == "quarantined"
+        assert "check" not in [run.purpose for run in await lab.hub.reading.runs("pc-1")]
+
+
+async def test_a_test_of_wires_is_begun_again_after_a_crash(tmp_path: Path):
+    """A hub that dies while wires are tested has them tested again, and nobody gets the board meanwhile."""
+    async with running(tmp_path, lab=WIRED) as lab:
+        lab.rack.trying = asyncio.Event()
+        await until(lambda: any(kind == "active-check" for kind, _ in lab.rack.requests))
+        [name] = [name for name in ("pc-1", "pc-2") if board(lab, name).health.checkup]
+        held = board(lab, name).claim
+    async with running(tmp_path) as lab:
+        assert board(lab, name).claim == held
+        await until(lambda: board(lab, name).health.verdict is HealthVerdict.GOOD)
+        await until(lambda: life(lab, name) == "available")
+
+
+async def test_a_claim_that_ends_soon_is_told_on_its_consoles(tmp_path: Path):
+    """The warning before a claim's end appears on the console of each of its boards that has one."""
+    async with running(tmp_path) as lab:
+        claim = await lab.hub.claim(ANNA, Want("pc"), Want("arm"), ttl=600)
+        warned = claim.expires - 30
+        lab.hub._clock = lambda: warned
+        await lab.hub.tick()
+        await lab.hub.change(lambda draft: draft.event("power.idle-soon", "off in 5 min", board="pc-1"))
+
+        def told():
+            return [(b["board"], b["text"]) for kind, b in lab.rack.requests if kind == "console-notice"]
+
+        await until(lambda: ("pc-1", "off in 5 min") in told())
+        [first, _] = sorted(
+            told(), key=lambda one: "idle" in one[1] or "off" in one[1]
+        )  # the other board has no console
+        assert first[0] == "pc-1"
+        assert "ends in" in first[1]

@@ -40,8 +40,7 @@ class Notices:
     def _boards(self, event: Event) -> tuple[str, ...]:
         """Return the boards an event is about that have a console."""
         claim = self._hub.state.claims.get(event.claim or "")
-        whole = claim is not None and (event.kind == "claim.ending" or event.board is None)
-        names = claim.boards if claim is not None and whole else (event.board,)
+        names = (event.board,) if event.board is not None else claim.boards if claim is not None else ()
         records = (self._hub.state.boards.get(name or "") for name in names)
         return tuple(record.name for record in records if record is not None and record.board.console)
 

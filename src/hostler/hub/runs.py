@@ -30,7 +30,10 @@ BOOT_SECONDS = 600.0
 def make(draft: Draft, principal: Principal, name: str, plan: str, purpose: Purpose) -> RunRecord:
     """Begin a plan on a board somebody holds; raises a Refusal when it cannot be carried out."""
     record = held(draft, principal, name)
-    if record.lifecycle is not Lifecycle.CLAIMED:
+    aside = record.lifecycle is Lifecycle.MAINTENANCE and principal.admin  # who repairs a board tries it out
+    if aside and (record.health.checkup is not None or record.wire_test is not None):
+        raise ConflictError(f'board "{name}" is {record.reason}; wait until it was', kind="board-busy")
+    if record.lifecycle is not Lifecycle.CLAIMED and not aside:
         raise ConflictError(
             f'board "{name}" is {record.lifecycle}; a plan runs on a claimed board: claim its class '
             f'"{record.board.board_class}" first',
