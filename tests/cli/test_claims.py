@@ -68,7 +68,7 @@ def test_a_booking_is_told(shell: Shell) -> None:
 
 
 def test_a_command_holds_the_claim_while_it_runs(shell: Shell) -> None:
-    """The command finds the boards in its environment; its exit status is handed on, the boards are given back."""
+    """The command finds the boards in its environment; its exit status is handed on."""
     script = 'echo "$HOSTLER_BOARD of $HOSTLER_BOARDS"; exit 7'
     done = shell("claim", "arm", "--with", "pc", "--", "sh", "-c", script, status=7)
     assert "arm-1 of arm-1 pc-1" in done.stdout

@@ -50,7 +50,7 @@ Claim = TypedDict(
 
 
 def want(text: str) -> Want:
-    """Read what people ask for: a class, labels such as ``arch=arm64,ram>=4096``, or both: ``pi4,ram>=4G``."""
+    """Read what people ask for: a class, labels as in ``arch=arm64,ram>=4096``, or both: ``pi4,ram>=4G``."""
     words = [word.strip() for word in text.split(",")]
     terms = [word for word in words if any(sign in word for sign in "=<>")]
     classes = [word for word in words if word not in terms]

@@ -77,7 +77,7 @@ class View:
             for name, record in changed.items()
             if record is not None and record.board.board_class == board_class and is_free(record)
         )
-        return merge(untouched, freed)
+        return merge(untouched, freed) if freed else untouched
 
     def suits(self, board: str, want: Want) -> bool:
         """See Supply."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hostler.hub import access, boards, runs
 from hostler.hub.claim_queue import bookings_lost_to, fits, settle
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hostler.hub.pools import pools_of
 from hostler.hub.records import DEFAULT_PROJECT, HUB, Principal
 from hostler.model.board import Lifecycle
 from hostler.model.claim import Claim, ClaimState, Origin, Want
@@ -257,20 +258,13 @@ def _away(draft: Draft, record: BoardRecord, then: float) -> str:
 
 def _none_free(draft: Draft, claim: Claim) -> str:
     """Say why a claim was not granted at once."""
-    rows = {
-        record.name: record
-        for want in claim.wants
-        for record in _candidates(draft, want)
-        if fits(record, want, draft.inventory)
-    }
     aside = sum(
-        record.lifecycle in (Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE) for record in rows.values()
+        record.lifecycle in (Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE)
+        for want in claim.wants[:1]
+        for record in _candidates(draft, want)
     )
-    pending = [
-        other for other in draft.claims.values()
-        if other.state is ClaimState.PENDING and other.id != claim.id and not booked(other, draft.now)
-        and {want.board_class for want in other.wants} & {want.board_class for want in claim.wants}
-    ]  # fmt: skip
+    pools = pools_of(claim, draft.inventory)
+    pending = {key for pool in pools for key in draft.pools.waiting.get(pool, ())}
     waiting = f", {len(pending)} waiting" if pending else ""
     apart = f", {aside} quarantined or in maintenance" if aside else ""
     what = str(claim.wants[0]).removeprefix("a ")
@@ -278,7 +272,7 @@ def _none_free(draft: Draft, claim: Claim) -> str:
         all_of_them = wanted_text(claim.wants)
         return f"{all_of_them} are not free at once{waiting}{apart}; ask to wait, or try again later"
     if claim.wants[0].board is not None:
-        return f"{what} is {rows[claim.wants[0].board].lifecycle}{waiting}; ask to wait, or try again later"
+        return f"{what} is {draft.boards[claim.wants[0].board].lifecycle}{waiting}; ask to wait, or try again later"
     return f"no {what} is free{waiting}{apart}; ask to wait, or try again later"
 
 

@@ -7,10 +7,11 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 
 from hostler.hub import tables
-from hostler.link.documents import to_document
+from hostler.link.documents import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,20 +50,23 @@ class Batch:
                 connection.execute(table.delete().where(column.in_(list(keys))))
         for table, rows in self.puts.items():
             if rows:
-                connection.execute(_UPSERTS[table], list(rows.values()))
+                connection.exec_driver_sql(_STATEMENTS[table], list(rows.values()))
         if self.events:
-            connection.execute(tables.events.insert(), self.events)
+            connection.exec_driver_sql(_STATEMENTS[tables.events], self.events)
 
 
-def _upsert(table: sqlalchemy.Table) -> sqlalchemy.Insert:
+def _upsert(table: sqlalchemy.Table) -> str:
+    """Return the statement for SQLite's own ``executemany``: SQLAlchemy would take longer than the write."""
     statement = insert(table)
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key),
-        set_={column.name: statement.excluded[column.name] for column in table.c if not column.primary_key},
-    )
+    if table is not tables.events:
+        others = {
+            column.name: statement.excluded[column.name] for column in table.c if not column.primary_key
+        }
+        statement = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
 
 
-_UPSERTS = {table: _upsert(table) for table in tables.metadata.tables.values() if table is not tables.events}
+_STATEMENTS = {table: _upsert(table) for table in tables.metadata.tables.values()}
 
 
 def rows(draft: Draft, batch: Batch) -> None:
@@ -71,7 +75,9 @@ def rows(draft: Draft, batch: Batch) -> None:
         if board is None:
             batch.remove(tables.boards, name)
         else:
-            batch.put(tables.boards, name, {"name": name, "lifecycle": board.lifecycle, "doc": _doc(board)})
+            batch.put(
+                tables.boards, name, {"name": name, "lifecycle": board.lifecycle, "doc": to_text(board)}
+            )
     for key, claim in draft.claims.changed.items():
         if claim is not None:
             row: Row = {
@@ -80,28 +86,28 @@ def rows(draft: Draft, batch: Batch) -> None:
                 "principal": claim.principal,
                 "project": claim.project,
             }
-            batch.put(tables.claims, key, {**row, "created": claim.created, "doc": _doc(claim)})
+            batch.put(tables.claims, key, {**row, "created": claim.created, "doc": to_text(claim)})
     for key, run in draft.runs.changed.items():
         if run is not None:
             row = {"id": key, "board": run.board, "state": run.status.state, "created": run.created}
-            batch.put(tables.runs, key, {**row, "doc": _doc(run)})
+            batch.put(tables.runs, key, {**row, "doc": to_text(run)})
     for name, image in draft.images.changed.items():
         if image is None:
             batch.remove(tables.images, name)
         else:
-            batch.put(tables.images, name, {"name": name, "doc": _doc(image)})
+            batch.put(tables.images, name, {"name": name, "doc": to_text(image)})
     for arch, agent in draft.agents.changed.items():
         if agent is not None:
             for kind, artefact in (("kernel", agent.kernel), ("initrd", agent.initrd)):
                 row = {"id": artefact, "kind": kind, "arch": arch, "created": draft.now}
                 batch.put(tables.artefacts, artefact, row)
-            _meta(batch, f"agent/{arch}", _doc(agent))
+            _meta(batch, f"agent/{arch}", to_text(agent))
     _access_rows(draft, batch)
     for board_name, boot, claim_id in draft.boots:
         row = {"id": boot.id, "board": board_name, "number": boot.number, "started": boot.started}
         batch.put(tables.boots, boot.id, {**row, "purpose": boot.purpose, "claim": claim_id})
     if draft.inventory_changed:
-        _meta(batch, "inventory", _doc(draft.inventory))
+        _meta(batch, "inventory", to_text(draft.inventory))
     if draft.cursor_changed:
         _meta(batch, "cursor", str(draft.cursor))
     batch.events += [
@@ -123,20 +129,18 @@ def _access_rows(draft: Draft, batch: Batch) -> None:
         (tables.hooks, draft.hooks.changed),
     )
     for table, changed in kinds:
+        if not changed:
+            continue
         column = next(iter(table.primary_key)).name
         for key, value in changed.items():
             if value is None:
                 batch.remove(table, key)
             else:
-                batch.put(table, key, {column: key, "doc": _doc(value)})
+                batch.put(table, key, {column: key, "doc": to_text(value)})
 
 
 def _meta(batch: Batch, key: str, value: str) -> None:
     batch.put(tables.meta, key, {"key": key, "value": value})
-
-
-def _doc(value: object) -> str:
-    return json.dumps(to_document(value))
 
 
 class Journal:

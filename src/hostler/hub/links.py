@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 _EVENTS = 500  # taken over in one transaction
+_OBSERVATIONS = 1000  # more wait at the link, where of several of a board only the last counts
 
 Decide = Callable[[Callable[["Draft"], None]], Awaitable[None]]
 
@@ -46,14 +47,22 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                key = next(iter(self._waiting))
-                document = self._waiting.pop(key)
-                try:
-                    await self._link.desire(key, document)
-                except LinkError as error:
-                    log.warning("the link does not take %s: %s; trying again", key, error)
-                    self._waiting.setdefault(key, document)
+                documents, self._waiting = self._waiting, {}
+                # Side by side, so that they share the link's trip to the disk.
+                taken = await asyncio.gather(
+                    *(self._hand_over(key, document) for key, document in documents.items())
+                )
+                if not all(taken):
                     await asyncio.sleep(RETRY_SECONDS)
+
+    async def _hand_over(self, key: str, document: Document | None) -> bool:
+        try:
+            await self._link.desire(key, document)
+        except LinkError as error:
+            log.warning("the link does not take %s: %s; trying again", key, error)
+            self._waiting.setdefault(key, document)
+            return False
+        return True
 
 
 class Watcher:
@@ -71,43 +80,70 @@ class Watcher:
     async def observe(self) -> None:
         """Follow what racks see until cancelled."""
         while True:
+            arrived: asyncio.Queue[Change] = asyncio.Queue(_OBSERVATIONS)
             try:
-                async for change in self._link.observed():
-                    await self._take(change)
-            except LinkError as error:
-                log.warning("the link does not tell what racks see: %s; trying again", error)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._look(arrived))
+                    tasks.create_task(self._take(arrived))
+            except* LinkError as errors:
+                log.warning("the link does not tell what racks see: %s; trying again", errors.exceptions[0])
+            # A group whose task is cancelled while another fails tells of the failure alone.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _take(self, change: Change) -> None:
-        kind, _, name = change.key.partition("/")
-        try:
-            if kind == "board":
-                await self._board(name, change.document)
-            elif kind == "stranger":
-                if change.document is None:
-                    await self._surely(lambda draft: boards.part(draft, name))
-                else:
-                    stranger = from_document(Stranger, change.document)
-                    await self._surely(lambda draft: boards.meet(draft, stranger))
-        except DocumentError as error:
-            log.warning("a rack's report on %s makes no sense and is left aside: %s", change.key, error)
+    async def _look(self, arrived: asyncio.Queue[Change]) -> None:
+        async for change in self._link.observed():
+            await arrived.put(change)
+        raise LinkError("the stream of what racks see has ended")
 
-    async def _board(self, name: str, document: Document | None) -> None:
+    async def _take(self, arrived: asyncio.Queue[Change]) -> None:
+        while True:
+            changes = [await arrived.get()]
+            # What came while the last ones went to the disk goes there together.
+            while not arrived.empty():
+                changes.append(arrived.get_nowait())
+            observed = {}
+            for change in changes:
+                kind, _, name = change.key.partition("/")
+                try:
+                    if kind == "board":
+                        seen = self._seen(name, change.document)
+                        if seen is not None:
+                            observed[name] = seen
+                    elif kind == "stranger":
+                        await self._stranger(name, change.document)
+                except DocumentError as error:
+                    log.warning(
+                        "a rack's report on %s makes no sense and is left aside: %s", change.key, error
+                    )
+            if observed:
+                await self._surely(lambda draft, seen=observed: _observe(draft, seen))  # type: ignore[misc]
+            for name in observed:
+                self._bells.ring(f"board/{name}")
+            self._bells.ring("boards")
+
+    def _seen(self, name: str, document: Document | None) -> Observed | None:
+        """Take over what is seen of a board; returns it if there is something to decide."""
         state = self._state()
         if document is None:
             state.observed.pop(name, None)
             self._bells.ring(f"board/{name}")
-            self._bells.ring("boards")
-            return
+            return None
         observed = from_document(Observed, document)
         if name not in state.boards:
             # It was taken out of the inventory while the link was away.
             self._outbox.put(f"board/{name}", None)
-            return
+            return None
         state.observed[name] = observed
-        await self._surely(lambda draft: boards.observe(draft, observed))
-        self._bells.ring(f"board/{name}")
-        self._bells.ring("boards")
+        return observed
+
+    async def _stranger(self, mac: str, document: Document | None) -> None:
+        if document is None:
+            await self._surely(lambda draft: boards.part(draft, mac))
+        else:
+            stranger = from_document(Stranger, document)
+            await self._surely(lambda draft: boards.meet(draft, stranger))
 
     async def _surely(self, decide: Callable[[Draft], None]) -> None:
         """Take over an observation however long the disk is full: the link tells it only once."""
@@ -147,6 +183,11 @@ class Watcher:
                 batch.append(arrived.get_nowait())
             await self._surely(lambda draft, batch=batch: _append(draft, batch))  # type: ignore[misc]
             await self._link.forget(batch[-1][0])
+
+
+def _observe(draft: Draft, seen: dict[str, Observed]) -> None:
+    for observed in seen.values():
+        boards.observe(draft, observed)
 
 
 def _append(draft: Draft, batch: list[tuple[int, Document]]) -> None:

@@ -153,6 +153,10 @@ class Draft:
         self.tokens = Overlay(state.tokens)
         self.keys = Overlay(state.keys)
         self.hooks = Overlay(state.hooks)
+        self._overlays: tuple[Overlay[Any], ...] = (
+            self.boards, self.claims, self.runs, self.images, self.agents, self.principals, self.projects,
+            self.tokens, self.keys, self.hooks,
+        )  # fmt: skip
         self.inventory = state.inventory
         self.cursor = state.cursor
         self.events: list[Event] = []
@@ -271,10 +275,3 @@ class Draft:
                 self._state.claims.pop(key, None)
         for run in self._followed:
             self._state.runs.pop(run, None)
-
-    @property
-    def _overlays(self) -> tuple[Overlay[Any], ...]:
-        return (
-            self.boards, self.claims, self.runs, self.images, self.agents, self.principals, self.projects,
-            self.tokens, self.keys, self.hooks,
-        )  # fmt: skip

@@ -7,8 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import sqlalchemy
-from sqlalchemy.dialects.sqlite import insert
-
+from hostler.link.documents import document_text
 from hostler.link.group_commit import GroupCommit, StorageError, sqlite_engine, storing
 from hostler.link.memory_stream import MemoryStream
 from hostler.link.port import Change, LinkError, RackUnreachableError, RequestRefusedError, Stream
@@ -39,6 +38,8 @@ _MOVE_AWAY = (
     "make room if the disk is full; else put it back from a backup, or move it away: then only what boards "
     "told last is missing from the history"
 )
+_KEEP = "INSERT OR REPLACE INTO documents (side, key, document) VALUES (?, ?, ?)"
+_DROP = "DELETE FROM documents WHERE side = ? AND key = ?"
 _REPLAY = 500  # events read from disk at once by a hub that catches up
 
 
@@ -131,7 +132,7 @@ class InProcessLink:
 
     async def publish(self, event: Document) -> None:
         """See RackLink."""
-        text = json.dumps(event)
+        text = document_text(event)
         await self._write(lambda c: c.execute(_events.insert().values(document=text)) and None)
         self._published.set()
 
@@ -205,17 +206,14 @@ class InProcessLink:
         await asyncio.to_thread(self._writer.close)
 
     async def _keep(self, side: str, key: str, document: Document | None) -> None:
-        text = None if document is None else json.dumps(document)
+        text = None if document is None else document_text(document)
 
         def work(connection: sqlalchemy.Connection) -> None:
-            where = (_documents.c.side == side) & (_documents.c.key == key)
+            # Written thousands of times a minute: SQLAlchemy takes longer to say it than SQLite to do it.
             if text is None:
-                connection.execute(_documents.delete().where(where))
+                connection.exec_driver_sql(_DROP, (side, key))
             else:
-                row = insert(_documents).values(side=side, key=key, document=text)
-                connection.execute(
-                    row.on_conflict_do_update(index_elements=["side", "key"], set_={"document": text})
-                )
+                connection.exec_driver_sql(_KEEP, (side, key, text))
 
         await self._write(work)
 
