@@ -18,9 +18,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 
 from hostler.client.settings_file import KeptLab, keep_lab, read_labs
+from hostler.client.tls import client_context
 from running_server import RunningServer, running_server
 
 if TYPE_CHECKING:
@@ -190,38 +192,70 @@ def test_several_labs_have_names(server: RunningServer, anna: Person) -> None:
 
 
 def test_a_logout_forgets_the_token(server: RunningServer, anna: Person) -> None:
-    """The token is gone from the file; address and CA stay, so that a login needs no more than a token."""
+    """The token ends at the server and is gone from the file; address and CA stay for the next login."""
     login = ("login", server.url, "--fingerprint", server.fingerprint, "--token", "-")
-    # Not the admin's own token: where the server ends single tokens, the next test still needs that one.
+    # Not the admin's own: it ends with the logout, and other tests need that one.
     token = another_token(server)
     assert anna.hostler(*login, feed=token).returncode == 0
     done = anna.hostler("logout", "--json")
     assert done.returncode == 0, done
     assert token not in anna.file.read_text()
-    revoked = json.loads(done.stdout)["revoked"]
-    assert revoked is not ("may still be good" in done.stderr)
+    assert json.loads(done.stdout)["revoked"] is True
     after = anna.hostler("whoami")
     assert after.returncode == 1
     assert "no token is configured" in after.stderr
     assert "hostler login" in after.stderr
     assert "not logged in" in anna.hostler("logout").stderr
     back = anna.hostler("login", "--token", "-", feed=token)
-    assert (back.returncode == 0) is not revoked, "a token that was ended at the server is good no more"
+    assert back.returncode == 1, "a token that was ended at the server is good no more"
+
+
+def ask(server: RunningServer, path: str, **body: Any) -> dict[str, Any]:
+    """Make something as the admin, by the API."""
+    answer = httpx2.post(
+        f"{server.url}/api/v1/{path}", json=body, headers={"Authorization": f"Bearer {server.token}"},
+        verify=client_context(server.ca.read_text()), trust_env=False,
+    )  # fmt: skip
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
 
 
 def another_token(server: RunningServer) -> str:
     """Return a new token, of a new principal."""
-    import httpx2
+    return str(ask(server, "principals", name=f"p{secrets.token_hex(4)}", role="member")["token"])
 
-    from hostler.client.tls import client_context
 
-    answer = httpx2.post(
-        f"{server.url}/api/v1/principals", json={"name": f"p{secrets.token_hex(4)}", "role": "member"},
-        headers={"Authorization": f"Bearer {server.token}"}, verify=client_context(server.ca.read_text()),
-        trust_env=False,
-    )  # fmt: skip
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["token"])
+def test_a_registered_key_logs_in(server: RunningServer, anna: Person) -> None:
+    """The real server gives whoever holds a registered key a token of theirs; logout ends it."""
+    ask(server, "principals", name="anna", role="member")
+    login = ("login", server.url, "--fingerprint", server.fingerprint, "--name", "laptop")
+    public = make_key(anna.home / ".ssh/id_ed25519")
+    unknown = anna.hostler(*login)
+    assert unknown.returncode == 1
+    assert "does not let this key in" in unknown.stderr
+    ask(server, "keys", **{"key": public, "name": "laptop", "for": "anna"})
+    done = anna.hostler(*login, "--json")
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout)["name"] == "anna"
+    shown = anna.hostler("whoami").stdout
+    assert "laptop, until " in shown
+    token = read_labs(anna.file)[None].token
+    assert json.loads(anna.hostler("logout", "--json").stdout)["revoked"] is True
+    anna.variables = {"HOSTLER_TOKEN": token}
+    assert anna.hostler("whoami").returncode == 1
+
+
+def test_a_token_for_one_use_becomes_one_that_lasts(server: RunningServer, anna: Person) -> None:
+    """What an admin hands over may be seen on the way: after its use it is worth nothing."""
+    once = ask(server, "tokens", name="for a newcomer", once=True)["token"]
+    login = ("login", server.url, "--fingerprint", server.fingerprint, "--token", "-")
+    assert anna.hostler(*login, feed=once).returncode == 0
+    for _ in range(2):
+        assert anna.hostler("whoami").returncode == 0
+    assert once not in anna.file.read_text()
+    again = anna.hostler(*login, feed=once)
+    assert again.returncode == 1
+    assert "does not take this token" in again.stderr
 
 
 def test_a_logout_works_while_the_server_is_away(anna: Person) -> None:
@@ -306,7 +340,9 @@ def key_server(folder: Path) -> Iterator[KeyServer]:
                 self.answer(200, {"challenge": challenge, "principal": None})
             elif verified(body):
                 lab.names.append(body["name"])
-                self.answer(200, {"token": "hst_by_key", "principal": "ada", "expires": 2e9})
+                self.answer(
+                    200, {"token": "hst_by_key", "principal": "ada", "expires": "2033-05-18T03:33:20.000Z"}
+                )
             else:
                 self.answer(401, {"title": "no", "status": 401, "detail": "this key logs nobody in here"})
 
@@ -315,7 +351,7 @@ def key_server(folder: Path) -> Iterator[KeyServer]:
                 self.answer(200, {"ok": True, "version": "1"})
             else:
                 assert self.headers["Authorization"] == "Bearer hst_by_key"
-                self.answer(200, {"name": "ada", "role": "member"})
+                self.answer(200, {"name": "ada", "role": "member", "projects": [], "login": None})
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         lab.url = f"http://127.0.0.1:{http.server_port}"
@@ -347,7 +383,7 @@ def test_a_key_logs_in(lab: KeyServer, anna: Person, kind: str) -> None:
     lab.known.append(make_key(anna.home / f".ssh/id_{kind}", kind))
     done = anna.hostler("login", lab.url, "--name", "laptop")
     assert done.returncode == 0, done
-    assert "as ada (member)" in done.stdout
+    assert "as ada (member), until 2033-05-18" in done.stdout
     assert read_labs(anna.file)[None] == KeptLab(lab.url, "hst_by_key")
     assert lab.names == ["laptop"]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from hostler.cli.output import Output
+    from hostler.client.login import Granted, TokenInUse
 
 
 def _login_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,17 +55,14 @@ def login(args: argparse.Namespace, out: Output) -> int:
     url = _address(args, kept)
     ca = _trust(args, url, kept)
     pem = read_ca(ca, settings_file().parent)
-    expires = None
-    if args.token == "-":  # noqa: S105 - where it comes from
-        token = _read_token()
-    else:
-        token, expires = _token_by_key(args, url, pem)
+    granted = _log_in(args, url, pem)
+    token, expires = granted["token"], granted["expires"]
     me = ask_who(Settings(url, token, pem))
     path = settings_file()
     keep_lab(path, name, KeptLab(url, token, ca))
     if out.json:
         out.document({**me, "url": url, "lab": name, "expires": expires})
-    out.line(f"logged in to {url} as {me['name']} ({me.get('role', 'no role')}); kept in {path}")
+    out.line(f"logged in to {url} as {me['name']} ({me['role']}){_until(expires)}; kept in {path}")
     if os.environ.get("HOSTLER_TOKEN"):
         out.note("HOSTLER_TOKEN is set and goes before it: unset it")
     return 0
@@ -165,14 +163,18 @@ def _read_token() -> str:
     return token
 
 
-def _token_by_key(args: argparse.Namespace, url: str, pem: str | None) -> tuple[str, float | None]:
+def _log_in(args: argparse.Namespace, url: str, pem: str | None) -> Granted:
+    """Have a token by the way that was asked for."""
     import socket
 
-    from hostler.client.login import login_by_key
+    from hostler.client.login import login_by_key, login_by_token
+
+    name = args.name or socket.gethostname()
+    if args.token == "-":  # noqa: S105 - where it comes from
+        return login_by_token(url, pem, _read_token(), name)
     from hostler.client.ssh_key import find_key
 
-    granted = login_by_key(url, pem, find_key(args.key), args.name or socket.gethostname())
-    return granted["token"], granted.get("expires")
+    return login_by_key(url, pem, find_key(args.key), name)
 
 
 def _logout_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -216,19 +218,26 @@ def whoami(_args: argparse.Namespace, out: Output) -> int:
         out.document({**me, "url": settings.url, "lab": choose_lab()[0]})
     out.pairs([
         ("name", me["name"]),
-        ("role", me.get("role", "")),
-        ("projects", ", ".join(map(_project, me.get("projects") or ()))),
+        ("role", me["role"]),
+        ("projects", ", ".join(f"{project['name']} ({project['role']})" for project in me["projects"])),
+        ("token", _token(me["login"])),
         ("server", f"{settings.url}, version {me['server']}"),
     ])  # fmt: skip
     return 0
 
 
-def _project(project: object) -> str:
-    """Return a project's name, with the role in it where the server says one."""
-    if not isinstance(project, dict):
-        return str(project)
-    role = project.get("role")
-    return f"{project.get('name')} ({role})" if role else str(project.get("name"))
+def _token(token: TokenInUse | None) -> str:
+    """Return a token's name, what narrows it, and its end."""
+    if token is None:
+        return ""
+    narrowed = f", for project {token['project']} only" if token.get("project") else ""
+    return f"{token.get('name') or 'without a name'}{narrowed}{_until(token.get('expires'))}"
+
+
+def _until(expires: str | None) -> str:
+    from hostler.cli.words import local_time
+
+    return f", until {local_time(expires)}" if expires else ""
 
 
 VERBS = {

@@ -16,21 +16,37 @@ _CHALLENGE_BYTES = (16, 4096)
 """Least and most: a shorter one could be guessed, a longer one is no challenge."""
 
 
-class Me(TypedDict, total=False):
-    """Who a token belongs to, as the server says it; the server's own version comes with it."""
+class Membership(TypedDict):
+    """A project and what somebody is in it."""
 
     name: str
     role: str
-    projects: list[str]
+
+
+class TokenInUse(TypedDict, total=False):
+    """The token that was asked with; ``expires`` in ISO 8601, None: never."""
+
+    name: str
+    project: str | None
+    expires: str | None
+
+
+class Me(TypedDict):
+    """Who a token belongs to, as far as it lets them act; ``server`` is the server's version."""
+
+    name: str
+    role: str
+    projects: list[Membership]
+    login: TokenInUse | None
     server: str
 
 
 class Granted(TypedDict):
-    """A token made by a login; ``expires`` in unix seconds, None: never."""
+    """A token to ask with, whose it is, and when it ends (ISO 8601, None: never)."""
 
     token: str
     principal: str
-    expires: float | None
+    expires: str | None
 
 
 def ask_who(settings: Settings) -> Me:
@@ -40,6 +56,28 @@ def ask_who(settings: Settings) -> Me:
         me = cast("Me", transport.call("GET", "me"))
         me["server"] = transport.call("GET", "/healthz")["version"]
         return me
+    finally:
+        transport.close()
+
+
+def login_by_token(url: str, ca: str | None, token: str, name: str) -> Granted:
+    """Log in with a token: one that is good for one use becomes one that lasts, any other stays as it is.
+
+    Args:
+        url: The server.
+        ca: Who vouches for it (PEM), or None.
+        token: The token.
+        name: What a new token is called in lists.
+
+    Raises:
+        ClientError: the token is not good.
+        UnreachableError: the server does not answer.
+    """
+    transport = Transport(Settings(url, "", ca))
+    try:
+        return cast("Granted", transport.call("POST", "login/token", body={"token": token, "name": name}))
+    except UnauthorizedError as error:
+        raise ClientError(f"{url} does not take this token: {error}", "ask an admin for another") from None
     finally:
         transport.close()
 
