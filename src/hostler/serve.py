@@ -146,7 +146,7 @@ def _log_to_stderr() -> None:
     handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("alembic").setLevel(logging.WARNING)  # ten lines that would hide the first token
-    logging.getLogger("asyncssh").setLevel(logging.WARNING)  # ten lines for each connection, commands among them
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)  # says every command
 
 
 async def _serve(
