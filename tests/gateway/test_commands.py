@@ -114,8 +114,9 @@ def test_no_verb_starts_a_program():
     code = (
         "import sys; from hostler.gateway import verb; sys.addaudithook(verb._start_nothing)\n"
         "import os, subprocess\n"
-        "for start in (lambda: subprocess.run(['true']), lambda: os.system('true'), os.fork,\n"
-        "              lambda: os.execv('/bin/true', ['true']), lambda: os.posix_spawn('true', ['true'], {})):\n"
+        "starts = [lambda: subprocess.run(['true']), lambda: os.system('true'), os.fork,\n"
+        "          lambda: os.execv('true', ['true']), lambda: os.posix_spawn('true', ['true'], {})]\n"
+        "for start in starts:\n"
         "    try:\n        start()\n    except PermissionError:\n        print('refused')\n"
     )
     done = subprocess.run(
