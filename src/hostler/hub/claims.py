@@ -272,7 +272,8 @@ def _none_free(draft: Draft, claim: Claim) -> str:
         all_of_them = wanted_text(claim.wants)
         return f"{all_of_them} are not free at once{waiting}{apart}; ask to wait, or try again later"
     if claim.wants[0].board is not None:
-        return f"{what} is {draft.boards[claim.wants[0].board].lifecycle}{waiting}; ask to wait, or try again later"
+        now = draft.boards[claim.wants[0].board].lifecycle
+        return f"{what} is {now}{waiting}; ask to wait, or try again later"
     return f"no {what} is free{waiting}{apart}; ask to wait, or try again later"
 
 

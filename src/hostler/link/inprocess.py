@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import sqlalchemy
+
 from hostler.link.documents import document_text
 from hostler.link.group_commit import GroupCommit, StorageError, sqlite_engine, storing
 from hostler.link.memory_stream import MemoryStream
