@@ -209,6 +209,8 @@ class SimRack:
             return self.tried.get(str(body["board"]), WELL)
         if kind == "find-wires":
             return self.found
+        if kind == "console-claims":
+            return {"claims": [self.boards[str(body["board"])].desired.claim]}
         if kind == "console-log":
             return {"data": "aGVsbG8="}
         if kind == "console-notice":

@@ -22,6 +22,8 @@ from hostler.api.documents import (
 )
 from hostler.api.gate import Caller, TheHub
 from hostler.api.sse import EventStream, message
+from hostler.hub.hub import Hub
+from hostler.hub.records import BoardRecord, Principal
 
 router = APIRouter()
 
@@ -67,7 +69,9 @@ async def list_boards(
     hub: TheHub, caller: Caller, claimed: Literal["mine", "any", "none"] | None = None
 ) -> list[BoardDocument]:
     """List boards: all, those that are mine, that anybody holds, or that nobody holds."""
-    documents = [board_document(hub, record) for _, record in sorted(hub.state.boards.items())]
+    records = [record for _, record in sorted(hub.state.boards.items())]
+    await hub.sight.prepare(caller, records)
+    documents = [board_document(hub, caller, record) for record in records]
     if claimed == "mine":
         return [board for board in documents if board.claim and board.claim.principal == caller.name]
     if claimed is not None:
@@ -76,13 +80,18 @@ async def list_boards(
 
 
 @router.get("/boards/{name}")
-async def get_board(hub: TheHub, name: str) -> BoardDocument:
+async def get_board(hub: TheHub, caller: Caller, name: str) -> BoardDocument:
     """Return a board."""
-    return board_document(hub, hub.reading.board(name))
+    return await _board(hub, caller, hub.reading.board(name))
+
+
+async def _board(hub: Hub, caller: Principal, record: BoardRecord) -> BoardDocument:
+    await hub.sight.prepare(caller, [record])
+    return board_document(hub, caller, record)
 
 
 @router.get("/boards/{name}/watch", response_class=EventStream)
-async def watch_board(hub: TheHub, name: str) -> EventStream:
+async def watch_board(hub: TheHub, caller: Caller, name: str) -> EventStream:
     """Stream the board now and after every change, byte progress included: SSE events ``board``."""
     hub.reading.board(name)
 
@@ -90,7 +99,7 @@ async def watch_board(hub: TheHub, name: str) -> EventStream:
         sent = ""
         while (record := hub.state.boards.get(name)) is not None:
             version = hub.bells.version(f"board/{name}")
-            text = board_document(hub, record).model_dump_json(by_alias=True)
+            text = (await _board(hub, caller, record)).model_dump_json(by_alias=True)
             yield message(text, "board") if text != sent else message()
             sent = text
             await hub.bells.wait(f"board/{name}", version, _WATCH_SECONDS)
@@ -133,14 +142,19 @@ async def deploy(hub: TheHub, caller: Caller, name: str, body: DeployRequest) ->
 @router.post("/boards/{name}/recover", status_code=202)
 async def recover(hub: TheHub, caller: Caller, name: str) -> BoardDocument:
     """Wipe a board that was put aside, so that it can be claimed again (admin)."""
-    return board_document(hub, await hub.recover(caller, name))
+    return board_document(hub, caller, await hub.recover(caller, name))
 
 
 @router.get("/boards/{name}/trace")
-async def get_trace(hub: TheHub, name: str, boot: int | None = Query(None, ge=1)) -> TraceDocument:
-    """Return what was seen during a boot (the last one by default), from power-on."""
+async def get_trace(
+    hub: TheHub, caller: Caller, name: str, boot: int | None = Query(None, ge=1)
+) -> TraceDocument:
+    """Return what was seen during a boot (the last one by default), for who sees the claim it belonged to."""
     hub.reading.board(name)
     trace = await hub.history.trace(name, boot)
+    if trace.boot is not None:
+        claim = await hub.history.boot_claim(trace.boot.id)
+        await hub.sight.refuse_stranger(caller, claim, f"what was seen during boot {trace.boot.number}")
     started = trace.boot.started if trace.boot else 0.0
     return TraceDocument(
         board=name,
@@ -151,15 +165,17 @@ async def get_trace(hub: TheHub, name: str, boot: int | None = Query(None, ge=1)
 
 
 @router.get("/runs")
-async def list_runs(hub: TheHub, board: str | None = None) -> list[RunDocument]:
-    """List runs, newest first."""
-    return [run_document(run) for run in await hub.reading.runs(board)]
+async def list_runs(hub: TheHub, caller: Caller, board: str | None = None) -> list[RunDocument]:
+    """List runs, newest first: those of claims one sees, and of none."""
+    return [run_document(run) for run in await hub.sight.runs(caller, await hub.reading.runs(board))]
 
 
 @router.get("/runs/{run_id}")
-async def get_run(hub: TheHub, run_id: str) -> RunDocument:
-    """Return a run."""
-    return run_document(await hub.reading.run(run_id))
+async def get_run(hub: TheHub, caller: Caller, run_id: str) -> RunDocument:
+    """Return a run, for who sees the claim it belongs to."""
+    run = await hub.reading.run(run_id)
+    await hub.sight.refuse_stranger(caller, run.claim, f"run {run_id}")
+    return run_document(run)
 
 
 @router.delete("/runs/{run_id}", status_code=202)

@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hostler.hub import access
 from hostler.hub.hub import Hub
-from hostler.hub.records import BoardRecord, Event, ImageRecord, RunRecord
+from hostler.hub.records import BoardRecord, Event, ImageRecord, Principal, RunRecord
 from hostler.hub.runs import step_names
+from hostler.model.claim import Claim
 from hostler.model.platform import PLATFORMS
 from hostler.model.seam import BootRecord, Observed
 
@@ -163,12 +165,17 @@ def iso_or_none(time: float | None) -> str | None:
     return iso(time) if time else None
 
 
-def board_document(hub: Hub, record: BoardRecord) -> BoardDocument:
-    """Return a board as it is at this moment."""
+def board_document(hub: Hub, caller: Principal, record: BoardRecord) -> BoardDocument:
+    """Return a board as it is at this moment, and as this caller may see it.
+
+    Of a claim that is not theirs to see they are told who holds the board and until when, and no run.
+    """
     board = record.board
     observed = hub.state.observed.get(record.name)
     claim = hub.state.claims.get(record.claim) if record.claim else None
     run = hub.reading.board_run(record)
+    if run is not None and not hub.sight.sees(caller, run.claim):
+        run = None
     board_class = hub.state.inventory.classes.get(board.board_class)
     return BoardDocument(
         name=record.name,
@@ -185,15 +192,19 @@ def board_document(hub: Hub, record: BoardRecord) -> BoardDocument:
         serial=board.serial,
         address=board.address,
         facts=record.facts,
-        claim=HolderDocument(
-            id=claim.id, name=claim.name, principal=claim.principal, expires=iso_or_none(claim.expires)
-        )
-        if claim
-        else None,
+        claim=holder_document(caller, claim) if claim else None,
         power=power_document(record, observed),
         run=run_document(run) if run else None,
         boot=boot_document(record.boot) if record.boot else None,
         console=(observed.console or False if observed else False) if board.console else None,
+    )
+
+
+def holder_document(caller: Principal, claim: Claim) -> HolderDocument:
+    """Return who holds a board; what they call it is for those who see the claim."""
+    name = claim.name if access.may_see(caller, claim) else ""
+    return HolderDocument(
+        id=claim.id, name=name, principal=claim.principal, expires=iso_or_none(claim.expires)
     )
 
 

@@ -151,13 +151,13 @@ async def begin_maintenance(
     hub: TheHub, caller: Caller, name: str, body: MaintenanceRequest
 ) -> BoardDocument:
     """Take a board aside: now if nobody holds it, else once it is given back (admin)."""
-    return board_document(hub, await hub.begin_maintenance(caller, name, body.reason, kick=body.now))
+    return board_document(hub, caller, await hub.begin_maintenance(caller, name, body.reason, kick=body.now))
 
 
 @router.delete("/boards/{name}/maintenance", status_code=202)
 async def end_maintenance(hub: TheHub, caller: Caller, name: str) -> BoardDocument:
     """Let a board come back, by way of a wipe (admin)."""
-    return board_document(hub, await hub.end_maintenance(caller, name))
+    return board_document(hub, caller, await hub.end_maintenance(caller, name))
 
 
 def _health(record: BoardRecord, caller: Principal) -> dict[str, Any]:

@@ -70,8 +70,8 @@ def admin_only(principal: Principal, what: str) -> None:
 
 
 def member_only(principal: Principal, what: str) -> None:
-    """Raise ForbiddenError for those who may only look."""
-    if principal.role is Role.VIEWER:
+    """Raise ForbiddenError for those who may only look, wherever they belong."""
+    if all(role_in(principal, name) is Role.VIEWER for name in projects(principal)):
         raise ForbiddenError(f"{principal.name} may only look; only a member may {what}")
 
 

@@ -239,7 +239,9 @@ class Hub:
     async def cancel_run(self, by: Principal, run_id: str) -> RunRecord:
         """Call a run off; one that has ended is returned as it is."""
         if run_id not in self.state.runs:
-            return await self.reading.run(run_id)
+            run = await self.reading.run(run_id)
+            await self.sight.refuse_stranger(by, run.claim, f"run {run_id}")
+            return run
         return await self.change(lambda draft: runs.cancel(draft, by, run_id))
 
     async def power(self, by: Principal, board: str, action: str) -> BoardRecord:

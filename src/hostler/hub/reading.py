@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import select
 
-from hostler.hub import claims, tables
+from hostler.hub import access, claims, tables
 from hostler.hub.errors import ForbiddenError, NotFoundError
 from hostler.hub.records import BoardRecord, Principal, RunRecord
 from hostler.hub.state import Draft
@@ -100,7 +100,7 @@ class Reading:
     async def own_closed_claim(self, by: Principal, key: str) -> Claim:
         """Return a claim by id; raises ForbiddenError if it is somebody else's."""
         claim = await self.claim(by, key)
-        if not by.admin and claim.principal != by.name:
+        if not access.may_control(by, claim):
             raise ForbiddenError(f"claim {claim.id} belongs to {claim.principal}")
         return claim
 

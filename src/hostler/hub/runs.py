@@ -6,6 +6,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hostler.hub import access
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hostler.hub.records import BoardRecord, ImageRecord, Principal, Purpose, RunRecord
 from hostler.model.board import Lifecycle
@@ -15,6 +16,7 @@ from hostler.model.run import RunOrder, RunState, RunStatus
 
 if TYPE_CHECKING:
     from hostler.hub.state import Draft
+    from hostler.model.claim import Claim
     from hostler.model.platform import Platform
 
 # Looking takes seconds; the rest is for a slow network.
@@ -275,10 +277,17 @@ def held(draft: Draft, principal: Principal, name: str) -> BoardRecord:
         raise NotFoundError(f'there is no board "{name}"', kind="unknown-board")
     if not principal.admin:
         claim = draft.claims.get(record.claim) if record.claim else None
-        if claim is None or claim.principal != principal.name:
-            holder = f"held by {claim.principal}" if claim else "not claimed"
-            raise ForbiddenError(f'board "{name}" is {holder}; you may act only on boards you have claimed')
+        if claim is None or not access.may_use(principal, claim):
+            raise ForbiddenError(f'board "{name}" is {_why_not(principal, claim)}')
     return record
+
+
+def _why_not(principal: Principal, claim: Claim | None) -> str:
+    if claim is None:
+        return "not claimed; you may act only on boards you have claimed"
+    if claim.principal != principal.name and not access.may_see(principal, claim):
+        return f"held by {claim.principal}; you may act only on boards you have claimed"
+    return f"held by {claim.principal}; you may only look on"
 
 
 def step_names(run: RunRecord) -> list[str]:

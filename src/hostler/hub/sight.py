@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hostler.hub.database import Database
-    from hostler.hub.records import Event, Principal, RunRecord
+    from hostler.hub.records import BoardRecord, Event, Principal, RunRecord
     from hostler.hub.state import State
 
 _KEPT = 20_000  # closed claims remembered; each is some hundred bytes, and they change no more
@@ -91,8 +91,14 @@ class Sight:
         claims = await self.claims(run.claim for run in runs if run.claim is not None)
         return [run for run in runs if run.claim is None or _seen(by, claims.get(run.claim))]
 
+    async def prepare(self, by: Principal, boards: Iterable[BoardRecord]) -> None:
+        """Have the claims of some boards' runs at hand, so that ``sees`` knows of those that are over."""
+        if not by.admin:
+            runs = (self._state().runs.get(record.run or "") for record in boards)
+            await self.claims(run.claim for run in runs if run is not None and run.claim is not None)
+
     def sees(self, by: Principal, claim: str | None) -> bool:
-        """Tell whether somebody may see what comes of an open claim; None: of no claim."""
+        """Tell whether somebody may see what comes of a claim at hand; None: of no claim."""
         return (
             by.admin or claim is None or _seen(by, self._state().claims.get(claim) or self._closed.get(claim))
         )
