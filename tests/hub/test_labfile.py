@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostler.hub.labfile import LabfileError, read_labfile
@@ -170,6 +170,7 @@ one = 1
     assert places.line(("many", "one")) == 14
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet="[]{}\"'=#.\n\\ab1 ", max_size=80))
 def test_any_text_has_lines(text: str):
     """Whatever the text, looking for lines ends and gives lines that exist."""
@@ -177,6 +178,7 @@ def test_any_text_has_lines(text: str):
     assert all(1 <= line <= text.count("\n") + 1 for line in places._lines.values())
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.data())
 def test_any_damage_is_an_error_or_a_lab(data):
     """A file with some characters changed is read or refused with faults; nothing else happens."""
