@@ -7,6 +7,10 @@ import socket
 
 from hostler.drivers.errors import DriverTimeout, EquipmentUnreachable
 
+_READ_BYTES = 256 << 10
+_READ_AHEAD = 1
+"""The kernel holds what nobody has read yet: a line is read when somebody asks, and not at every byte."""
+
 
 async def connect_tcp(name: str, host: str, port: int, timeout: float) -> SocketStream:  # noqa: ASYNC109
     """Connect to a TCP port that is a serial line.
@@ -17,7 +21,7 @@ async def connect_tcp(name: str, host: str, port: int, timeout: float) -> Socket
     """
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port, limit=_READ_AHEAD)
     except TimeoutError as error:
         raise DriverTimeout(f"{name}: no connection within {timeout:g} s") from error
     except OSError as error:
@@ -45,9 +49,9 @@ class SocketStream:
         self._timeout = timeout
 
     async def read(self) -> bytes:
-        """Return what has come, at most 64 KiB; ``b""`` when the line is closed or broken."""
+        """Return what has come, at most 256 KiB; ``b""`` when the line is closed or broken."""
         try:
-            return await self._reader.read(65536)
+            return await self._reader.read(_READ_BYTES)
         except OSError:
             return b""
 
