@@ -137,6 +137,36 @@ async def test_the_end_of_a_claim_ends_the_console(tmp_path: Path):
             await asyncio.to_thread(person.close)
 
 
+async def test_a_kick_ends_the_console(tmp_path: Path):
+    """An admin who ends a claim ends what its holder has open, and the holder reads why."""
+    async with ssh_lab(tmp_path, hang=True) as lab:
+        claim = await held(lab)
+        person = Person(lab, "anna", "pc-1@bench")
+        try:
+            await asyncio.to_thread(person.see, b"abc")
+            await lab.member("root", "admin")
+            kicked = await lab.ssh("root", "lab@bench", f"kick {claim} --reason 'needed for the demo'")
+            assert kicked.status == 0, kicked.err
+            await asyncio.to_thread(person.see, b"needed for the demo")
+            assert await asyncio.to_thread(person.leave) == 1
+        finally:
+            await asyncio.to_thread(person.close)
+
+
+async def test_whom_it_is_shared_with(tmp_path: Path):
+    """Whoever a claim is shared with joins its console, as long as it is shared."""
+    async with ssh_lab(tmp_path) as lab:
+        await held(lab)
+        assert (await lab.ssh("anna", "lab@bench", "share mine bert --read-only")).status == 0
+        async with lab.going("bert", "pc-1@bench") as ssh:
+            assert ssh.stdout is not None
+            assert await asyncio.wait_for(ssh.stdout.readexactly(3), 20) == b"abc"
+            assert lab.lab.rack.opened[-1]["mode"] == "read"
+            assert (await lab.ssh("anna", "lab@bench", "unshare mine bert")).status == 0
+            assert await asyncio.wait_for(ssh.wait(), 20) == 1
+        assert (await lab.ssh("bert", "pc-1@bench")).status == 1
+
+
 async def test_who_is_shut_out_is_sent_away(tmp_path: Path):
     """A principal that is removed loses its consoles at once, and is told."""
     async with ssh_lab(tmp_path) as lab:

@@ -128,6 +128,7 @@ async def test_the_sshd_of_a_board(lan: Lan, tmp_path: Path):
             await lab.lab.hub.release(lab.lab.hub.state.principals["anna"], "mine")
             assert await asyncio.wait_for(waiting.wait(), 20) == 255
         assert (await lab.run(*ssh, "pc-1.bench", "true")).status == 255
+        await until(lambda: lab.gateway._jumps.held == 0)
 
 
 async def test_a_board_that_does_not_answer(tmp_path: Path):

@@ -150,6 +150,12 @@ class _Joined:
 
     async def _up(self) -> None:
         """Person to board; returns when they leave."""
+        try:
+            await self._hear()
+        except LinkError:
+            await asyncio.get_running_loop().create_future()  # the other way knows why it is over
+
+    async def _hear(self) -> None:
         async for data in self._session.typed():
             if not self._write:
                 if self._session.terminal and (_CTRL_C in data or _CTRL_D in data):

@@ -70,6 +70,7 @@ class Gateway:
         self._clock = clock
         self._host_key = HostKey(directory, hub.ssh_authority)
         self._strangers = Share("logins", limits.STRANGERS, limits.STRANGERS_EACH)
+        self._jumps = Share("connections to boards", limits.JUMPS, limits.JUMPS_EACH)
         self._door = ApiDoor(app)
         self._commands = Commands(hub, self._door)
         self._signed: tuple[asyncssh.SSHCertificate, asyncssh.SSHServerConnectionOptions] | None = None
@@ -161,6 +162,8 @@ class Gateway:
             watch.cancel()
             closed.cancel()
             connection.abort()
+            for close in tuple(login.jumps):
+                await close()
             await asyncio.gather(watch, closed, return_exceptions=True)
 
     async def _options(self) -> asyncssh.SSHServerConnectionOptions:
@@ -190,7 +193,7 @@ class Gateway:
         return await serve_console(self._hub, login, session)
 
     async def _jump(self, login: Login, host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
-        return await open_jump(self._hub, login, host, port)
+        return await open_jump(self._hub, self._jumps, login, host, port)
 
 
 async def _carry(source: Line, sink: Line, budget: Callable[[], int | None] = lambda: None) -> None:

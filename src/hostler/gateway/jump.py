@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import asyncssh
 from asyncssh.stream import SSHTCPStreamSession
 
+from hostler.gateway.limits import BusyError
 from hostler.hub.errors import ForbiddenError, Refusal
 from hostler.hub.host_keys import board_names
 from hostler.hub.source import coming_from
@@ -17,19 +19,25 @@ from hostler.link.frames import BYTES, COMMAND, FrameError, Unpacker, pack
 from hostler.link.port import LinkError
 
 if TYPE_CHECKING:
+    from hostler.gateway.limits import Share
     from hostler.gateway.login import Login
     from hostler.hub.hub import Hub
     from hostler.link.port import Stream
+
+log = logging.getLogger(__name__)
 
 _BLOCK = 64 * 1024
 _LOOK_SECONDS = 2.0
 
 
-async def open_jump(hub: Hub, login: Login, host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
+async def open_jump(
+    hub: Hub, share: Share, login: Login, host: str, port: int
+) -> asyncssh.SSHTCPSession[bytes]:
     """Connect to a port of a board.
 
     Args:
         hub: Knows who holds it.
+        share: How many there may be.
         login: Who asks.
         host: The board's name, or that with the lab's name behind it.
         port: TCP port.
@@ -41,22 +49,46 @@ async def open_jump(hub: Hub, login: Login, host: str, port: int) -> asyncssh.SS
     if board is None:
         text = f'"{host}" is no board of this lab; nothing else is reached through it'
         raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, text)
+    who = login.principal.name
+    try:
+        share.take(who)
+    except BusyError as error:
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, str(error)) from None
     try:
         with coming_from(login.source):
             stream = await hub.metal.open_tcp(login.principal, board, port)
-    except Refusal as refusal:
-        forbidden = isinstance(refusal, ForbiddenError)
-        code = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED if forbidden else asyncssh.OPEN_CONNECT_FAILED
-        raise asyncssh.ChannelOpenError(code, refusal.detail) from None
+    except BaseException as error:
+        share.give(who)
+        if not isinstance(error, Refusal):
+            raise
+        raise _no(error) from None
+    log.info("ssh: %s reaches port %d of %s", who, port, board)
+
+    closed = False
+
+    async def close() -> None:
+        nonlocal closed
+        if not closed:
+            closed = True
+            share.give(who)
+            login.jumps.discard(close)
+            await stream.close()
 
     async def carry(reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
         try:
             await _carry(hub, login, board, stream, reader, writer)
         finally:
-            await stream.close()
+            await close()
             writer.close()
 
+    login.jumps.add(close)  # a client that goes away now never gets to carry anything
     return SSHTCPStreamSession(carry)
+
+
+def _no(refusal: Refusal) -> asyncssh.ChannelOpenError:
+    forbidden = isinstance(refusal, ForbiddenError)
+    code = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED if forbidden else asyncssh.OPEN_CONNECT_FAILED
+    return asyncssh.ChannelOpenError(code, refusal.detail)
 
 
 def _board(hub: Hub, host: str) -> str | None:

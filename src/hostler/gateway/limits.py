@@ -21,6 +21,10 @@ STRANGERS_EACH = 24
 """Of these from one address; a proxy in front or a whole office may share one."""
 SESSIONS = 16
 """Sessions at once on one connection."""
+JUMPS = 256
+"""Connections to boards at once in all; each is a few kilobytes and a socket."""
+JUMPS_EACH = 64
+"""Connections to boards at once of one principal; a browser opens six to a host."""
 VERBS = 16
 """Commands at once in all: each is a process of some 40 MB."""
 VERBS_EACH = 8

@@ -39,6 +39,7 @@ class Login(asyncssh.SSHServer):
         peer: Network address of the client.
         user: The user name they gave: it says what they want.
         fingerprint: Of the key they logged in with.
+        jumps: What closes each of its connections to boards.
         over: Set to the reason when this connection is to end; sessions tell it and end.
     """
 
@@ -63,6 +64,7 @@ class Login(asyncssh.SSHServer):
         self.peer = peer
         self.user = ""
         self.fingerprint = ""
+        self.jumps: set[Callable[[], Awaitable[None]]] = set()
         self.over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property

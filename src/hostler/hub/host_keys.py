@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hostler.hub import access
+import asyncssh
+
+from hostler.hub import access, ssh_keys
 from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError
-from hostler.hub.ssh_authority import read_host_key
 from hostler.model.board import Lifecycle
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ def certify(draft: Draft, by: Principal, authority: SshAuthority, board: str, pu
     names = board_names(board, draft.inventory.lab)
     if authority.reserved & set(names):
         raise ConflictError(f'"{board}" is a name of the lab itself; give the board another one in lab.toml')
-    key = read_host_key(public_key)
+    fingerprint, line, _ = ssh_keys.parse(public_key)
     until = claim.expires if claim.expires is not None else draft.now
-    certificate = authority.sign(key, f"{board} {claim.id}", names, draft.now, until)
+    certificate = authority.sign(
+        asyncssh.import_public_key(line), f"{board} {claim.id}", names, draft.now, until
+    )
     draft.event(
-        "board.host-key", f"{by.name} had a host key of {board} signed: {key.get_fingerprint()}",
+        "board.host-key", f"{by.name} had a host key of {board} signed: {fingerprint}",
         board=board, claim=claim.id, principal=by.name,
     )  # fmt: skip
     return certificate.export_certificate().decode().strip()

@@ -11,7 +11,6 @@ import secrets
 from typing import TYPE_CHECKING
 
 import asyncssh
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from hostler.hub.errors import InvalidError, UnavailableError
 
@@ -24,9 +23,6 @@ MOST_NAMES = 256
 
 _CLOCK_SECONDS = 300
 """Certificates count from a little earlier: the clocks of boards and people are not ours."""
-
-_LEAST_RSA_BITS = 2048
-_KEY_LIMIT = 16 * 1024
 
 
 class SshAuthority:
@@ -112,22 +108,3 @@ def kept_key(path: Path, comment: str) -> asyncssh.SSHKey:
 def public_text(key: asyncssh.SSHKey) -> str:
     """Return a key's public part as in ``authorized_keys``, without a comment."""
     return " ".join(key.export_public_key().decode().split()[:2])
-
-
-def read_host_key(text: str) -> asyncssh.SSHKey:
-    """Read a host's public key as in ``/etc/ssh/ssh_host_ed25519_key.pub``.
-
-    Raises:
-        InvalidError: it is none, or one that nobody should trust any more.
-    """
-    advice = "send what is in /etc/ssh/ssh_host_ed25519_key.pub"
-    if len(text) > _KEY_LIMIT or "\n" in text.strip():
-        raise InvalidError(f"that is not one ssh public key; {advice}", kind="bad-key")
-    try:
-        key = asyncssh.import_public_key(text)
-    except (asyncssh.KeyImportError, ValueError) as error:
-        raise InvalidError(f"that is not an ssh public key: {error}; {advice}", kind="bad-key") from None
-    rsa_bits = key.pyca_key.key_size if isinstance(key.pyca_key, RSAPublicKey) else _LEAST_RSA_BITS
-    if key.get_algorithm() == "ssh-dss" or rsa_bits < _LEAST_RSA_BITS:
-        raise InvalidError("this kind of key is too weak; make an ed25519 one", kind="weak-key")
-    return key
