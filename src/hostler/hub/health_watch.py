@@ -74,9 +74,12 @@ class HealthWatch:
         state, now = self._hub.state, self._clock()
         for record in [record for record in state.boards.values() if record.health.checkup]:
             await self._follow(record, tasks)
+        plans = health.plans(state)
+        if not plans and not any(record.health.asked for record in state.boards.values()):
+            return  # a big lab without checks is not gone through for nothing with every change
         self._put_off = {name: until for name, until in self._put_off.items() if until > now}
         boards = [one for one in health.candidates(state) if one.board not in self._put_off]
-        for name, why in next_checks(boards, health.plans(state), now):
+        for name, why in next_checks(boards, plans, now):
             try:
                 await self._hub.change(lambda draft, name=name, why=why: health.begin(draft, name, why))  # type: ignore[misc]
             except UnavailableError:
