@@ -24,10 +24,10 @@ import pytest
 import serial
 from simulated_lab import SimulatedLab, simulated_lab
 
-from hostler.cli.console_terminal import EscapeKeys, Give, Key
 from hostler.client.client import Client
 from hostler.client.errors import RefusedError
 from hostler.drivers.console.tty import Tty
+from hostler.wire.console_keys import EscapeKeys, Give, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
