@@ -213,6 +213,17 @@ class SimRack:
             return {"claims": [self.boards[str(body["board"])].desired.claim]}
         if kind == "console-log":
             return {"data": "aGVsbG8="}
+        if kind == "console-claims":
+            claim = self.boards[str(body["board"])].desired.claim
+            return {"claims": [None, claim, "c-forgotten"] if claim else [None]}
+        if kind == "console-search":
+            boot = self.boards[str(body["board"])].observed.boot
+            match: Document = {
+                "time": 1000.5, "boot": boot.id if boot else None, "offset": 3, "line": "a line"
+            }  # fmt: skip
+            return {"matches": [match, {**match, "boot": "before"}], "complete": True}
+        if kind in ("console-kick", "console-notice"):
+            return {"closed": 2, "told": 2}
         if kind == "console-notice":
             return {"told": 1}
         raise RequestRefusedError(f"unknown request {kind}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,88 @@ async def test_who_gives_a_board_back_has_no_hands_on_it(tmp_path: Path):
                 assert closed.value.rcvd.code == 4403
         async with console(api, api.tokens["admin"]) as socket:
             assert json.loads((await socket.recv())[1:])["event"] == "attached"
+
+
+async def asked(api, kind):
+    """Return what the rack was asked for last of a kind."""
+    return [body for what, body in api.lab.rack.requests if what == kind][-1]
+
+
+async def booted(api) -> str:
+    """Let anna hold pc-1 in its first boot; returns her claim."""
+    claim = (await api.anna.post("/claims", json={"class": "pc"})).json()["id"]
+    await until(lambda: api.lab.rack.boards["pc-1"].desired.claim == claim)
+    await api.lab.rack.boot(api.lab.rack.boards["pc-1"], "agent")
+    await until(lambda: api.lab.hub.state.boards["pc-1"].boot)
+    return str(claim)
+
+
+async def test_a_log_is_asked_for_by_boot_claim_and_time(tmp_path: Path):
+    """The rack is asked for what is the caller's to read and no more; an admin is not narrowed."""
+    async with served(tmp_path) as api:
+        claim = await booted(api)
+        assert (await api.anna.get("/boards/pc-1/console/log")).content == b"hello"
+        boot = api.lab.rack.boards["pc-1"].observed.boot.id
+        wanted = {"board": "pc-1", "boot": boot, "claims": [claim], "since": None, "tail": None}
+        assert await asked(api, "console-log") == wanted
+        await api.admin.get("/boards/pc-1/console/log?tail=5")
+        assert await asked(api, "console-log") == {**wanted, "claims": None, "tail": 5}
+        await api.anna.get(f"/boards/pc-1/console/log?claim={claim}&since=1700000000")
+        assert await asked(api, "console-log") == {**wanted, "boot": None, "since": 1_700_000_000.0}
+        await api.anna.get("/boards/pc-1/console/log?since=10m")
+        body = await asked(api, "console-log")
+        assert (body["boot"], body["claims"]) == (None, [claim])
+        assert 0 <= time.time() - 600 - body["since"] < 60
+        for path in ("console/log", f"console/log?claim={claim}", "console/log?since=10m&search=a"):
+            assert (await api.bert.get(f"/boards/pc-1/{path}")).status_code == 403
+
+
+async def test_a_search_answers_matches(tmp_path: Path):
+    """Each match has time, number of its boot, offset and line; before any boot there is no number."""
+    async with served(tmp_path) as api:
+        await booted(api)
+        found = (await api.anna.get("/boards/pc-1/console/log", params={"search": "a.*e"})).json()
+        match = {"time": "1970-01-01T00:16:40.500Z", "boot": 1, "offset": 3, "line": "a line"}
+        assert found == {"matches": [match, {**match, "boot": None}], "complete": True}
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("search=%28", 422), ("search=%28%3F%3C%3Da%29b", 422), ("since=soon", 422), ("boot=0", 422),
+        ("boot=99", 404), ("claim=none", 404), ("search=", 422),
+    ],
+)  # fmt: skip
+async def test_a_log_nobody_can_give_is_refused(tmp_path: Path, query: str, status: int):
+    """A bad pattern, time or boot is told as a problem that names it."""
+    async with served(tmp_path) as api:
+        await booted(api)
+        answer = await api.admin.get(f"/boards/pc-1/console/log?{query}")
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_who_a_claim_is_shared_with_to_read_joins_without_the_keyboard(tmp_path: Path):
+    """A share for reading opens the console and the log, but the rack is told that it never types."""
+    async with served(tmp_path) as api:
+        claim = await booted(api)
+        for sharing, may_write in (("read", False), ("write", True)):
+            put = await api.anna.put(f"/claims/{claim}/shares/bert", json={"sharing": sharing})
+            assert put.status_code == 200, put.text
+            async with console(api, api.tokens["bert"]) as socket:
+                assert json.loads((await socket.recv())[1:])["writer"] is may_write
+            assert api.lab.rack.opened[-1]["may_write"] is may_write
+            assert (await api.bert.get("/boards/pc-1/console/log")).content == b"hello"
+        assert (await api.anna.delete(f"/claims/{claim}/shares/bert")).status_code == 200
+        assert (await asked(api, "console-kick"))["principal"] == "bert"
+        assert (await api.bert.get("/boards/pc-1/console/log")).status_code == 403
+
+
+async def test_a_notice_goes_to_the_boards_console(tmp_path: Path):
+    """The hub can tell those at a console something, and end their sessions."""
+    async with served(tmp_path) as api:
+        await booted(api)
+        await api.lab.hub.metal.notice("pc-1", "ten minutes are left")
+        assert await asked(api, "console-notice") == {"board": "pc-1", "text": "ten minutes are left"}
+        assert await api.lab.hub.metal.kick("pc-1", "anna", "bye") == 2
+        assert await asked(api, "console-kick") == {"board": "pc-1", "principal": "anna", "text": "bye"}

@@ -13,10 +13,11 @@ import pytest
 from console_servers import ser2net
 from pty_board import PtyBoard
 
-from hostler.drivers.console.protocol import CanBreak, CanSetLines
+from hostler.drivers.console.protocol import CanBreak, CanSetLine, CanSetLines
 from hostler.drivers.console.rfc2217 import Rfc2217
 from hostler.drivers.console.telnet import TelnetConsole
 from hostler.drivers.errors import DidNotHappen, DriverTimeout, EquipmentRefused, EquipmentUnreachable
+from hostler.wire.rfc2217 import LineSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,6 +50,22 @@ async def test_the_real_line_is_set_up_as_told(board: PtyBoard, tmp_path: Path) 
         assert attributes[4:6] == [termios.B57600, termios.B57600]
         assert attributes[2] & termios.CSTOPB
         await stream.close()
+
+
+async def test_an_open_line_is_set_up_anew(board: PtyBoard, tmp_path: Path) -> None:
+    """Settings can be asked for, changed one at a time while the line is read, and put back."""
+    async with ser2net(tmp_path, "telnet(rfc2217)", board.path) as (port, _):
+        stream = await Rfc2217.from_config({"host": "127.0.0.1"}, {"port": port, "baud": 57600}).open()
+        assert isinstance(stream, CanSetLine)
+        reading = asyncio.create_task(read_until(stream, b"never said"))
+        before = await stream.set_line(LineSettings())
+        assert before == LineSettings(57600, 8, "none", 1, "none")
+        assert (await stream.set_line(LineSettings(baud=9600))).baud == 9600
+        assert termios.tcgetattr(board.master)[4] == termios.B9600
+        assert await stream.set_line(before) == before
+        assert termios.tcgetattr(board.master)[4] == termios.B57600
+        await stream.close()
+        reading.cancel()
 
 
 async def test_break_and_modem_lines_are_answered(board: PtyBoard, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ Feed ``receive`` whatever the connection delivers, send whatever ``bytes_to_send
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from hostler.wire.telnet import (
     BINARY,
@@ -19,6 +19,8 @@ from hostler.wire.telnet import (
     Subnegotiation,
     Telnet,
 )
+
+_Word = TypeVar("_Word", int, str)
 
 SIGNATURE: Final = 0
 SET_BAUDRATE: Final = 1
@@ -34,6 +36,7 @@ SET_LINESTATE_MASK: Final = 10
 SET_MODEMSTATE_MASK: Final = 11
 SERVER: Final = 100  # what a server says has the client's number and this
 
+QUERY: Final = 0  # of every setting: asks how it is
 PARITY: Final = {"none": 1, "odd": 2, "even": 3, "mark": 4, "space": 5}
 STOP_BITS: Final = {1: 1, 2: 2}
 FLOW: Final = {"none": 1, "xonxoff": 2, "rtscts": 3}
@@ -100,6 +103,7 @@ class ComPort:
         options = (BINARY, SUPPRESS_GO_AHEAD, COM_PORT)
         self._telnet = Telnet(ours=options, theirs=(*options, ECHO))
         self._awaited: dict[tuple[int, int], int] | None = None
+        self._actual: dict[str, int] = {}
         self.refused = False
         self.differences: dict[str, int] = {}
         self.suspended = False
@@ -120,6 +124,26 @@ class ComPort:
     def usable(self) -> bool:
         """Whether it has answered what matters: there are servers that know no masks."""
         return self._awaited is not None and not self._awaited.keys() & _NAMES.keys()
+
+    @property
+    def line(self) -> LineSettings:
+        """How the line is, as far as the server has told."""
+        return LineSettings(
+            self._actual.get("baud"),
+            self._actual.get("data_bits"),
+            _word(PARITY, self._actual.get("parity")),
+            _word(STOP_BITS, self._actual.get("stop_bits")),
+            _word(FLOW, self._actual.get("flow")),
+        )
+
+    def change(self, settings: LineSettings) -> None:
+        """Ask for what is not None, and how all else is; ``usable`` again when it is answered."""
+        asked = settings.commands()
+        for command, value in asked:
+            self._ask(command, value)
+        for (command, _), name in _NAMES.items():
+            if name not in self._actual and command not in dict(asked):
+                self._ask(command, QUERY)
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes of the connection; return those that the line said."""
@@ -184,10 +208,15 @@ class ComPort:
     def _answered(self, topic: tuple[int, int], value: int) -> None:
         wanted = (self._awaited or {}).pop(topic, value)
         if topic in _NAMES:
-            if wanted != value:
+            self._actual[_NAMES[topic]] = value
+            if wanted not in (value, QUERY):
                 self.differences[_NAMES[topic]] = value
             else:
                 self.differences.pop(_NAMES[topic], None)
+
+
+def _word(numbers: dict[_Word, int], number: int | None) -> _Word | None:
+    return next((word for word, known in numbers.items() if known == number), None)
 
 
 def _topic(command: int, value: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ Equipment: ``host = "10.0.0.3"``, optional ``timeout`` (seconds). Binding: ``por
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,27 @@ class Rfc2217Line(TelnetLine):
     def __init__(self, name: str, line: SocketStream, end: _ComPortEnd, timeout: float) -> None:
         super().__init__(name, line, end, timeout)
         self.port = end
+        self._heard = asyncio.Event()
+
+    async def set_line(self, settings: LineSettings) -> LineSettings:
+        """Ask the server for what is not None; return how it says the line is now.
+
+        The answer comes while the line is read, which is whoever opened it's to do.
+
+        Raises:
+            EquipmentUnreachable: The line is closed.
+            DriverTimeout: The server does not answer within the deadline.
+        """
+        self.port.change(settings)
+        await self._flush()
+        try:
+            async with asyncio.timeout(self._timeout):
+                while not self.port.usable:
+                    self._heard.clear()
+                    await self._heard.wait()
+        except TimeoutError as error:
+            raise DriverTimeout(f"{self._name}: no answer to new settings for {self._timeout:g} s") from error
+        return self.port.line
 
     async def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
         """Switch DTR and RTS on or off; None leaves a line as it is.
@@ -131,6 +153,11 @@ class Rfc2217Line(TelnetLine):
         if rts is not None:
             self.port.control(rfc2217.RTS_ON if rts else rfc2217.RTS_OFF)
         await self._flush()
+
+    async def _take(self, data: bytes) -> bytes:
+        said = await super()._take(data)
+        self._heard.set()
+        return said
 
 
 def _word(table: Mapping[str, object], key: str, known: Mapping[str, int]) -> str | None:
