@@ -24,6 +24,7 @@ from hostler.drivers.secrets import SecretReference
 from hostler.gateway.gateway import Gateway
 from hostler.gateway.port import SshPortError
 from hostler.gateway.port import listening as ssh_listening
+from hostler.hub import principals
 from hostler.hub.database import Database
 from hostler.hub.errors import ConflictError, DatabaseError, Refusal
 from hostler.hub.hub import Hub
@@ -109,14 +110,14 @@ def main(args: argparse.Namespace) -> int:
         args: ``config`` (path of ``lab.toml`` or None), ``state`` (directory), ``listen`` (``HOST:PORT``),
             and of TLS ``tls_cert``, ``tls_key`` (files or None), ``tls`` (``auto``, ``off`` or None),
             ``name`` (list or None), ``plain_http``; ``ssh_listen`` (``HOST:PORT`` or None);
-            ``metrics_open``.
+            ``metrics_open``; ``new_admin_token``.
     """
     _log_to_stderr()
     own = None if args.tls is None else args.tls == "auto"
     protection = Protection(args.tls_cert, args.tls_key, own, tuple(args.name or ()), args.plain_http)
     try:
         with listening(args.listen, protection) as port, ssh_listening(args.ssh_listen) as ssh_port:
-            asyncio.run(_serve(args.config, args.state, port, ssh_port, metrics_open=args.metrics_open))
+            asyncio.run(_serve(args, port, ssh_port))
     except (
         ServeError,
         PortError,
@@ -149,9 +150,10 @@ def _log_to_stderr() -> None:
     logging.getLogger("asyncssh").setLevel(logging.WARNING)  # says every command
 
 
-async def _serve(
-    config: Path | None, state: Path, port: PublicPort, ssh_port: socket.socket | None, *, metrics_open: bool
-) -> None:
+async def _serve(args: argparse.Namespace, port: PublicPort, ssh_port: socket.socket | None) -> None:
+    config: Path | None = args.config
+    state: Path = args.state
+    metrics_open: bool = args.metrics_open
     if metrics_open and not port.local:
         raise ServeError(
             "--metrics-open is for a port that only this host reaches (--listen 127.0.0.1:8066); "
@@ -194,7 +196,7 @@ async def _serve(
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(hub.run(), name="hub")]
             await hub.started.wait()
-            await _first_words(hub, config, port)
+            await _first_words(hub, config, port, renew=args.new_admin_token)
             running.append(tasks.create_task(rack.run(), name="rack"))
             if config is not None:
                 running.append(tasks.create_task(_follow_config(hub, config), name="config"))
@@ -250,14 +252,16 @@ def _sweep(store: ImageStore, hub: Hub) -> None:
     store.sweep()
 
 
-async def _first_words(hub: Hub, config: Path | None, port: PublicPort) -> None:
-    """Apply the inventory and say where the server is; print the first token, which is shown only now."""
+async def _first_words(hub: Hub, config: Path | None, port: PublicPort, *, renew: bool) -> None:
+    """Apply the inventory and say where the server is; print a new admin's token, which is shown only now."""
     if config is not None:
         try:
             await _apply(hub, config)
         except ConflictError as error:
             log.error("%s is not applied, the lab is served as it was: %s", config, error)  # noqa: TRY400
     token = await hub.first_token()  # after all that can fail, so that it is never made and not shown
+    if token is None and renew:
+        token = await hub.change(principals.renew_admin)
     print(f"hostler serves {port.url}", flush=True)
     if port.fingerprint is not None:
         print(

@@ -39,20 +39,28 @@ def events(args: argparse.Namespace, out: Output) -> int:
                 out.document(list(past))
                 return 0
             for event in past:
-                out.line(_text(event))
+                out.line(_text(event, audit=args.audit))
             return 0
         try:
             for event in client.follow_events(args.after, args.board, **wanted):
                 if out.json:
                     out.document(event)
-                out.line(_text(event))
+                out.line(_text(event, audit=args.audit))
         except KeyboardInterrupt:
             return 0
     raise UnreachableError("the server closed the stream of events", "run it again to go on")
 
 
-def _text(event: Event) -> str:
+def _text(event: Event, *, audit: bool) -> str:
     about = event.get("board") or ""
+    if audit:
+        source = event["data"].get("source") or {}
+        came = " ".join(source.get(key) or "" for key in ("via", "address", "token")).strip()
+        who = event.get("principal") or ""
+        return (
+            f"{event['seq']:>6}  {local_time(event['at'])}  {who:<12}{event['kind']:<20}{event['text']}"
+            + (f"  [{came}]" if came else "")
+        )
     return f"{event['seq']:>6}  {local_time(event['at'])}  {about:<12}{event['kind']:<20}{event['text']}"
 
 

@@ -61,6 +61,12 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "login": ("login", "log in to a lab, by ssh key or token"),
         "logout": ("login", "end the token and forget it"),
         "whoami": ("login", "whose token is in use, and at which server"),
+        "token": ("tokens", "make, list and revoke tokens"),
+        "key": ("tokens", "say which ssh keys log you in"),
+    },
+    "who may do what": {
+        "principal": ("principals", "people and machines that may ask, and their role"),
+        "project": ("projects", "on whose account boards are held: members, weight, quotas"),
     },
     "run servers": {
         "serve": ("servers", "run the server"),

@@ -30,6 +30,10 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-open", action="store_true", help="/metrics without a token, on a port of loopback only"
     )
+    parser.add_argument(
+        "--new-admin-token", action="store_true",
+        help="the tokens were lost: make a new one for the admin, print it, and serve",
+    )  # fmt: skip
     tls = parser.add_argument_group("TLS", "without these: plain HTTP on loopback, else as with --tls auto")
     tls.add_argument(
         "--tls", choices=("auto", "off"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from hostler.client.access_calls import AccessCalls
 from hostler.client.care import CareCalls
 from hostler.client.claim_calls import ClaimCalls
 from hostler.client.errors import RefusedError, refusal
@@ -44,7 +45,7 @@ _CHECK_SECONDS = 120.0  # a check asks every switch, and one that is away takes 
 _TRYING_SECONDS = 6 * 3600.0  # boards take minutes each, and are switched on one after the other
 
 
-class Client(CareCalls, ClaimCalls):
+class Client(AccessCalls, CareCalls, ClaimCalls):
     """A Hostler server. Every method raises RefusedError or UnreachableError.
 
     Use it in a ``with`` block, or ``close`` it. Safe to use from several threads.

@@ -260,6 +260,7 @@ class Event(TypedDict):
     text: str
     board: NotRequired[str | None]
     principal: NotRequired[str | None]
+    data: dict[str, Any]
 
 
 class Agent(TypedDict):
