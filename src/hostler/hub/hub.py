@@ -36,6 +36,7 @@ from hostler.hub.metal import Metal
 from hostler.hub.notices import Notices
 from hostler.hub.reading import Reading
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, Role, RunRecord
+from hostler.hub.retention import Retention
 from hostler.hub.sight import Sight
 from hostler.hub.state import Draft
 from hostler.hub.timekeeper import Timekeeper
@@ -122,6 +123,7 @@ class Hub:
         self.hooks = HookDelivery(self, clock, reveal or _no_secrets)
         self.notices = Notices(self)
         self.logins = Logins(self, clock)
+        self.retention = Retention(lambda: self.state, database, lambda: self._clock())
 
     async def run(self) -> None:
         """Decide, keep and reconcile until cancelled; sets ``started`` once it does."""
@@ -134,6 +136,7 @@ class Hub:
                 tasks.create_task(self._watcher.observe(), name="observe")
                 tasks.create_task(self._watcher.follow(), name="events")
                 tasks.create_task(self._time.run(), name="time")
+                tasks.create_task(self.retention.run(), name="retention")
                 tasks.create_task(self.wire_tests.put_back(), name="wire tests")
                 tasks.create_task(self.health.run(), name="health")
                 tasks.create_task(self.logins.run(), name="logins")

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from hostler.hub.records import Agent
 
 
+KEEP_SECONDS = 90 * 86400.0
+KEEP_TRACES_SECONDS = 30 * 86400.0
+
+
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """Everything ``lab.toml`` describes.
@@ -29,6 +33,8 @@ class Inventory:
         classes: By name.
         boards: By name.
         hooks: By name.
+        keep: Seconds for which closed claims, ended runs and events are kept.
+        keep_traces: Seconds for which boots and what was seen of them are kept.
     """
 
     lab: str = ""
@@ -38,6 +44,8 @@ class Inventory:
     classes: dict[str, BoardClass] = field(default_factory=dict)
     boards: dict[str, Board] = field(default_factory=dict)
     hooks: dict[str, HookPlan] = field(default_factory=dict)
+    keep: float = KEEP_SECONDS
+    keep_traces: float = KEEP_TRACES_SECONDS
 
     def platform(self, board_class: str) -> Platform:
         """Return the platform of a class; raises KeyError for a class it does not have."""

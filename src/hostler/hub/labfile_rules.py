@@ -69,7 +69,10 @@ class Reader:
             )
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}
-        return Inventory(parsed.lab.name, text, networks, equipment, classes, boards, hooks)
+        return Inventory(
+            parsed.lab.name, text, networks, equipment, classes, boards, hooks, parsed.lab.keep,
+            parsed.lab.keep_traces,
+        )  # fmt: skip
 
     def _hook(self, name: str, table: HookTable) -> HookPlan:
         fault = url_fault(table.url) if table.url else ""

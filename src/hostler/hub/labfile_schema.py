@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from hostler.hub.duration import seconds
+from hostler.hub.inventory import KEEP_SECONDS, KEEP_TRACES_SECONDS
 from hostler.model.event_kinds import check_pattern
 from hostler.model.health import AfterFailure
 from hostler.model.identity import is_junk, normal_mac
@@ -102,6 +103,8 @@ class LabTable(_Closed):
     """``[lab]``."""
 
     name: Name
+    keep: Annotated[float, BeforeValidator(seconds), Field(ge=86400)] = KEEP_SECONDS
+    keep_traces: Annotated[float, BeforeValidator(seconds), Field(ge=86400)] = KEEP_TRACES_SECONDS
 
 
 class NetworkTable(_Closed):
