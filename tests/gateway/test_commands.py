@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
+import pytest
+
+from hostler.cli.main import GROUPS
 from hostler.gateway.verb import PERMITTED, SUBVERBS
 from hostler.hub.records import HUB
 from simulated_rack import until
@@ -149,9 +154,44 @@ async def test_a_verb_ends_with_its_session(tmp_path: Path):
             await until(lambda: verbs.held == 0, 20)
 
 
-def test_every_permitted_verb_is_one():
-    """What is permitted by name is a verb of the command line: no slip of the pen."""
-    from hostler.cli.main import GROUPS
+async def test_people_and_keys_by_ssh(tmp_path: Path):
+    """An admin lets somebody in, and a key comes through standard input alone."""
+    async with ssh_lab(tmp_path) as lab:
+        await lab.member("root", "admin")
+        assert (await lab.ssh("root", "lab@bench", "principal add dora")).status == 0
+        text = lab.key("dora").with_suffix(".key.pub").read_bytes()
+        added = await lab.ssh("root", "lab@bench", "key add - --for dora --name laptop", typed=text)
+        assert added.status == 0, added.err
+        assert json.loads(added.out)["principal"] == "dora"
+        mine = await lab.ssh("dora", "lab@bench", "key list")
+        assert [key["name"] for key in json.loads(mine.out)] == ["laptop"]
+        for line in (
+            "key add",
+            "key add /etc/passwd",
+            f"key add {lab.key('carol')}.pub",
+            "key add --name - x",
+        ):
+            assert (await lab.ssh("dora", "lab@bench", line)).status == 2
+        made = await lab.ssh("dora", "lab@bench", "token add ci --role viewer")
+        assert json.loads(made.out)["token"].startswith("hst_")
 
-    known = {verb for verbs in GROUPS.values() for verb in verbs}
-    assert not (PERMITTED.keys() | SUBVERBS.keys()) - known
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    module = next(verbs[verb][0] for verbs in GROUPS.values() if verb in verbs)
+    parser = argparse.ArgumentParser()
+    import_module(f"hostler.cli.{module}").VERBS[verb][0](parser)
+    return parser
+
+
+@pytest.mark.parametrize("verb", PERMITTED)
+def test_every_permitted_argument_is_one(verb: str):
+    """What is permitted by name is an argument of that verb: no slip of the pen keeps people from it."""
+    known = {action.dest for action in parser_of(verb)._actions}
+    assert PERMITTED[verb] - known <= {"no_wait", "timeout"}
+
+
+@pytest.mark.parametrize("verb", SUBVERBS)
+def test_every_permitted_verb_of_a_verb_is_one(verb: str):
+    """What is permitted of a verb with verbs of its own is one of them."""
+    choices = next(a.choices for a in parser_of(verb)._actions if isinstance(a, argparse._SubParsersAction))
+    assert SUBVERBS[verb] <= set(choices)

@@ -66,10 +66,10 @@ PERMITTED: dict[str, frozenset[str]] = {
 SUBVERBS: dict[str, frozenset[str]] = {
     "image": frozenset({"list", "show", "rm"}),
     "hook": frozenset({"list", "remove", "test"}),
-    "token": frozenset({"list", "revoke"}),
+    "token": frozenset({"add", "list", "revoke"}),
     "key": frozenset({"list", "remove"}),
-    "project": frozenset({"list", "show", "set", "member"}),
-    "principal": frozenset({"list", "show"}),
+    "project": frozenset({"add", "list", "show", "set", "member", "remove"}),
+    "principal": frozenset({"add", "list", "show", "role", "disable", "enable", "remove"}),
 }
 """Verbs with verbs of their own, and which of these are permitted."""
 
@@ -122,7 +122,8 @@ def _start_nothing(event: str, _details: object) -> None:
 def _refused(verb: str, module: str, arguments: list[str]) -> int | None:
     """Return the exit status if these arguments are not for here; None: they may be run."""
     if verb in SUBVERBS:
-        if arguments and arguments[0] in SUBVERBS[verb]:
+        # A key from standard input is the caller's; one from a file would be the server's.
+        if (arguments and arguments[0] in SUBVERBS[verb]) or (verb, *arguments[:2]) == ("key", "add", "-"):
             return None
         print(f"hostler: {verb}: by ssh it is: {', '.join(sorted(SUBVERBS[verb]))}", file=sys.stderr)
         return USAGE
