@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import select
 import signal
 import subprocess
-import sys
-import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from person import HOSTLER, Person, environment
 from simulated_lab import SimulatedLab, simulated_lab
 
 from hostler.client.client import Client
@@ -25,7 +21,6 @@ from serial_board import on_terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HOSTLER = str(Path(sys.executable).parent / "hostler")
 CTRL_C, ESCAPE = b"\x03", b"\x1d"
 
 
@@ -33,55 +28,6 @@ CTRL_C, ESCAPE = b"\x03", b"\x1d"
 def lab(tmp_path: Path) -> Iterator[SimulatedLab]:
     with on_terminal() as terminal, simulated_lab(tmp_path / "state", terminal) as lab:
         yield lab
-
-
-def environment(lab: SimulatedLab) -> dict[str, str]:
-    return {**os.environ, **lab.environment, "TERM": "vt100"}
-
-
-class Person:
-    """Somebody at a terminal of their own who runs ``hostler console pc-1``."""
-
-    def __init__(self, lab: SimulatedLab, *arguments: str) -> None:
-        self.terminal, self.slave = pty.openpty()
-        self.before = termios.tcgetattr(self.slave)
-        self.seen = b""
-        self.process = subprocess.Popen(
-            [HOSTLER, "console", "pc-1", *arguments],
-            stdin=self.slave,
-            stdout=self.slave,
-            stderr=self.slave,
-            env=environment(lab),
-        )
-
-    def type(self, data: bytes) -> None:
-        os.write(self.terminal, data)
-
-    def see(self, wanted: bytes, seconds: float = 20) -> None:
-        """Read until something shows on the terminal after what was seen last."""
-        end = time.monotonic() + seconds
-        while wanted not in self.seen:
-            assert time.monotonic() < end, f"{wanted!r} not in {self.seen!r}"
-            if select.select([self.terminal], [], [], 0.1)[0]:
-                self.seen += os.read(self.terminal, 4096)
-        self.seen = self.seen.partition(wanted)[2]
-
-    def leave(self) -> int:
-        """Wait for the end of the command and check that the terminal is as it was."""
-        end = time.monotonic() + 20
-        while self.process.poll() is None and time.monotonic() < end:
-            if select.select([self.terminal], [], [], 0.05)[0]:
-                self.seen += os.read(self.terminal, 4096)
-        status = self.process.poll()
-        assert status is not None
-        assert termios.tcgetattr(self.slave) == self.before
-        return status
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.terminal)
-        os.close(self.slave)
 
 
 @pytest.fixture

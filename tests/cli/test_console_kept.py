@@ -12,7 +12,6 @@ import select
 import socket
 import struct
 import subprocess
-import sys
 import termios
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import serial
+from person import HOSTLER, Person
 from simulated_lab import SimulatedLab, simulated_lab
 
 from hostler.client.client import Client
@@ -31,8 +31,6 @@ from hostler.wire.console_keys import EscapeKeys, Give, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-HOSTLER = str(Path(sys.executable).parent / "hostler")
 
 
 class Board:
@@ -205,6 +203,58 @@ def test_a_late_viewer_sees_the_screen_as_it_stands(lab: SimulatedLab, board: Bo
     assert b"\x1b[1;1H\x1b[0;31mGRUB\x1b[0m" in shown
     assert b"\x1b[3;1H  *Debian" in shown
     assert shown.endswith(b"\x1b[3;10H\x1b[0m")
+
+
+def test_a_keyboard_changes_hands_between_terminals(lab: SimulatedLab) -> None:
+    """Ctrl-] w lists who is joined, r asks, g hands over; both people read what happened, and type or not."""
+    first = Person(lab)
+    first.see(b"all keys")
+    first.type(b"hello")
+    first.see(b"HELLO")
+    second = Person(lab)
+    try:
+        second.see(b"admin has the keyboard")
+        second.see(b"HELLO")
+        second.type(b"\x1dr")
+        first.see(b"asks for the keyboard")
+        first.type(b"\x1dg\r")
+        second.see(b"gave you the keyboard")
+        second.type(b"mine")
+        first.see(b"MINE")
+        first.type(b"\x1dw")
+        first.see(b"1  admin (you)")
+        first.see(b"2  admin  has the keyboard")
+        second.type(b"\x1dl")
+        second.see(b"you type no more")
+        second.type(b"\x1db")
+        second.see(b"only reading")
+        for person in (first, second):
+            person.type(b"\x1dq")
+            assert person.leave() == 0
+    finally:
+        first.close()
+        second.close()
+
+
+def test_power_is_switched_from_inside(lab: SimulatedLab) -> None:
+    """Ctrl-] 1 and 0 go through the API's power; what came of it stands between the board's words."""
+    person = Person(lab)
+    try:
+        person.see(b"all keys")
+        with Client(lab.settings) as client:
+            for key, words, wanted in ((b"1", b"power on", "on"), (b"0", b"power off", "off")):
+                person.type(b"\x1d" + key)
+                person.see(words + b" is under way")
+                end = time.monotonic() + 10
+                while client.power("pc-1")["observed"] != wanted:
+                    assert time.monotonic() < end
+                    time.sleep(0.02)
+            person.type(b"\x1d?")
+            person.see(b"power-cycle the board")
+        person.type(b"\x1dq")
+        assert person.leave() == 0
+    finally:
+        person.close()
 
 
 def test_a_raw_port_carries_the_console(lab: SimulatedLab) -> None:

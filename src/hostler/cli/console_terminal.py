@@ -160,7 +160,7 @@ def _raw(descriptor: int, wake: int) -> Iterator[list[int]]:
 
     handlers = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        tty.setraw(descriptor)
+        tty.setraw(descriptor, termios.TCSADRAIN)  # flushing would lose what is typed already
         yield killed
     finally:
         try:
