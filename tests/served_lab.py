@@ -12,6 +12,7 @@ import uvicorn
 
 from hostler.api.app import create_app
 from hostler.hub.records import HUB
+from hostler.hub.ssh_authority import SshAuthority
 from simulated_rack import Lab, running
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Served:
 async def served(directory: Path, **options: Any) -> AsyncIterator[Served]:
     """Serve a lab; everything ends with the block."""
     async with running(directory, **options) as lab:
+        lab.hub.ssh_authority = SshAuthority(directory / "ssh")
         config = uvicorn.Config(
             create_app(lab.hub), host="127.0.0.1", port=0, log_level="warning", loop="asyncio",
             timeout_graceful_shutdown=1,
