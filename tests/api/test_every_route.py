@@ -59,11 +59,11 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF+aqlpLTxyIzuxlJYPZvblr9CcB/Wx8NsE8r
 ROUTES: dict[str, Row] = {
     "GET /healthz": Row(PUBLIC),
     "GET /metrics": Row(SIGNED_IN),
-    "GET /ssh/ca": Row((404,) * 5),  # this server has no authority
+    "GET /ssh/ca": Row(PUBLIC),
     "POST /login/ssh-challenge": Row(PUBLIC, {"key": KEY}),
     "POST /login/ssh": Row((401,) * 5, {"key": KEY, "challenge": "AAAA", "signature": "x"}),
     "POST /login/token": Row((401,) * 5, {"token": "hst_x"}),
-    "WS /ssh": Row((4503,) * 5),  # nor a gateway; with one, ssh itself asks who comes
+    "WS /ssh": Row((4503,) * 5),  # this server has no gateway; with one, ssh itself asks who comes
     "GET /openapi.json": Row(SIGNED_IN),
     "GET /me": Row(SIGNED_IN),
     "GET /classes": Row(SIGNED_IN),
@@ -110,7 +110,7 @@ ROUTES: dict[str, Row] = {
     "POST /boards/{name}/runs": Row(holder(409), {"plan": "wipe"}),
     "POST /boards/{name}/deploy": Row(holder(409), {"image": "tiny"}),
     "DELETE /runs/{run_id}": Row(holder(202)),
-    "POST /boards/{name}/host-key": Row((401, 404, 404, 404, 404), {"key": KEY}),
+    "POST /boards/{name}/host-key": Row(holder(200), {"key": KEY}),
     "POST /boards/{name}/check": Row(holder(409), {}),
     "POST /claims/{claim}/extend": Row(holder(200), {"by": 60}),
     "POST /claims/{claim}/alive": Row(holder(409)),
