@@ -32,7 +32,7 @@ from hostler.link.port import RequestRefusedError, Stream
 from hostler.model.board import Lifecycle
 from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import Phase, RunState, RunStatus
-from hostler.model.seam import BootRecord, Desired, Observed
+from hostler.model.seam import BootRecord, Desired, Observed, Stranger
 from hostler.model.trace import TraceEvent
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
@@ -73,14 +73,20 @@ mac = "52:54:00:00:00:03"
 power = { driver = "fake" }
 """
 TOTAL = 100_000_000
+STRANGER = "52:54:00:aa:00:01"
+LOST = "52:54:00:aa:00:02"
+"""Machines nobody knows: one whose power is found, and one whose is not."""
 _PACE = 0.15  # a run of two steps takes longer than a look of the client
 
 
 class SimulatedRack:
     """Does at once what it is told, and tells so, as a rack would."""
 
-    def __init__(self, link: InProcessLink, terminal: int | None, console: RackConsole | None) -> None:
+    def __init__(
+        self, link: InProcessLink, terminal: int | None, console: RackConsole | None, state: Path
+    ) -> None:
         self._link = link
+        self._state = state
         self._kept_console = console
         self._terminal = terminal
         self._wanted: dict[str, Desired] = {}
@@ -91,6 +97,7 @@ class SimulatedRack:
         """Follow what is desired until cancelled."""
         self._link.serve(self._request, self._console)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._meet_strangers())
             if self._kept_console is not None:
                 tasks.create_task(self._kept_console.run())
             async for change in self._link.desired():
@@ -101,7 +108,8 @@ class SimulatedRack:
                 self._wanted[name] = wanted
                 if name == "pc-1" and self._kept_console is not None:
                     claimed = wanted.lifecycle is Lifecycle.CLAIMED
-                    await self._kept_console.hold(wanted.claim if claimed else None)
+                    if self._kept_console.hold(wanted.claim if claimed else None):
+                        await self._kept_console.send_away()
                 order = wanted.run
                 if order is not None and order.id not in self._took:
                     self._took.add(order.id)
@@ -110,6 +118,17 @@ class SimulatedRack:
                     await self._observe(
                         name, power=PowerReading(wanted.power, None, ""), cycles=wanted.cycles
                     )
+
+    async def _told(self, word: str) -> None:
+        """Wait until the test, which is in another thread, says this by a file."""
+        while not (self._state / word).exists():
+            await asyncio.sleep(0.02)
+
+    async def _meet_strangers(self) -> None:
+        await self._told("strangers")
+        for mac in (STRANGER, LOST):
+            stranger = Stranger(mac, "boot", {"serial": "S1"}, 1.0, 2.0)
+            await self._link.observe(f"stranger/{mac}", to_document(stranger))
 
     def _status(self, name: str) -> Any:
         return self._seen[name].run if name in self._seen else None
@@ -165,11 +184,29 @@ class SimulatedRack:
             bad = {"what": "power pc-2", "ok": False, "text": "no answer", "advice": "look at the cable"}
             rows = [good] if body["board"] == "pc-1" else [good, bad]
             return {"ok": len(rows) == 1, "checks": rows}  # type: ignore[dict-item]
+        if kind == "active-check":
+            return await self._try_wires(body)
+        if kind == "find-wires":
+            wire = {"equipment": "rack1", "params": {"port": 7}}
+            row = {"what": "power of it", "ok": True, "text": "port 7 of rack1", "advice": ""}
+            found = {"ok": False, "mac": body["mac"], "power": wire, "console": None, "checks": [row]}
+            return found if body["mac"] == STRANGER else {**found, "power": None}  # type: ignore[dict-item]
         if kind in CONSOLE_REQUESTS and self._kept_console is not None:
             return await CONSOLE_REQUESTS[kind](self._kept_console, body)
         if kind == "console-log":
             return {"data": base64.b64encode(b"Linux version 6.1\r\nlogin: ").decode()}
         raise RequestRefusedError(f"no such request: {kind}")
+
+    async def _try_wires(self, body: Document) -> Document:
+        """Tell of one wire at once and of the other only with the answer."""
+        board = str(body["board"])
+        good = {"what": f"power on of {board}", "ok": True, "text": "reads on", "advice": ""}
+        bad = {"what": f"console of {board}", "ok": False, "text": "silent", "advice": "look at the wire"}
+        data: Document = {"check": body["check"], **good}
+        await self._link.publish(TraceEvent(time.time(), "check", "step", "x", board, data=data).to_json())
+        await self._told("proceed")
+        rows = [good] if board == "pc-1" else [good, bad]
+        return {"ok": len(rows) == 1, "crossed": [], "interrupted": "", "checks": rows}  # type: ignore[dict-item]
 
     async def _console(self, kind: str, body: Document, stream: Stream) -> None:
         if kind == "console" and self._kept_console is not None:
@@ -243,7 +280,9 @@ def simulated_lab(
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(hub.run()),
-                    tasks.create_task(SimulatedRack(link, terminal, _keep(wire, state / "console")).run()),
+                    tasks.create_task(
+                        SimulatedRack(link, terminal, _keep(wire, state / "console"), state).run()
+                    ),
                 ]
                 await hub.started.wait()
                 token = await hub.first_token()

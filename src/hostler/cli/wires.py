@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hostler.cli.output import Output
     from hostler.client.documents import Check, CheckReport
 
+_LISTEN_SECONDS = 5.0
+"""How long is waited for the stream of events; without it the rows are printed at the end."""
+
 _LAST_ROWS_SECONDS = 0.5
 """How long rows that are still on their way are waited for when the result is there already."""
 
@@ -105,22 +108,23 @@ class _Rows:
     @contextmanager
     def following(self, client: Client, board: str | None) -> Iterator[None]:
         """Print results while the block waits for the whole."""
-        ended = threading.Event()
+        listening, ended = threading.Event(), threading.Event()
 
         def follow() -> None:
             try:
-                for event in client.follow_events(board=board):
+                for event in client.follow_events(board=board, begun=listening.set):
                     if ended.is_set():
                         return
                     if event["kind"] == "check.step":
-                        data: Any = event
-                        self.show(data["data"]["data"])
+                        found: Any = event
+                        self.show(found["data"])
             except ClientError:
-                return  # whatever is missed is in the result
+                listening.set()  # whatever is missed is in the result
 
         # A daemon: it waits for an event that may never come, and nothing is lost with it.
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()
+        listening.wait(_LISTEN_SECONDS)
         try:
             yield
         finally:

@@ -346,11 +346,12 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
             after = page[-1]["seq"]
 
     def follow_events(
-        self, after: int | None = None, board: str | None = None, **wanted: str | bool | None
-    ) -> Iterator[Event]:
+        self, after: int | None = None, board: str | None = None, *,
+        begun: Callable[[], None] = lambda: None, **wanted: str | bool | None,
+    ) -> Iterator[Event]:  # fmt: skip
         """Yield history as it happens, from the entry after ``after`` or from now; ends with the server.
 
-        ``wanted`` as for ``events``.
+        ``wanted`` as for ``events``; ``begun`` is called once nothing is missed any more.
         """
         import httpx2
 
@@ -358,6 +359,7 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
         headers = {"Accept": "text/event-stream"}
         # No deadline between events: a quiet lab is not a broken one.
         with self._http.stream("GET", "events", query=query, headers=headers, seconds=None) as response:
+            begun()
             for message in httpx2.EventSource(response):
                 if message.data:
                     yield json.loads(message.data)
