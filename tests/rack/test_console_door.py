@@ -103,6 +103,11 @@ class Bench:
         person.attached = await person.told("attached")
         return person
 
+    async def hold(self, claim: str | None) -> None:
+        """Give the board to another claim, as its rack does."""
+        if self.console.hold(claim):
+            await self.console.send_away()
+
     async def ask(self, kind: str, **body: Any) -> dict[str, Any]:
         return await REQUESTS[kind](self.console, body)
 
@@ -239,7 +244,7 @@ async def test_a_new_holder_sees_nothing_of_the_last_one(tmp_path: Path):
         root = await bench.join("root", "read", admin=True)
         bench.say(b"password of ann\r\n")
         await ann.see(b"password of ann\r\n")
-        await bench.console.hold("c2")
+        await bench.hold("c2")
         await ann.gone()
         bob = await bench.join("bob")
         assert bob.attached["replay"] == 0
@@ -250,6 +255,23 @@ async def test_a_new_holder_sees_nothing_of_the_last_one(tmp_path: Path):
         assert await late.see(b"bob\r\n") == b"hello bob\r\n"
 
 
+async def test_what_a_new_holder_says_reaches_no_old_one(tmp_path: Path):
+    """One who does not read is cut off the moment the claim changes, not when their stream is closed."""
+    async with kept(tmp_path) as bench:
+        ann = await bench.join("ann")
+        root = await bench.join("root", "read", admin=True)
+        bench.console.hold("c2")
+        bench.say(b"secret of the next one\r\n")
+        await ann.type(b"still typing")
+        await root.see(b"secret of the next one\r\n")
+        await bench.console.send_away()
+        with pytest.raises(LinkError, match="closed"):
+            await ann.see(b"secret")
+        await bench.join("bob")
+        bench.say(b"end")
+        assert await root.see(b"end") == b"end"
+
+
 async def test_a_join_waits_for_the_rack_to_hear_of_the_claim(tmp_path: Path):
     """A claim the rack has not heard of yet is waited for; it is not shown what is another's meanwhile."""
     async with kept(tmp_path) as bench:
@@ -258,7 +280,7 @@ async def test_a_join_waits_for_the_rack_to_hear_of_the_claim(tmp_path: Path):
         joining = asyncio.create_task(bench.join("bob", claim="c2"))
         await asyncio.sleep(0.05)
         assert not joining.done()
-        await bench.console.hold("c2")
+        await bench.hold("c2")
         assert (await joining).attached["replay"] == 0
 
 
@@ -278,7 +300,7 @@ async def test_a_log_is_of_the_claim_that_held_the_board(tmp_path: Path):
             ("c1", "boot-1", b"one\n"), ("c2", "boot-1", b"two\n"), ("c2", "boot-2", b"three\n"),
             (None, "boot-2", b"wiping\n"), ("c3", "boot-3", b"four\n"),
         ):  # fmt: skip
-            await bench.console.hold(claim)
+            await bench.hold(claim)
             if boot != bench.console.log.boot:
                 bench.console.new_boot(boot)
             bench.say(words)

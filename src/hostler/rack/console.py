@@ -103,15 +103,23 @@ class RackConsole:
             self._wanted = (self._boot, pattern, found)
             self._wanted_changed.set()
 
-    async def hold(self, claim: str | None) -> None:
-        """From now on what the board says is another holder's, or nobody's; everybody but admins must go."""
+    def hold(self, claim: str | None) -> bool:
+        """From now on what the board says is another holder's, or nobody's; False: it is the same one.
+
+        Everybody but admins is cut off at once; ``send_away`` tells them and closes their streams.
+        """
         if claim == self.claim:
-            return
+            return False
         self.claim = claim
         self._held_from = self.broker.said
         self._mark()
         self._held_changed.set()
         self._held_changed = asyncio.Event()
+        self.sessions.cut_off()
+        return True
+
+    async def send_away(self) -> None:
+        """Close the sessions of those who were cut off."""
         await self.sessions.send_away(None, "the board has another holder now, or none")
 
     async def held_by(self, claim: str, seconds: float) -> bool:

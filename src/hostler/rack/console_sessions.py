@@ -72,6 +72,12 @@ class Sessions:
         """Return who types, or None."""
         return next((one for one in self.joined.values() if one.writes), None)
 
+    def cut_off(self) -> None:
+        """Show nothing more to anybody but admins, and take nothing more from them."""
+        for session in self.joined.values():
+            if not session.admin:
+                session.cut_off()
+
     async def send_away(self, principal: str | None, why: str) -> int:
         """End the sessions of somebody, or of everybody but the admins; returns how many there were."""
         gone = [
@@ -124,6 +130,8 @@ class Session:
         self.principal = principal
         self.admin = admin
         self.since = time.time()
+        self.over = False
+        """Nothing more is shown to this one, and nothing taken from it."""
         self.number = others.add(self)
 
     @property
@@ -138,15 +146,24 @@ class Session:
                 self._writer = self._broker.take(self.principal)
         return self.writes
 
+    def cut_off(self) -> None:
+        """Show nothing more to this one, and take nothing more from it."""
+        self.over = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
     async def leave(self) -> None:
         """Give back what this one has."""
         self._others.remove(self.number)
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            if self._line_before is not None:
-                with contextlib.suppress(WriterTakenError, ConsoleDownError):
-                    await writer.set_line(self._line_before)
-            writer.release()
+        self._let_go()
+        before, self._line_before = self._line_before, None
+        if before is not None:
+            with contextlib.suppress(ConsoleDownError):
+                await self._broker.set_line(before)
 
     async def tell(self, **words: object) -> None:
         """Send a notice; raises LinkError when the viewer is gone."""
@@ -160,6 +177,7 @@ class Session:
 
     async def end(self, why: str) -> None:
         """Close the session; from now on it counts for nobody."""
+        self.over = True
         await self.leave()
         await self.tell_soon(event="ended", text=why)
         await self._stream.close()
@@ -168,7 +186,7 @@ class Session:
         """Send what the console said and says until the viewer leaves."""
         if replay:
             await self._stream.write(pack(BYTES, replay))
-        while data := await viewer.read():
+        while (data := await viewer.read()) and not self.over:
             await self._stream.write(pack(BYTES, data))
 
     async def hear(self) -> None:
@@ -176,6 +194,8 @@ class Session:
         unpacker = Unpacker()
         while data := await self._stream.read():
             for channel, payload in unpacker.feed(data):
+                if self.over:
+                    return
                 if channel == BYTES:
                     await self._as_writer({}, partial(Writer.write, data=payload))
                 elif channel == COMMAND:
@@ -285,9 +305,7 @@ class Session:
             await self._answer(words, event="writer", writer=False, text=f"{other.principal} has it now")
 
     async def _release(self, words: dict[str, Any]) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+        self._let_go()
         await self._answer(words, event="writer", writer=False)
 
     async def _viewers(self, words: dict[str, Any]) -> None:

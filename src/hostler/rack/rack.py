@@ -143,8 +143,8 @@ class Rack:
         if kept is not None:
             old = kept.keeper.view.desired.board
             if not rewire and _wired_alike(old, desired.board):
-                if kept.console is not None:
-                    await kept.console.hold(_holder(desired))
+                if kept.console is not None and kept.console.hold(_holder(desired)):
+                    self._tasks.create_task(kept.console.send_away())  # one who does not read holds up nobody
                 kept.keeper.desire(self._active_checks.through(desired))
                 return
             await self._stop(name)
