@@ -18,7 +18,7 @@ from hostler.model.power import PowerState
 from hostler.model.seam import RackPlan
 from hostler.model.trace import TraceEvent
 from hostler.rack import find_wires
-from hostler.rack.free_ends import console_ends, power_ends
+from hostler.rack.free_ends import console_ends, is_free, power_ends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -177,6 +177,16 @@ async def test_ends_that_boards_hang_on_are_never_free() -> None:
     taken = boards(console=Binding("raw-tcp", None, {"address": "10.0.0.3:4001"}))
     lines, _ = console_ends([serial], taken)
     assert [line.params for line in lines] == [{"port": 4002}]
+
+
+async def test_an_end_that_a_board_took_meanwhile_is_not_free_any_more() -> None:
+    """A search may take long: before each end is tried it is looked at again."""
+    strip = Equipment("strip", "http-plug", {"host": "10.0.0.5", "model": "shelly2"}, (1, 2))
+    (one, two), _ = await power_ends([strip], [])
+    taken = boards(Binding("http-plug", "strip", {"outlet": 1}))
+    assert not is_free(one, [strip], taken)
+    assert is_free(two, [strip], taken)
+    assert not is_free(two, [], [])
 
 
 async def test_paths_are_patterns_and_wrong_ends_are_told(tmp_path: Path) -> None:

@@ -23,13 +23,14 @@ from hostler.model.identity import normal_mac
 from hostler.model.power import PowerState
 from hostler.model.trace import TraceEvent
 from hostler.model.wire_check import Row, row
-from hostler.rack.free_ends import console_ends, power_ends
+from hostler.rack.free_ends import console_ends, is_free, power_ends
 from hostler.rack.loan import Keepers
 from hostler.rack.wire_ends import wire_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hostler.model.board import Board
     from hostler.model.json import Document
     from hostler.model.power import PowerReading
     from hostler.model.seam import RackPlan
@@ -94,7 +95,7 @@ class WireFinder:
 
     Args:
         bench: The rack.
-        turn: Held while something is tried, so that nothing else is switched on to confuse it.
+        turn: Held while an end is tried, so that nothing else is switched on to confuse it.
     """
 
     def __init__(self, bench: FinderBench, turn: asyncio.Semaphore) -> None:
@@ -120,8 +121,7 @@ class WireFinder:
                 raise RequestRefusedError(f'{mac} is board "{name}" already')
         seconds = float(str(body.get("seconds") or 90.0))
         search = _Search(self._bench, mac, str(body.get("board")), str(body.get("search") or ""), seconds)
-        async with self._turn:
-            await search.run()
+        await search.run(self._turn)
         rows: list[Any] = [dict(found) for found in search.rows]
         return {
             "ok": search.power is not None and search.console is not None,
@@ -149,29 +149,36 @@ class _Search:
         self._search = search
         self._seconds = seconds
 
-    async def run(self) -> None:
+    async def run(self, turn: asyncio.Semaphore) -> None:
         """Look, try, and tell; nothing that was tried in vain stays changed."""
-        boards = [keeper.view.desired.board for keeper in self._bench.keepers().values()]
+        boards = self._boards()
         equipment = self._bench.plan.equipment
         hints = await self._ask_switches()
         ends, trouble = await power_ends(equipment, boards)
         wires, more = console_ends(equipment, boards)
         for text in (*trouble, *more):
-            self._tell(row("equipment", False, text, "correct it, or do without this equipment"))
+            what, _, why = text.partition(": ")
+            self._tell(row(what, False, why, "correct it, or do without this equipment"))
         lines = await self._open(wires)
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = [tasks.create_task(line.read()) for line in lines]
-                await self._try(await self._in_order(ends, hints), lines)
+                await self._try(await self._in_order(ends, hints), lines, turn)
                 for task in reading:
                     task.cancel()
         finally:
             for line in lines:
                 await line.stream.close()
 
-    async def _try(self, ends: list[Binding], lines: list[_Line]) -> None:
+    def _boards(self) -> list[Board]:
+        return [keeper.view.desired.board for keeper in self._bench.keepers().values()]
+
+    async def _try(self, ends: list[Binding], lines: list[_Line], turn: asyncio.Semaphore) -> None:
         for binding in ends:
-            spoke = await self._is_it(binding, lines)
+            async with turn:  # for each: a search may take long, and checks of boards wait meanwhile
+                if not is_free(binding, self._bench.plan.equipment, self._boards()):
+                    continue
+                spoke = await self._is_it(binding, lines)
             if spoke is not None:
                 self.power = binding
                 self._tell(row(f"power of {self._mac}", True, wire_text([binding])))

@@ -54,6 +54,13 @@ def console_ends(equipment: Iterable[Equipment], boards: Iterable[Board]) -> tup
     return found, trouble
 
 
+def is_free(end: Binding, equipment: Iterable[Equipment], boards: Iterable[Board]) -> bool:
+    """Tell whether a power wire is still no board's: somebody may have added one since it was listed."""
+    taken = [wire for board in boards for wire in board.power]
+    units = [unit for unit in equipment if unit.name == end.equipment]
+    return any(_free(unit, [end.params], taken, equipment) for unit in units)
+
+
 async def _ends_of_power(unit: Equipment) -> list[dict[str, Any]] | str:
     """Return what is declared, or what the equipment says itself; a text: why there is nothing."""
     try:
