@@ -189,7 +189,7 @@ async def _serve(args: argparse.Namespace, port: PublicPort, ssh_port: socket.so
     )
     rack = Rack(link, memories, store, state)
     _sweep(store, hub)
-    app = create_app(hub, metrics_open=metrics_open)
+    app = create_app(hub, metrics_open=metrics_open, own_hosts=port.own_hosts())
     gateway = app.state.ssh = Gateway(hub, app, state / "ssh", port.names)
     server = _Server(_server_settings(app, port.context))
     try:

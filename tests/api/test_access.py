@@ -197,6 +197,7 @@ async def test_a_key_logs_in(tmp_path: Path):
     """Whoever signs a fresh challenge with a registered key gets a token; with anything else, nobody does."""
     async with served(tmp_path) as api:
         mine, other = make_key(tmp_path, "mine"), make_key(tmp_path, "other")
+        host = api.url.removeprefix("http://")
         public = mine.with_suffix(".pub").read_text()
         added = await ask(api.anna, "POST", "/keys", 201, {"key": public, "name": "laptop"})
         told = subprocess.run(
@@ -210,25 +211,30 @@ async def test_a_key_logs_in(tmp_path: Path):
             return (await ask(api.anonymous, "POST", "/login/ssh-challenge", 200, body))["challenge"]
 
         async def login(key: Path, nonce: str, signature: str, status: int = 200):
-            body = {"key": key.with_suffix(".pub").read_text(), "challenge": nonce, "signature": signature}
+            public = key.with_suffix(".pub").read_text()
+            body = {"key": public, "challenge": nonce, "host": host, "signature": signature}
             return await ask(api.anonymous, "POST", "/login/ssh", status, {**body, "name": "laptop"})
 
+        def named(nonce: str) -> bytes:
+            return f"{nonce} {host}".encode()
+
         nonce = await challenge(mine)
-        signed = sign(mine, nonce.encode())
+        signed = sign(mine, named(nonce))
         refused = []
         unknown = await challenge(other)
         for key, text, signature in (
-            (mine, nonce, sign(mine, nonce.encode(), "file")),  # made for something else
-            (mine, nonce, sign(other, nonce.encode())),  # by another key
-            (mine, nonce, sign(mine, b"something else")),
+            (mine, nonce, sign(mine, named(nonce), "file")),  # made for something else
+            (mine, nonce, sign(other, named(nonce))),  # by another key
+            (mine, nonce, sign(mine, nonce.encode())),  # for no host
+            (mine, nonce, sign(mine, f"{nonce} lab.example:8066".encode())),  # for another host
             (mine, nonce, "-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----"),
             (
                 mine,
                 base64.b64encode(bytes(72)).decode(),
-                sign(mine, base64.b64encode(bytes(72))),
+                sign(mine, named(base64.b64encode(bytes(72)).decode())),
             ),  # not a challenge of ours
-            (other, nonce, sign(other, nonce.encode())),  # a challenge for another key
-            (other, unknown, sign(other, unknown.encode())),  # nobody's key
+            (other, nonce, sign(other, named(nonce))),  # a challenge for another key
+            (other, unknown, sign(other, named(unknown))),  # nobody's key
         ):
             refused.append(await login(key, text, signature, 401))
         assert len({str(problem) for problem in refused}) == 1  # which of it was wrong is not told
@@ -239,7 +245,7 @@ async def test_a_key_logs_in(tmp_path: Path):
         await login(mine, nonce, signed, 401)  # a challenge is good for one login
         await ask(api.anna, "DELETE", f"/keys/{added['fingerprint']}", 204)
         nonce = await challenge(mine)
-        await login(mine, nonce, sign(mine, nonce.encode()), 401)
+        await login(mine, nonce, sign(mine, named(nonce)), 401)
 
 
 async def test_guessing_ends(tmp_path: Path):

@@ -61,7 +61,9 @@ ROUTES: dict[str, Row] = {
     "GET /metrics": Row(SIGNED_IN),
     "GET /ssh/ca": Row(PUBLIC),
     "POST /login/ssh-challenge": Row(PUBLIC, {"key": KEY}),
-    "POST /login/ssh": Row((401,) * 5, {"key": KEY, "challenge": "AAAA", "signature": "x"}),
+    "POST /login/ssh": Row(
+        (401,) * 5, {"key": KEY, "challenge": "AAAA", "host": "127.0.0.1:1", "signature": "x"}
+    ),
     "POST /login/token": Row((401,) * 5, {"token": "hst_x"}),
     "WS /ssh": Row((4503,) * 5),  # this server has no gateway; with one, ssh itself asks who comes
     "GET /openapi.json": Row(SIGNED_IN),

@@ -204,8 +204,8 @@ def test_tokens_in_the_clear_are_refused_with_both_ways_out(tmp_path: Path, lan:
         (Protection(Path("c"), Path("k"), own=True), "leave --tls out"),
         (Protection(Path("c"), Path("k"), plain=True), "contradict"),
         (Protection(own=True, plain=True), "contradict"),
-        (Protection(own=False, names=("lab",)), "--name is for"),
-        (Protection(Path("c"), names=("lab",)), "--name is for"),
+        (Protection(names=("lab:http",)), "write NAME or NAME:PORT"),
+        (Protection(names=("lab.example/",)), "neither a host name"),
     ],
 )
 def test_contradictions_are_told(terms: Protection, says: str) -> None:

@@ -313,10 +313,11 @@ def key_server(folder: Path) -> Iterator[KeyServer]:
         given.remove(body["challenge"])
         (folder / "allowed").write_text(f"ada {body['key']}\n")
         (folder / "signature").write_text(body["signature"])
+        signed = f"{body['challenge']} {lab.url.removeprefix('http://')}"
         done = subprocess.run(
             ["ssh-keygen", "-Y", "verify", "-f", str(folder / "allowed"), "-I", "ada", "-n", "hostler-login",
              "-s", str(folder / "signature")],
-            input=body["challenge"].encode(), capture_output=True, timeout=30, check=False,
+            input=signed.encode(), capture_output=True, timeout=30, check=False,
         )  # fmt: skip
         return done.returncode == 0
 

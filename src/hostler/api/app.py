@@ -26,6 +26,7 @@ from hostler.api import (
 )
 from hostler.api.gate import LOGIN_PATHS, OPEN_PATHS, PREFIX, Gate
 from hostler.api.metrics import CONTENT_TYPE, Metrics
+from hostler.api.own_hosts import OwnHosts
 
 if TYPE_CHECKING:
     from typing import Any
@@ -58,12 +59,13 @@ async def metrics(request: Request) -> Response:
     return Response(counted.text(), media_type=CONTENT_TYPE)
 
 
-def create_app(hub: Hub, *, metrics_open: bool = False) -> FastAPI:
+def create_app(hub: Hub, *, metrics_open: bool = False, own_hosts: OwnHosts | None = None) -> FastAPI:
     """Return the application for a hub, whose ``run`` is somebody else's to keep running.
 
     Args:
         hub: What it serves.
         metrics_open: Whether ``/metrics`` needs no token.
+        own_hosts: What the server is called; by default only what every server may be.
     """
     app = _App(
         title="Hostler",
@@ -78,6 +80,7 @@ def create_app(hub: Hub, *, metrics_open: bool = False) -> FastAPI:
     )
     app.state.hub = hub
     app.state.metrics = Metrics(hub)
+    app.state.own_hosts = own_hosts or OwnHosts()
     problems.install(app)
     app.include_router(health)
     for module in (

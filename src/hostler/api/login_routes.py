@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from hostler.api.access_documents import Request as Body
 from hostler.api.documents import iso_or_none
 from hostler.api.gate import TheHub, address
+from hostler.api.own_hosts import OwnHosts
 from hostler.hub.duration import seconds
 from hostler.hub.logins import LOGIN_SECONDS
 from hostler.hub.records import Token
@@ -32,16 +33,22 @@ class ChallengeRequest(Body):
 
 
 class ChallengeDocument(BaseModel):
-    """What is to be signed, this text as it stands: for namespace ``hostler-login``, within 60 seconds."""
+    """What is to be signed within 60 seconds, with the host it is meant for: ``CHALLENGE HOST:PORT``."""
 
     challenge: str
 
 
 class KeyLoginRequest(Body):
-    """A signed challenge; ``signature`` is an armoured SSHSIG, ``name`` what the token is called."""
+    """A signed challenge.
+
+    ``host`` is ``NAME:PORT`` of the server as it was dialled. ``signature`` is an armoured SSHSIG for
+    namespace ``hostler-login`` over the text ``CHALLENGE HOST``, one space between and nothing after.
+    ``name`` is what the token is called.
+    """
 
     key: str = Field(max_length=16384)
     challenge: str = Field(max_length=1024)
+    host: str = Field(max_length=300)
     signature: str = Field(max_length=65536)
     name: str = Field(default="", max_length=100)
     ttl: Seconds = LOGIN_SECONDS
@@ -76,9 +83,11 @@ async def ssh_challenge(hub: TheHub, body: ChallengeRequest) -> ChallengeDocumen
 
 @router.post("/login/ssh")
 async def login_by_key(hub: TheHub, request: Request, body: KeyLoginRequest) -> LoginDocument:
-    """Exchange a signed challenge for a token."""
+    """Exchange a signed challenge for a token, if it was signed for this server and no other."""
+    own: OwnHosts = request.app.state.own_hosts
+    own.check(body.host, request.scope)
     token, text = await hub.logins.by_key(
-        address(request.scope), body.key, body.challenge, body.signature, body.name, body.ttl
+        address(request.scope), body.key, body.challenge, body.host, body.signature, body.name, body.ttl
     )
     return login_document(token, text)
 

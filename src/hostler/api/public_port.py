@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from hostler.api.authority import CertificateError
 from hostler.api.own_certificate import OwnCertificate, host_addresses
+from hostler.api.own_hosts import OwnHosts, read_host
 from hostler.api.tls import LiveCertificate
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Protection:
         certificate: PEM file of a certificate of his own, or None.
         key: PEM file of its key; None when it is in the same file.
         own: Whether the lab makes its own certificate; None: when the port leaves this host.
-        names: What clients call this host, for a certificate of our own.
+        names: What clients call this host, ``NAME`` or ``NAME:PORT`` where they reach it by another port.
         plain: Whether HTTP without TLS may leave this host.
     """
 
@@ -58,8 +59,10 @@ class Protection:
             raise PortError("--tls-cert brings a certificate: leave --tls out")
         if self.plain and (self.certificate is not None or self.own):
             raise PortError("--plain-http and a certificate contradict each other: leave one out")
-        if self.names and (self.certificate is not None or self.own is False or self.plain):
-            raise PortError("--name is for the certificate that Hostler makes itself: use it with --tls auto")
+        try:
+            tuple(map(read_host, self.names))
+        except CertificateError as error:
+            raise PortError(f"--name: {error}") from None
 
 
 class PublicPort:
@@ -75,6 +78,7 @@ class PublicPort:
         self.socket = listener
         self.host, self.port = listener.getsockname()[:2]
         self._protection = protection
+        self._asked = tuple(map(read_host, protection.names))
         self._own: OwnCertificate | None = None
         self._live: LiveCertificate | None = None
         self._name = self._shown_name()
@@ -96,12 +100,17 @@ class PublicPort:
     def url(self) -> str:
         """Where clients find it."""
         host = f"[{self._name}]" if ":" in self._name else self._name
-        return f"{'https' if self.protected else 'http'}://{host}:{self.port}"
+        port = (self._asked and self._asked[0][1]) or self.port
+        return f"{'https' if self.protected else 'http'}://{host}:{port}"
 
     @property
     def names(self) -> list[str]:
         """What clients call this host: names and addresses, those the administrator gave first."""
-        return [*self._protection.names, *self._found_names()]
+        return [*(name for name, _ in self._asked), *self._found_names()]
+
+    def own_hosts(self) -> OwnHosts:
+        """Return what this server is called by those who log in to it."""
+        return OwnHosts(self._asked, self._certified_names)
 
     @property
     def fingerprint(self) -> str | None:
@@ -128,7 +137,9 @@ class PublicPort:
         if terms.certificate is not None:
             self._live = LiveCertificate(terms.certificate, terms.key)
             return
-        self._own = OwnCertificate(directory, socket.gethostname(), terms.names, self._found_names)
+        self._own = OwnCertificate(
+            directory, socket.gethostname(), [name for name, _ in self._asked], self._found_names
+        )
         self._live = LiveCertificate(self._own.path)
 
     async def keep_certificate(self) -> None:
@@ -146,11 +157,14 @@ class PublicPort:
             self._live.refresh()
 
     def _shown_name(self) -> str:
-        if self._protection.names:
-            return self._protection.names[0]
+        if self._asked:
+            return self._asked[0][0]
         if not _is_any(self.host):
             return str(self.host)
         return socket.gethostname()
+
+    def _certified_names(self) -> set[str]:
+        return {socket.gethostname().lower(), *(self._live.names if self._live else ())}
 
     def _found_names(self) -> list[str]:
         addresses = host_addresses() if _is_any(self.host) else [self.host]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from hostler.api.authority import CertificateError
+from cryptography import x509
+
+from hostler.api.authority import CertificateError, normal_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,10 +36,16 @@ class LiveCertificate:
         self._key = key
         self._stamp = self._look()
         self._now = self._load()
+        self._names = _names_in(certificate)
         self.context = _server_context()
         # Every handshake is done with the newest one. Loading into a context in use could leave it with the
         # new certificate and the old key, if somebody replaces the files one after the other.
         self.context.sni_callback = self._choose
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names and addresses the certificate is for, without those with ``*``: they name no one host."""
+        return self._names
 
     def refresh(self) -> bool:
         """Read the files again if they have changed, and tell whether they were taken.
@@ -49,6 +58,7 @@ class LiveCertificate:
         self._stamp = stamp
         try:
             self._now = self._load()
+            self._names = _names_in(self._certificate)
         except CertificateError as error:
             log.error("the new certificate is not taken, the old one goes on: %s", error)  # noqa: TRY400
             return False
@@ -89,6 +99,19 @@ class LiveCertificate:
             advice = "both must be there as PEM, the key without a password"
             raise CertificateError(f"{files}: {reason}; {advice}") from None
         return context
+
+
+def _names_in(file: Path) -> frozenset[str]:
+    names = set()
+    try:
+        shown = x509.load_pem_x509_certificates(file.read_bytes())[0]
+        told = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return frozenset()  # OpenSSL takes it, so it is served; then its names have to be told with --name
+    for name in told:
+        with suppress(CertificateError):  # a mail address, or a name with *
+            names.add(normal_name(str(name.value)))
+    return frozenset(names)
 
 
 def _no_password() -> str:

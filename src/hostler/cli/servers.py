@@ -41,8 +41,8 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     tls.add_argument(
         "--name", action="append", metavar="HOST",
-        help="a name or address clients call this host by, for --tls auto (may be repeated; the host's own "
-        "name and addresses are known)",
+        help="a name or address clients call this host by, NAME:PORT where they reach it by another port "
+        "(may be repeated; the host's own name and addresses are known)",
     )  # fmt: skip
     tls.add_argument(
         "--tls-cert", type=Path, metavar="FILE",

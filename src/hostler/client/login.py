@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import TYPE_CHECKING, TypedDict, cast
+from urllib.parse import urlsplit
 
 from hostler.client.errors import ClientError, NotFoundError, RefusedError, UnauthorizedError
 from hostler.client.settings import Settings
@@ -92,7 +93,8 @@ def login_by_key(url: str, ca: str | None, key: SshKey, name: str) -> Granted:
         name: What the token is called in the lists, for example this machine's name.
 
     Raises:
-        ClientError: the server knows no such login or not this key, or its answer cannot be understood.
+        ClientError: the server knows no such login or not this key, is another one than was dialled, or its
+            answer cannot be understood.
         SettingsError: the key cannot sign.
         UnreachableError: it does not answer.
     """
@@ -107,20 +109,37 @@ def login_by_key(url: str, ca: str | None, key: SshKey, name: str) -> Granted:
                 ) from None
             raise
         challenge = _challenge(asked)
+        host = dialled(url)
         answer = {
             "key": key.public,
             "challenge": challenge,
-            "signature": key.sign(challenge.encode()),  # the text as it came: a shell can do the same
+            "host": host,
+            # With the host: whoever passes the challenge of another server on gets nothing that counts there.
+            "signature": key.sign(f"{challenge} {host}".encode()),
             "name": name,
         }
         try:
             return cast("Granted", transport.call("POST", "login/ssh", body=answer))
         except UnauthorizedError as error:
+            if error.problem.get("type", "").endswith("wrong-host"):
+                raise ClientError(f"{url} does not log in for another host: {error}") from None
             raise ClientError(
                 f"{url} does not let this key in: {error}", f"ask an admin to let it in: {key.public}"
             ) from None
     finally:
         transport.close()
+
+
+def dialled(url: str) -> str:
+    """Return the host of an address as it is signed: ``name:port`` in ASCII, an IPv6 address in brackets."""
+    parts = urlsplit(url)
+    name = (parts.hostname or "").partition("%")[0].rstrip(".")
+    try:
+        name = name if ":" in name else name.encode("idna").decode("ascii")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # no name, no number
+        raise ClientError(f"{url} is no address of a server") from None
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
 def revoke(settings: Settings) -> bool:

@@ -116,6 +116,7 @@ class Logins:
         address: str,
         key: str,
         challenge: str,
+        host: str,
         signature: str,
         name: str,
         seconds: float = LOGIN_SECONDS,
@@ -126,7 +127,8 @@ class Logins:
             address: Where they come from.
             key: Their public key.
             challenge: As it was given.
-            signature: Armoured SSHSIG over the challenge's text as it was given.
+            host: The server they believe to talk to, found to be this one.
+            signature: Armoured SSHSIG over the challenge as it was given, a space, and the host.
             name: What the token is to be called.
             seconds: How long it is to last.
 
@@ -139,7 +141,7 @@ class Logins:
         now = self._clock()
         self._limit.check(address, now)
         fingerprint, plain, _ = ssh_keys.parse(key)
-        proven = ssh_keys.signed(plain, challenge.encode(), signature)
+        proven = ssh_keys.signed(plain, f"{challenge} {host}".encode(), signature)
         proven = proven and self._challenges.take(challenge, fingerprint, now)
         principal = ssh_keys.principal_of(self._hub.state, fingerprint)
         if not proven or principal is None:
