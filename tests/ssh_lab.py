@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import ssl
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -124,20 +123,18 @@ class SshLab:
 
 
 @asynccontextmanager
-async def ssh_lab(
-    directory: Path, *, tls: ssl.SSLContext | None = None, **options: Any
-) -> AsyncIterator[SshLab]:
+async def ssh_lab(directory: Path, *, login_seconds: float = 30.0, **options: Any) -> AsyncIterator[SshLab]:
     """Serve a lab with ssh; ``anna`` and ``bert`` are members with keys, ``carol``'s key is unknown."""
     directory.mkdir(exist_ok=True)
     async with running(directory, **options) as lab:
         lab.hub.ssh_authority = SshAuthority(directory / "ssh")
         app = create_app(lab.hub)
-        gateway = app.state.ssh = Gateway(lab.hub, app, directory / "ssh", ("localhost", "127.0.0.1"))
+        gateway = app.state.ssh = Gateway(
+            lab.hub, app, directory / "ssh", ("localhost", "127.0.0.1"), login_seconds=login_seconds
+        )
         config = uvicorn.Config(
             app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1
         )
-        if tls is not None:
-            config.ssl_context_factory = lambda _config, _default: tls
         server = uvicorn.Server(config)
         serving = asyncio.ensure_future(server._serve(sockets=None))
         ssh = asyncio.ensure_future(gateway.run())
@@ -146,7 +143,7 @@ async def ssh_lab(
                 assert not serving.done()
                 await asyncio.sleep(0.005)
             port = server.servers[0].sockets[0].getsockname()[1]
-            url = f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{port}"
+            url = f"http://127.0.0.1:{port}"
             environment = {
                 "PATH": os.environ["PATH"],
                 "HOME": str(directory),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hostler.gateway import limits
@@ -146,6 +146,31 @@ async def test_who_does_not_log_in_is_sent_away(tmp_path: Path):
         await ws.send(b"\x07nothing is open here")
         with pytest.raises(ConnectionClosed):
             await asyncio.wait_for(ws.recv(), 10)
+
+
+async def hear(ws: ClientConnection, tunnel: Tunnel, heard: list[object]) -> None:
+    """Note what the server says until it closes."""
+    while True:
+        message = await ws.recv()
+        assert isinstance(message, bytes)
+        heard += tunnel.receive(message)[0]
+
+
+async def test_who_says_nothing_is_sent_away(tmp_path: Path):
+    """A stream on which nobody logs in ends by itself, and so does a WebSocket without any."""
+    async with ssh_lab(tmp_path, login_seconds=0.5) as lab:
+        async with connect(f"{lab.url.replace('http', 'ws')}/api/v1/ssh", proxy=None) as ws:
+            tunnel = Tunnel()
+            await ws.send(tunnel.open("ssh"))
+            heard: list[object] = []
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(hear(ws, tunnel, heard), 20)
+            assert any(isinstance(event, Closed) for event in heard)
+        await until(lambda: lab.gateway._strangers.held == 0)
+        async with lab.going("anna", "lab@bench", "events --follow") as ssh:
+            await until(lambda: lab.gateway._commands._verbs.held == 1, 20)
+            await asyncio.sleep(0.7)
+            assert ssh.returncode is None, "who is logged in stays"
 
 
 async def test_logins_at_once_are_few(tmp_path: Path):

@@ -51,6 +51,7 @@ class Gateway:
         directory: Where the host key is kept; made on first use.
         names: Host names and addresses under which people reach this server, besides the lab's own name.
         clock: Tells Unix time.
+        login_seconds: How long a client may take to log in, or to open a stream on the tunnel.
 
     Raises:
         UnavailableError: the host key cannot be read, made or kept.
@@ -63,11 +64,13 @@ class Gateway:
         directory: Path,
         names: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
+        login_seconds: float = limits.LOGIN_SECONDS,
     ) -> None:
         assert hub.ssh_authority is not None
         self._hub = hub
         self._names = tuple(names)
         self._clock = clock
+        self._login_seconds = login_seconds
         self._host_key = HostKey(directory, hub.ssh_authority)
         self._strangers = Share("logins", limits.STRANGERS, limits.STRANGERS_EACH)
         self._jumps = Share("connections to boards", limits.JUMPS, limits.JUMPS_EACH)
@@ -84,7 +87,7 @@ class Gateway:
     async def tunnel(self, socket: WebSocket) -> None:
         """Serve the ssh connections that an accepted WebSocket carries, until it is closed."""
         peer = socket.client.host if socket.client else ""
-        await TunnelServer(socket, lambda line: self.serve(line, peer)).run()
+        await TunnelServer(socket, lambda line: self.serve(line, peer), self._login_seconds).run()
 
     async def listen(self, listener: sockets.socket) -> None:
         """Take ssh connections on a listening TCP socket until cancelled."""
@@ -175,7 +178,7 @@ class Gateway:
                 public_key_auth=True, password_auth=False, kbdint_auth=False, host_based_auth=False,
                 gss_host=None, allow_scp=False, sftp_factory=None, agent_forwarding=False,
                 x11_forwarding=False, line_editor=False, encoding=None,
-                login_timeout=limits.LOGIN_SECONDS, keepalive_interval=_KEEPALIVE_SECONDS,
+                login_timeout=self._login_seconds, keepalive_interval=_KEEPALIVE_SECONDS,
                 keepalive_count_max=_KEEPALIVES_MISSED,
             )  # fmt: skip
             self._signed = certificate, options

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from hostler.gateway.limits import LOGIN_SECONDS, BusyError
+from hostler.gateway.limits import BusyError
 from hostler.wire.tunnel import LARGEST, Asked, Closed, Credit, Data, Ended, Tunnel, TunnelError
 
 if TYPE_CHECKING:
@@ -30,11 +30,13 @@ class TunnelServer:
     Args:
         socket: An accepted WebSocket.
         serve: Serves one ssh connection until it is over; raises BusyError before it has begun.
+        idle: Seconds the WebSocket may be open without a stream.
     """
 
-    def __init__(self, socket: WebSocket, serve: Callable[[Line], Awaitable[None]]) -> None:
+    def __init__(self, socket: WebSocket, serve: Callable[[Line], Awaitable[None]], idle: float) -> None:
         self._socket = socket
         self._serve = serve
+        self._idle = idle
         self._tunnel = Tunnel()
         self._lines: dict[int, _ChannelLine] = {}
         self._sending = asyncio.Lock()  # messages leave in the order the tunnel made them
@@ -56,10 +58,7 @@ class TunnelServer:
         """Take messages until the end; returns the code to close with."""
         while True:
             try:
-                # Who has no stream open is nobody we know.
-                async with asyncio.timeout(None if self._tunnel.channels else LOGIN_SECONDS):
-                    message = await self._socket.receive_bytes()
-                events, replies = self._tunnel.receive(message)
+                events, replies = self._tunnel.receive(await self._message())
                 for reply in replies:
                     await self._send(reply)
             except WebSocketDisconnect:
@@ -80,6 +79,23 @@ class TunnelServer:
                         self._lines[channel].closed()
                     case Credit(channel) if channel in self._lines:
                         self._lines[channel].credited()
+
+    async def _message(self) -> bytes:
+        """Return the next message; raises TimeoutError for who is silent and has no stream open.
+
+        Such a one is nobody we know, also when it had a stream before.
+        """
+        receiving = asyncio.ensure_future(self._socket.receive_bytes())
+        try:
+            while True:
+                streams = self._tunnel.channels
+                await asyncio.wait((receiving,), timeout=self._idle)
+                if receiving.done():
+                    return receiving.result()
+                if not streams and not self._tunnel.channels:
+                    raise TimeoutError
+        finally:
+            receiving.cancel()
 
     async def _stream(self, target: str) -> None:
         if target != TARGET:
