@@ -233,3 +233,38 @@ async def test_a_terminal_server_that_is_away_is_waited_for(tmp_path: Path):
     await until(lambda: bench.broker.connected)
     running.cancel()
     await server.down()
+
+
+class Chatterbox:
+    """A line that always has something to say, for 8 MB."""
+
+    def __init__(self) -> None:
+        self.left = 2048
+
+    async def open(self) -> Chatterbox:
+        return self
+
+    async def read(self) -> bytes:
+        if not self.left:
+            await asyncio.Event().wait()
+        self.left -= 1
+        return b"x" * 4096
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def test_a_line_that_never_pauses_lets_others_have_their_turn(tmp_path: Path):
+    """However fast a board talks, who reads along gets every byte: the loop is not the line's alone."""
+    broker = ConsoleBroker(
+        "b1", Chatterbox(), ConsoleLog(tmp_path), emit=lambda _: None, on_marker=lambda *_: None
+    )
+    viewer = broker.view()
+    running = asyncio.create_task(broker.run())
+    got = 0
+    async with asyncio.timeout(20):
+        while got < 2048 * 4096:
+            got += len(await viewer.read())
+    assert (got, viewer.skipped) == (2048 * 4096, 0)
+    running.cancel()

@@ -241,8 +241,9 @@ class ConsoleBroker:
         try:
             while data := await stream.read():
                 self._take_in(data)
-                if len(data) < PACED_BYTES and not self._ring.watched:
-                    await asyncio.sleep(PACE_SECONDS)
+                # A line that always has something to say lets others have their turn, too.
+                unhurried = len(data) < PACED_BYTES and not self._ring.watched
+                await asyncio.sleep(PACE_SECONDS if unhurried else 0)
         except (DriverError, OSError) as error:
             log.warning("%s: console: %s", self.board, error)
         finally:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _Key = TypeVar("_Key", int, str)
 
 _READ_BYTES = 65536
+_FULL_PIECE = 1024
+"""A piece of that size says that more is waiting."""
 _TIOCSBRK, _TIOCCBRK = 0x5427, 0x5428  # asm-generic/ioctls.h; not in Python's termios
 
 
@@ -70,7 +72,7 @@ class TerminalStream:
         loop = asyncio.get_running_loop()
         while not self._closing.is_set():
             try:
-                return os.read(self._descriptor, _READ_BYTES)
+                return self._read_all()
             except BlockingIOError:
                 self._readable.clear()
                 loop.add_reader(self._descriptor, self._readable.set)
@@ -82,6 +84,17 @@ class TerminalStream:
             except OSError:
                 return b""
         return b""
+
+    def _read_all(self) -> bytes:
+        """Return what is there: the kernel hands out at most 4 KiB of a terminal at once."""
+        data = piece = os.read(self._descriptor, _READ_BYTES)
+        while len(piece) >= _FULL_PIECE and len(data) < _READ_BYTES:
+            try:
+                piece = os.read(self._descriptor, _READ_BYTES)
+            except OSError:
+                break  # nothing more now; what else is wrong the next read tells
+            data += piece
+        return data
 
     async def write(self, data: bytes) -> None:
         """Send bytes.
