@@ -65,6 +65,8 @@ ROUTES: dict[str, Row] = {
         (401,) * 5, {"key": KEY, "challenge": "AAAA", "host": "127.0.0.1:1", "signature": "x"}
     ),
     "POST /login/token": Row((401,) * 5, {"token": "hst_x"}),
+    "GET /login/oidc": Row((404,) * 5),  # this lab has no provider
+    "POST /login/oidc": Row((404,) * 5, {"id_token": "x"}),
     "WS /ssh": Row((4503,) * 5),  # this server has no gateway; with one, ssh itself asks who comes
     "GET /openapi.json": Row(SIGNED_IN),
     "GET /me": Row(SIGNED_IN),
@@ -97,6 +99,7 @@ ROUTES: dict[str, Row] = {
     "GET /principals/{name}": Row((401, 404, 200, 200, 200)),
     "POST /principals": Row(admins(201), {"name": "new"}),
     "PATCH /principals/{name}": Row(admins(200), {"role": "member"}),
+    "PUT /principals/{name}/link": Row(admins(404), {"sub": "x"}),
     "GET /projects/{name}": Row((401, 404, 200, 200, 200)),
     "POST /projects": Row(admins(201), {"name": "green"}),
     "PATCH /projects/{name}": Row(admins(200), {"weight": 2}),

@@ -60,6 +60,12 @@ class PrincipalChange(Request):
     disabled: bool | None = None
 
 
+class LinkRequest(Request):
+    """Who somebody is at the lab's OpenID Connect provider (its ``sub``); empty: nobody."""
+
+    sub: str = Field(max_length=255)
+
+
 class ProjectRequest(Request):
     """A project to be."""
 

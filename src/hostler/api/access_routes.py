@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from hostler.api.access_documents import (
     KeyDocument,
     KeyRequest,
+    LinkRequest,
     MeDocument,
     MemberRequest,
     PrincipalChange,
@@ -87,6 +88,14 @@ async def change_principal(
     terms = {"role": body.role, "disabled": body.disabled}
     changed = await hub.change(lambda draft: principals.change(draft, caller, name, **terms))  # type: ignore[arg-type]
     return principal_document(changed)
+
+
+@router.put("/principals/{name}/link")
+async def link_principal(hub: TheHub, caller: Caller, name: str, body: LinkRequest) -> PrincipalDocument:
+    """Say who somebody is at the lab's OpenID Connect provider (admin)."""
+    access.admin_only(caller, "link principals")
+    subject = hub.logins.oidc.plan.subject(body.sub) if body.sub else ""
+    return principal_document(await hub.change(lambda draft: principals.link(draft, caller, name, subject)))
 
 
 @router.delete("/principals/{name}", status_code=204)

@@ -62,6 +62,22 @@ class TokenLoginRequest(Body):
     ttl: Seconds = LOGIN_SECONDS
 
 
+class OidcLoginRequest(Body):
+    """What a provider says of somebody; ``nonce``: what it was asked with, if it was."""
+
+    id_token: str = Field(max_length=65536)
+    nonce: str | None = Field(default=None, max_length=1024)
+    name: str = Field(default="", max_length=100)
+    ttl: Seconds = LOGIN_SECONDS
+
+
+class ProviderDocument(BaseModel):
+    """The OpenID Connect provider of the lab, and what the lab is called there."""
+
+    issuer: str
+    client_id: str
+
+
 class LoginDocument(BaseModel):
     """A token to ask with, whose it is, and when it ends; None: never."""
 
@@ -96,4 +112,20 @@ async def login_by_key(hub: TheHub, request: Request, body: KeyLoginRequest) -> 
 async def login_by_token(hub: TheHub, request: Request, body: TokenLoginRequest) -> LoginDocument:
     """Exchange a token that is good for one use for one that lasts; any other is handed back as it is."""
     token, text = await hub.logins.by_token(address(request.scope), body.token, body.name, body.ttl)
+    return login_document(token, text)
+
+
+@router.get("/login/oidc")
+async def get_provider(hub: TheHub) -> ProviderDocument:
+    """Return who vouches for people besides the lab."""
+    plan = hub.logins.oidc.plan
+    return ProviderDocument(issuer=plan.issuer, client_id=plan.client_id)
+
+
+@router.post("/login/oidc")
+async def login_by_oidc(hub: TheHub, request: Request, body: OidcLoginRequest) -> LoginDocument:
+    """Exchange an id_token of the lab's OpenID Connect provider for a token; each is good for one login."""
+    token, text = await hub.logins.oidc.log_in(
+        address(request.scope), body.id_token, body.nonce, body.name, body.ttl
+    )
     return login_document(token, text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hostler.cli.words import plain
 from hostler.client.errors import ClientError, SettingsError
 from hostler.client.settings import Settings, choose_lab, load_settings, read_ca
 from hostler.client.settings_file import KeptLab, check_name, keep_lab, read_labs, settings_file
@@ -37,6 +38,9 @@ def _login_arguments(parser: argparse.ArgumentParser) -> None:
         "--token", metavar="-", help="read a token from standard input instead of using an ssh key"
     )
     parser.add_argument("--key", type=Path, metavar="FILE", help="the ssh key to log in with")
+    parser.add_argument(
+        "--oidc", action="store_true", help="log in by the lab's OpenID Connect provider, in a browser"
+    )
     parser.add_argument("--name", help="what the new token is called in lists (default: this machine's name)")
     parser.add_argument(
         "--plain-http", action="store_true", help="send the token in the clear to another host"
@@ -172,9 +176,18 @@ def _log_in(args: argparse.Namespace, url: str, pem: str | None) -> Granted:
     name = args.name or socket.gethostname()
     if args.token == "-":  # noqa: S105 - where it comes from
         return login_by_token(url, pem, _read_token(), name)
+    if args.oidc:
+        from hostler.client.oidc import login_by_oidc
+
+        return login_by_oidc(url, pem, name, _show_code)
     from hostler.client.ssh_key import find_key
 
     return login_by_key(url, pem, find_key(args.key), name)
+
+
+def _show_code(where: str, code: str) -> None:
+    """Say on stderr where somebody says yes; standard output is for the result."""
+    print(plain(f"Open {where} and check or type the code {code}"), file=sys.stderr, flush=True)
 
 
 def _logout_arguments(_parser: argparse.ArgumentParser) -> None:

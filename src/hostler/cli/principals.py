@@ -21,7 +21,7 @@ def _principal_arguments(parser: argparse.ArgumentParser) -> None:
     import argparse as names
 
     verbs = parser.add_subparsers(
-        dest="action", required=True, metavar="add|list|show|role|disable|enable|remove"
+        dest="action", required=True, metavar="add|list|show|role|disable|enable|link|remove"
     )
     add = verbs.add_parser("add", help="let somebody in: a person or a machine", allow_abbrev=False)
     listing = verbs.add_parser("list", help="everybody you may know of", allow_abbrev=False)
@@ -31,12 +31,16 @@ def _principal_arguments(parser: argparse.ArgumentParser) -> None:
         "disable", help="shut somebody out; open consoles and sessions of theirs end", allow_abbrev=False
     )
     enable = verbs.add_parser("enable", help="let somebody in again", allow_abbrev=False)
+    link = verbs.add_parser(
+        "link", help="say who somebody is at the lab's OpenID Connect provider", allow_abbrev=False
+    )
     remove = verbs.add_parser("remove", help="let somebody in no more", allow_abbrev=False)
-    for verb in (add, show, role, disable, enable, remove):
+    for verb in (add, show, role, disable, enable, link, remove):
         verb.add_argument("name", metavar="USER")
     add.add_argument("--role", choices=ROLES, default="member", help="in the whole lab (default: member)")
     role.add_argument("role", choices=ROLES)
-    for verb in (add, listing, show, role, disable, enable, remove):
+    link.add_argument("sub", metavar="SUBJECT", help="as the provider calls them; '' for nobody any more")
+    for verb in (add, listing, show, role, disable, enable, link, remove):
         verb.add_argument("--json", action="store_true", default=names.SUPPRESS)
 
 
@@ -57,6 +61,8 @@ def principal(args: argparse.Namespace, out: Output) -> int:
             found = client.principal(args.name)
         elif args.action == "role":
             found = client.change_principal(args.name, role=args.role)
+        elif args.action == "link":
+            found = client.link_principal(args.name, args.sub)
         else:
             found = client.change_principal(args.name, disabled=args.action == "disable")
     if out.json:

@@ -91,6 +91,10 @@ class AccessCalls:
         body = {"role": role, "disabled": disabled}
         return cast("Principal", self._http.call("PATCH", f"principals/{part(name)}", body=body))
 
+    def link_principal(self, name: str, sub: str) -> Principal:
+        """Say who somebody is at the lab's OpenID Connect provider; an empty ``sub``: nobody."""
+        return cast("Principal", self._http.call("PUT", f"principals/{part(name)}/link", body={"sub": sub}))
+
     def remove_principal(self, name: str) -> None:
         """Let somebody in no more."""
         self._http.call("DELETE", f"principals/{part(name)}")

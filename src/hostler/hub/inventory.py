@@ -21,6 +21,31 @@ KEEP_TRACES_SECONDS = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
+class OidcPlan:
+    """Who vouches for people besides the lab itself: an OpenID Connect provider.
+
+    Attributes:
+        issuer: Its address, exactly as its tokens say it.
+        client_id: What the lab is called there; its tokens are made for it.
+        name_claim: What of a token is the name of a principal that is made.
+        project_claim: What of a token lists projects; empty: nothing does.
+        auto_create: Whether a principal is made for whoever comes for the first time.
+        role: What such a principal is in the lab.
+    """
+
+    issuer: str
+    client_id: str
+    name_claim: str = "preferred_username"
+    project_claim: str = ""
+    auto_create: bool = False
+    role: str = "member"
+
+    def subject(self, sub: str) -> str:
+        """Return how a principal is linked with a subject of this provider."""
+        return f"{self.issuer} {sub}"
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """Everything ``lab.toml`` describes.
 
@@ -33,6 +58,7 @@ class Inventory:
         classes: By name.
         boards: By name.
         hooks: By name.
+        oidc: Who vouches for people besides the lab, or None.
         keep: Seconds for which closed claims, ended runs and events are kept.
         keep_traces: Seconds for which boots and what was seen of them are kept.
     """
@@ -44,6 +70,7 @@ class Inventory:
     classes: dict[str, BoardClass] = field(default_factory=dict)
     boards: dict[str, Board] = field(default_factory=dict)
     hooks: dict[str, HookPlan] = field(default_factory=dict)
+    oidc: OidcPlan | None = None
     keep: float = KEEP_SECONDS
     keep_traces: float = KEEP_TRACES_SECONDS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.hub.errors import Fault
 from hostler.hub.hooks import url_fault
-from hostler.hub.inventory import Inventory
+from hostler.hub.inventory import Inventory, OidcPlan
 from hostler.model.board import Binding, Board, BoardClass, Equipment
 from hostler.model.health import HealthPlan
 from hostler.model.hook import HookPlan
@@ -69,8 +69,9 @@ class Reader:
             )
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}
+        oidc = OidcPlan(**parsed.lab.oidc.model_dump()) if parsed.lab.oidc else None
         return Inventory(
-            parsed.lab.name, text, networks, equipment, classes, boards, hooks, parsed.lab.keep,
+            parsed.lab.name, text, networks, equipment, classes, boards, hooks, oidc, parsed.lab.keep,
             parsed.lab.keep_traces,
         )  # fmt: skip
 

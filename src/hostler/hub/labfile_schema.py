@@ -18,6 +18,7 @@ from pydantic import (
 
 from hostler.hub.duration import seconds
 from hostler.hub.inventory import KEEP_SECONDS, KEEP_TRACES_SECONDS
+from hostler.hub.oidc import protected
 from hostler.model.event_kinds import check_pattern
 from hostler.model.health import AfterFailure
 from hostler.model.identity import is_junk, normal_mac
@@ -99,10 +100,28 @@ class _Open(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _provider(text: str) -> str:
+    if not protected(text):
+        raise ValueError("is not an https address; whoever is on the way could vouch for anybody")
+    return text
+
+
+class OidcTable(_Closed):
+    """``[lab.oidc]``."""
+
+    issuer: Annotated[str, AfterValidator(_provider)]
+    client_id: str = Field(min_length=1)
+    name_claim: str = Field(default="preferred_username", min_length=1)
+    project_claim: str = ""
+    auto_create: bool = False
+    role: Literal["member", "viewer"] = "member"
+
+
 class LabTable(_Closed):
     """``[lab]``."""
 
     name: Name
+    oidc: OidcTable | None = None
     keep: Annotated[float, BeforeValidator(seconds), Field(ge=86400)] = KEEP_SECONDS
     keep_traces: Annotated[float, BeforeValidator(seconds), Field(ge=86400)] = KEEP_TRACES_SECONDS
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hostler.hub import access, ssh_keys, tokens
 from hostler.hub.errors import UnauthenticatedError, UnavailableError
 from hostler.hub.login_limits import Challenges, FailureLimit
+from hostler.hub.oidc_login import OidcLogin
 from hostler.hub.source import Source, coming_from
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Logins:
     Args:
         hub: Whose door this is.
         clock: Tells Unix time.
+
+    Attributes:
+        oidc: Lets in whom a provider vouches for.
     """
 
     def __init__(self, hub: Hub, clock: Callable[[], float]) -> None:
@@ -40,6 +44,7 @@ class Logins:
         self._challenges = Challenges()
         self._limit = FailureLimit()
         self._uses: dict[str, float] = {}
+        self.oidc = OidcLogin(hub, self._limit, clock)
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """Return who sent this ``Authorization`` header, as far as its token lets them act.

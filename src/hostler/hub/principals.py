@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 
 
-def create(draft: Draft, by: Principal, name: str, role: str, *, subject: str = "") -> tuple[Principal, str]:
-    """Make a principal and its first token; the token is returned here and never again.
+def create(draft: Draft, by: Principal, name: str, role: str) -> tuple[Principal, str]:
+    """Make a principal and its first token, which is returned here and never again; raises as ``let_in``."""
+    principal = let_in(draft, by, name, role)
+    _, token = tokens.mint(draft, principal, name="first", by=by)
+    return principal, token
+
+
+def let_in(draft: Draft, by: Principal, name: str, role: str, *, subject: str = "") -> Principal:
+    """Make a principal; ``subject``: who vouches for it elsewhere.
 
     Raises:
         InvalidError: the name or the role is none.
@@ -35,8 +42,7 @@ def create(draft: Draft, by: Principal, name: str, role: str, *, subject: str = 
     draft.principals.put(name, principal)
     data = {"of": name, "role": role}
     draft.event("principal.created", f"{by.name} made {role} {name}", principal=by.name, data=data)
-    _, token = tokens.mint(draft, principal, name="first", by=by)
-    return principal, token
+    return principal
 
 
 def find(draft: Draft, name: str) -> Principal:
@@ -79,6 +85,28 @@ def change(
         kind, done = ("disabled", "shut out") if after.disabled else ("enabled", "let in again")
         data = {"of": name}
         draft.event(f"principal.{kind}", f"{by.name} {done} {name}", principal=by.name, data=data)
+    return after
+
+
+def link(draft: Draft, by: Principal, name: str, subject: str) -> Principal:
+    """Say who vouches for a principal elsewhere; empty: nobody any more.
+
+    Raises:
+        ConflictError: somebody else is linked with that.
+    """
+    admin_only(by, "link principals")
+    before = find(draft, name)
+    other = next((one for one in draft.principals.values() if subject and one.subject == subject), None)
+    if other is not None and other.name != name:
+        raise ConflictError(f"{other.name} is linked with that already")
+    if before.subject == subject:
+        return before
+    after = replace(before, subject=subject)
+    draft.principals.put(name, after)
+    draft.event(
+        "principal.linked", f"{by.name} linked {name} with {subject or 'nobody'}", principal=by.name,
+        data={"of": name, "subject": subject},
+    )  # fmt: skip
     return after
 
 

@@ -209,6 +209,10 @@ class Draft:
         """Number of the last event so far, those of this draft included."""
         return self._state.seq + len(self.events)
 
+    def came_from(self) -> None:
+        """Note anew where what is decided came from: who asks is known only now."""
+        self._source = source.current()
+
     def forget_logins(self, principal: str) -> None:
         """Take away every token and ssh key of a principal."""
         for token in list(self.tokens.values()):
