@@ -81,10 +81,11 @@ def create_app(hub: Hub, *, metrics_open: bool = False, own_hosts: OwnHosts | No
     app.state.hub = hub
     app.state.metrics = Metrics(hub)
     app.state.own_hosts = own_hosts or OwnHosts()
+    app.state.event_texts = event_routes.EventTexts()
     problems.install(app)
     app.include_router(health)
     for module in (
-        board_routes, claim_routes, image_routes, lab_routes, console_routes, ssh_routes, health_routes,
+        claim_routes, board_routes, image_routes, lab_routes, console_routes, ssh_routes, health_routes,
         hook_routes, wire_routes, access_routes, login_routes, event_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from hostler.api.access_documents import Moment, unix
 from hostler.api.documents import EventDocument, event_document
@@ -16,13 +17,15 @@ from hostler.hub.records import Event, Principal
 
 router = APIRouter()
 
+_TEXTS = 4096  # those who follow are never further behind than the events the hub has in memory
 MOST = 2**63 - 1  # what a database takes for a number
 Since = Annotated[Moment | None, Query(description="a time, or how long ago: `1d`")]
 
 
 @router.get("/events", response_model=list[EventDocument], responses=ALSO_A_STREAM)
 async def list_events(
-    hub: TheHub, caller: Caller, *, after: int | None = Query(None, ge=0, le=MOST), follow: bool = False,
+    hub: TheHub, caller: Caller, request: Request, *,
+    after: int | None = Query(None, ge=0, le=MOST), follow: bool = False,
     board: str | None = None, principal: str | None = None, kind: str | None = Query(None, max_length=100),
     audit: bool = False, since: Since = None,
     last_event_id: Annotated[int | None, Header(ge=0, le=MOST)] = None,
@@ -47,14 +50,34 @@ async def list_events(
         # Not from when the body is first read: whoever has this answer's headers misses nothing.
         start = hub.history.last
 
+    texts: EventTexts = request.app.state.event_texts
+
     async def stream() -> AsyncIterator[str]:
-        async for event in hub.history.follow(start, choice):
-            if event is None:
+        async for page in hub.history.follow_pages(start, choice):
+            if not page:
                 yield message()
-            elif await hub.sight.events(caller, [event]):
-                yield message(_told(caller, event).model_dump_json(), event.kind, event.seq)
+            elif shown := await hub.sight.events(caller, page):
+                yield "".join(texts.of(caller, event) for event in shown)
 
     return EventStream(stream())
+
+
+class EventTexts:
+    """The messages of the last events, made once for all who follow them."""
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[tuple[int, bool], str] = OrderedDict()
+
+    def of(self, caller: Principal, event: Event) -> str:
+        """Return the message of an event for somebody who may see it."""
+        key = event.seq, _sees_source(caller, event)
+        text = self._texts.get(key)
+        if text is None:
+            text = message(_told(caller, event).model_dump_json(), event.kind, event.seq)
+            self._texts[key] = text
+            if len(self._texts) > _TEXTS:
+                self._texts.popitem(last=False)
+        return text
 
 
 def _ago(since: object, now: float) -> float:
@@ -62,9 +85,13 @@ def _ago(since: object, now: float) -> float:
     return now - since if isinstance(since, float) else unix(since, now)  # type: ignore[arg-type]
 
 
+def _sees_source(caller: Principal, event: Event) -> bool:
+    return caller.admin or event.principal == caller.name
+
+
 def _told(caller: Principal, event: Event) -> EventDocument:
     """Return an event; where a change came from is for admins and for whoever made it."""
     document = event_document(event)
-    if not (caller.admin or event.principal == caller.name):
+    if not _sees_source(caller, event):
         document.data = {key: value for key, value in document.data.items() if key != "source"}
     return document

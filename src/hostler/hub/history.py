@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import deque
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _RING = 4096  # events kept in memory for those who follow
 _PAGE = 500
+PAGE_SECONDS = 0.05
+"""Least time between two pages of a live stream; a person sees no difference."""
 # A boot's first events (the lease, the switch) may be seen a moment before the keeper has named the boot.
 _BEFORE_BOOT = 2.0
 
@@ -117,21 +120,40 @@ class History:
 
         After each ``idle`` seconds without one it yields None.
         """
+        async for page in self.follow_pages(after, choice, idle):
+            for event in page:
+                yield event
+            if not page:
+                yield None
+
+    async def follow_pages(
+        self, after: int | None, choice: EventChoice = EVERYTHING, idle: float = 15.0
+    ) -> AsyncIterator[list[Event]]:
+        """Yield what ``follow`` does, all events that have come at once; an empty page: none has for long.
+
+        When much happens pages come every ``PAGE_SECONDS``: many who watch must not hold up those who work.
+        """
         last = await self._before(choice.since) if after is None else after
         while True:
             version = self._bells.version("events")
             if self._ring and self._ring[0].seq <= last + 1:
-                page = [event for event in self._ring if event.seq > last]
+                page = self._newer(last)
                 caught_up = True
             else:
                 page = await self.page(last)
                 caught_up = len(page) < _PAGE and (not page or page[-1].seq >= self.last)
-            for event in page:
-                last = event.seq
-                if choice.fits(event):
-                    yield event
+            if page:
+                last = page[-1].seq
+                if chosen := [event for event in page if choice.fits(event)]:
+                    yield chosen
+                    await asyncio.sleep(PAGE_SECONDS)
             if (caught_up or not page) and not await self._bells.wait("events", version, idle):
-                yield None
+                yield []
+
+    def _newer(self, last: int) -> list[Event]:
+        """Return the events in memory after a number; looks at no others."""
+        newer = itertools.takewhile(lambda event: event.seq > last, reversed(self._ring))
+        return list(newer)[::-1]
 
     async def _before(self, since: float | None) -> int:
         """Return the number of the last event before a Unix time; None: of the last one there is."""
