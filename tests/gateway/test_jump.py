@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from netboot_peers import pid_in
 
 from hostler.rack.board_tcp import serve_tcp
 from simulated_rack import until
@@ -95,9 +96,13 @@ async def test_the_sshd_of_a_board(lan: Lan, tmp_path: Path):
     if os.geteuid() != 0:
         pytest.skip("needs root: network namespaces")
     lan.client.run("ip", "address", "add", f"{BOARD}/24", "dev", "cli0")
-    (tmp_path / "pid").write_text(str(lan.server.popen("sleep", "120").pid))
+    with pid_in(lan, tmp_path) as pidfile:
+        await login_on_the_board(lan, tmp_path, pidfile)
+
+
+async def login_on_the_board(lan: Lan, tmp_path: Path, pidfile: Path) -> None:
     async with ssh_lab(tmp_path) as lab:
-        rack_reaches(lab, tmp_path / "pid")
+        rack_reaches(lab, pidfile)
         await lab.lab.hub.claim(lab.lab.hub.state.principals["anna"], "pc", name="mine")
         await until(lambda: "pc-1" in lab.lab.rack.boards)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "board"], check=True)

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from netboot_peers import pid_in
 
+from hostler.images.store import ImageStore
+from hostler.link.documents import to_document
 from hostler.link.frames import BYTES, COMMAND, Unpacker, pack
+from hostler.link.inprocess import InProcessLink
 from hostler.link.memory_stream import MemoryStream
-from hostler.link.port import LinkError, RequestRefusedError
+from hostler.link.port import LinkError, RequestRefusedError, Stream
+from hostler.model.board import Binding, Board, Lifecycle
+from hostler.model.seam import Desired, RackPlan
 from hostler.netboot.lease_journal import LeaseJournal
 from hostler.netboot.leases import Lease, LeaseState
 from hostler.rack.board_tcp import carry, connect, leased_address, serve_tcp
+from hostler.rack.rack import Rack
+from hostler.rack.store import RackStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +73,7 @@ def upper_case() -> Iterator[int]:
         thread.join(5)
 
 
-async def heard(stream: MemoryStream) -> tuple[bytes, bool]:
+async def heard(stream: Stream) -> tuple[bytes, bool]:
     """Read until the board has said its last; returns its bytes and whether it said so."""
     unpacker, text = Unpacker(), b""
     while data := await asyncio.wait_for(stream.read(), 10):
@@ -159,18 +167,61 @@ async def test_a_namespace_that_is_gone_is_told(tmp_path: Path):
 async def test_a_board_in_another_namespace_is_reached(lan: Lan, tmp_path: Path):
     """The connection is made where the board's network is, though the rack lives elsewhere."""
     lan.client.run("ip", "address", "add", "10.77.0.11/24", "dev", "cli0")
-    holder = lan.server.popen("sleep", "60")
-    (tmp_path / "pid").write_text(f"{holder.pid}\n")
     with lan.client.entered():
         listener = socket.create_server(("10.77.0.11", 0))
-    with listener:
-        made = await connect("10.77.0.11", listener.getsockname()[1], tmp_path / "pid")
-        with made:
+    with pid_in(lan, tmp_path) as pidfile:
+        with listener:
+            port = listener.getsockname()[1]
+            made = await connect("10.77.0.11", port, pidfile)
             there, (address, _) = await asyncio.to_thread(listener.accept)
             assert address == "10.77.0.1"
-            with there:
+            with made, there:
                 await asyncio.get_running_loop().sock_sendall(made, b"hello")
                 assert await asyncio.to_thread(there.recv, 10) == b"hello"
-        port = listener.getsockname()[1]
-    with pytest.raises(RequestRefusedError, match="Connection refused"):
-        await connect("10.77.0.11", port, tmp_path / "pid")
+        with pytest.raises(RequestRefusedError, match="Connection refused"):
+            await connect("10.77.0.11", port, pidfile)
+
+
+@pytest.mark.netns
+async def test_a_whole_rack_reaches_the_address_it_has_leased(lan: Lan, tmp_path: Path):
+    """A board that got its address by DHCP is found there, through the link, the rack and its own network."""
+    script = tmp_path / "bound.sh"
+    script.write_text('#!/bin/sh\n[ "$1" = bound ] && ip address add "$ip/24" dev "$interface"\nexit 0\n')
+    script.chmod(0o755)
+    link, store = InProcessLink(tmp_path / "link.db"), RackStore(tmp_path / "rack.db")
+    rack = Rack(link, store, ImageStore(tmp_path / "images"), tmp_path)
+    running = asyncio.create_task(rack.run())
+    try:
+        with pid_in(lan, tmp_path) as pidfile:
+            network = {
+                "interface": "srv0", "address": "10.77.0.1/24", "range": "10.77.0.100-10.77.0.150",
+                "dhcp": "own", "netns_pidfile": str(pidfile),
+            }  # fmt: skip
+            await link.desire("rack", to_document(RackPlan({"boot": network})))
+            board = Board("b1", "pc", "boot", (lan.client_mac,), power=(Binding("fake"),))
+            desired = Desired(board, "x86-bios", Lifecycle.CLAIMED, "c1")
+            await link.desire("board/b1", to_document(desired))
+            async with asyncio.timeout(20):
+                while rack.netboot.trouble("boot"):
+                    await asyncio.sleep(0.05)
+            with pytest.raises(RequestRefusedError, match="no address"):
+                await link.open_stream("tcp", {"board": "b1", "port": 22})
+            await asyncio.to_thread(
+                lan.client.run, "udhcpc", "-i", "cli0", "-s", str(script), "-n", "-q", "-f", timeout=20
+            )
+            with lan.client.entered():
+                listener = socket.create_server(("0.0.0.0", 0))
+            with listener:
+                port = listener.getsockname()[1]
+                stream = await link.open_stream("tcp", {"board": "b1", "port": port})
+                there, _ = await asyncio.to_thread(listener.accept)
+                with there:
+                    there.sendall(b"from the board")
+                    there.shutdown(socket.SHUT_WR)
+                    assert await heard(stream) == (b"from the board", True)
+                await stream.close()
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        store.close()
+        await link.close()
