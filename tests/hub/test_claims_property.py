@@ -27,6 +27,7 @@ from hostler.model.claim import ClaimState, Want
 from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import RunState, RunStatus
 from hostler.model.seam import Observed
+from simulated_rack import WIPED
 
 PEOPLE = [
     Principal("anna", Role.MEMBER),
@@ -202,7 +203,7 @@ class Lab(RuleBasedStateMachine):
         releasing = [name for name in names if self.state.boards[name].lifecycle is Lifecycle.RELEASING]
         record = self.state.boards[self.pick(data, names + releasing * 5)]
         status = (
-            RunStatus(record.run, state, error="no" if state is RunState.FAILED else "")
+            RunStatus(record.run, state, results=(WIPED,), error="no" if state is RunState.FAILED else "")
             if record.run
             else None
         )
