@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hostler.hub.claim_queue import settle
 from hostler.hub.claims import end
 from hostler.hub.pools import pools_of
-from hostler.model.claim import Claim, ClaimState
+from hostler.model.claim import Claim, ClaimState, Origin
 
 if TYPE_CHECKING:
     from hostler.hub.clock_jump import Jump
@@ -20,8 +20,10 @@ WARNING_SECONDS = (60.0, 600.0)
 
 
 def warning_at(claim: Claim) -> float | None:
-    """Return when a claim's end is to be announced; None: it has been, or the claim is too short."""
+    """Return when a claim's end is to be announced; None: it was, nobody would read it, or it is short."""
     if claim.state is not ClaimState.ACTIVE or claim.expires is None or claim.warned:
+        return None
+    if claim.origin is Origin.CHECK:
         return None
     shortest, longest = WARNING_SECONDS
     lead = min(longest, max(shortest, WARNING_PART * claim.ttl))
