@@ -131,5 +131,6 @@ async def test_the_api_brings_no_commands(tmp_path: Path):
         assert refused.status_code == 403
         assert "hostler serve --config" in refused.json()["detail"]
         dry = await api.admin.put("/inventory?dry_run=1", content=f'{text}\n[hooks.web]\nurl = "http://x/"\n')
-        assert dry.json()["changes"] == [{"what": "hook", "name": "web", "change": "add", "detail": ""}]
+        [change] = dry.json()["changes"]
+        assert (change["what"], change["name"], change["change"]) == ("hook", "web", "add")
         assert api.lab.hub.state.hooks == {}

@@ -132,8 +132,11 @@ async def test_an_admin_who_ends_the_claim_ends_the_check(tmp_path: Path):
         await until(lambda: board(lab).health.checkup)
         lab.rack.boards["pc-1"].hang = False
         await lab.hub.release(ADMIN, board(lab).claim)
+        await until(lambda: life(lab) == "available")
         await until(lambda: board(lab).health.checkup is None)
-        assert board(lab).health.verdict is HealthVerdict.UNKNOWN
+        lab.rack.boards["pc-2"].hang = False
+        await until(lambda: board(lab, "pc-2").health.verdict is HealthVerdict.GOOD)
+        assert board(lab).health.verdict is HealthVerdict.UNKNOWN  # nor is it begun again at once
         assert "health.lost" in await kinds(lab, "health.")
 
 

@@ -70,7 +70,8 @@ def candidates(state: State) -> Iterator[Candidate]:
         claim = state.claims.get(record.claim or "")
         health = record.health
         yield Candidate(
-            record.name, board_class, able and record.lifecycle is Lifecycle.AVAILABLE,
+            record.name, board_class,
+            able and record.lifecycle is Lifecycle.AVAILABLE and record.health.checkup is None,
             checking=claim is not None and claim.origin is Origin.CHECK, asked=bool(health.asked),
             suspect=bool(health.suspect), at=health.at,
         )  # fmt: skip
@@ -134,7 +135,7 @@ def stop(draft: Draft, by: Principal, name: str) -> BoardRecord:
     )
     verdict = HealthVerdict.UNKNOWN if checkup.kind is CheckKind.LOOPING else record.health.verdict
     record = _health(
-        draft, draft.boards[name], checkup=None, verdict=verdict, at=None, detail=detail, training=0
+        draft, draft.boards[name], checkup=None, verdict=verdict, at=draft.now, detail=detail, training=0
     )
     _leave(draft, record, checkup, by)
     return draft.boards[name]
@@ -274,7 +275,8 @@ def advance(draft: Draft, name: str) -> None:
         return
     if _lost(record, checkup):
         draft.event("health.lost", f'the check of board "{name}" was ended by others', board=name)
-        _health(draft, record, checkup=None)
+        # Whoever took the board out of it does not want the same check to begin again at once.
+        _health(draft, record, checkup=None, at=draft.now, training=0)
     elif checkup.stage is CheckStage.WIRES:
         if draft.now > checkup.since + WIRES_SECONDS:
             _round_over(draft, record, checkup, f"the test of its wires took more than {WIRES_SECONDS:g} s")

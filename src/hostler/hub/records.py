@@ -80,7 +80,7 @@ class Health:
 
     Attributes:
         verdict: What came of it; ``looping``: it is checked again and again until somebody says stop.
-        at: Unix time of the verdict; None: never checked.
+        at: Unix time of the verdict, or of the end of a check without one; None: never checked.
         detail: In words.
         passes: Checks passed in a row.
         fails: Checks failed in a row.
