@@ -38,7 +38,7 @@ from hostler.hub.hub import Hub
 from hostler.hub.records import HUB, Agent, Principal, Role
 from hostler.images.store import ImageStore
 from hostler.link.inprocess import InProcessLink
-from hostler.serve import StoreFiles
+from hostler.serve import StoreFiles, spare_garbage_collector
 from instant_rack import InstantRack
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ async def hub_with_boards(directory: Path) -> AsyncIterator[Hub]:
         await hub.started.wait()
         await hub.change(lambda draft: draft.agents.put("amd64", Agent("amd64", "a" * 64, "b" * 64)))
         await hub.apply_inventory(HUB, lab_toml())
+        spare_garbage_collector()
         yield hub
     finally:
         for task in tasks:
