@@ -157,7 +157,9 @@ async def test_inventory(tmp_path: Path):
         assert (shown["text"], shown["boards"], shown["lab"]) == (LAB, 3, "bench")
         more = LAB + '\n[boards.pc-3]\nclass = "pc"\nmac = "52:54:00:00:00:09"\n'
         dry = await api.admin.put("/inventory", params={"dry_run": 1}, content=more)
-        assert dry.json() == {"changes": [{"what": "board", "name": "pc-3", "change": "add", "detail": ""}]}
+        (change,) = dry.json()["changes"]
+        assert (change["what"], change["name"], change["change"]) == ("board", "pc-3", "add")
+        assert {"key": "class", "old": None, "new": "pc"} in change["keys"]
         assert (await api.anna.get("/boards/pc-3")).status_code == 404
         assert (await api.admin.put("/inventory", content=more)).status_code == 200
         assert (await get(api.anna, "/boards/pc-3"))["lifecycle"] == "available"

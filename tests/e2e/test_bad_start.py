@@ -67,7 +67,7 @@ def serving(tmp_path: Path, *arguments: str) -> Iterator[Client]:
     ("wrong", "says"),
     [
         ("platform = x86-bios", r"lab.toml:10"),
-        ('platform = "x86-bois"', 'lab.toml:10: there is no platform "x86-bois"'),
+        ('platform = "x86-bois"', 'lab.toml:10: classes.pc.platform: there is no platform "x86-bois"'),
         ('platform = "x86-bios"\ncolour = "red"', 'lab.toml:11: unknown key "colour" in [classes.pc]'),
     ],
 )

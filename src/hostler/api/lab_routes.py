@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from hostler.api.gate import Caller, TheHub
 from hostler.hub.errors import InvalidError
+from hostler.hub.inventory_changes import InventoryChange
 
 router = APIRouter()
+
+FileName = Annotated[str, Query(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Base = Annotated[str | None, Query(min_length=64, max_length=64)]
 
 
 class _Request(BaseModel):
@@ -29,18 +33,28 @@ class InventoryDocument(BaseModel):
     boards: int
 
 
-class ChangeDocument(BaseModel):
-    """One difference between two inventories."""
+class KeyDocument(BaseModel):
+    """One key that is not what it was; None: it is not there. A secret is a reference or hidden."""
 
-    what: Literal["network", "equipment", "class", "board", "hook"]
+    key: str
+    old: Any
+    new: Any
+
+
+class ChangeDocument(BaseModel):
+    """One difference between two inventories; ``keys`` are all it has, or had, when it comes or goes."""
+
+    what: Literal["lab", "network", "equipment", "class", "board", "hook"]
     name: str
     change: Literal["add", "change", "remove"]
     detail: str
+    keys: list[KeyDocument]
 
 
 class ChangesDocument(BaseModel):
-    """Everything that applying an inventory changes."""
+    """Everything that applying an inventory changes; ``base`` is the digest of the one it replaces."""
 
+    base: str
     changes: list[ChangeDocument]
 
 
@@ -80,21 +94,37 @@ async def get_inventory(hub: TheHub, caller: Caller) -> InventoryDocument:
     },
 )
 async def put_inventory(
-    hub: TheHub, caller: Caller, request: Request, *, dry_run: bool = False
+    hub: TheHub,
+    caller: Caller,
+    request: Request,
+    *,
+    dry_run: bool = False,
+    file: FileName = "lab.toml",
+    base: Base = None,
 ) -> ChangesDocument:
-    """Make this ``lab.toml`` the inventory (admin); with ``dry_run`` only tell what would change."""
+    """Make this ``lab.toml`` the inventory (admin); with ``dry_run`` only tell what would change.
+
+    Mistakes are told with the name ``file``. With ``base``, as a dry run has told it, nothing is changed if
+    the inventory is another one by now.
+    """
     try:
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:
-        raise InvalidError(f"lab.toml is not UTF-8 text: {error}", kind="bad-inventory") from error
-    changes = await hub.apply_inventory(caller, text, dry_run=dry_run)
-    return ChangesDocument(
-        changes=[
-            ChangeDocument.model_validate(
-                {"what": one.what, "name": one.name, "change": one.change, "detail": one.detail}
-            )
-            for one in changes
-        ]
+        raise InvalidError(f"{file} is not UTF-8 text: {error}", kind="bad-inventory") from error
+    before = hub.state.inventory.digest
+    changes = await hub.apply_inventory(caller, text, file=file, dry_run=dry_run, base=base)
+    return ChangesDocument(base=before, changes=[_change_document(one) for one in changes])
+
+
+def _change_document(change: InventoryChange) -> ChangeDocument:
+    return ChangeDocument.model_validate(
+        {
+            "what": change.what,
+            "name": change.name,
+            "change": change.change,
+            "detail": change.detail,
+            "keys": [{"key": one.key, "old": one.old, "new": one.new} for one in change.keys],
+        }
     )
 
 

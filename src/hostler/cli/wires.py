@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hostler.cli.inventory import print_changes
 from hostler.cli.words import duration
 from hostler.client.client import Client
 from hostler.client.errors import ClientError
@@ -176,19 +177,18 @@ def _add(client: Client, file: Path | None, before: str | None, toml: str, out: 
     """Append a table to the inventory and to its file, after showing what that changes."""
     text = client.inventory()["text"] if before is None else before
     text = f"{text.rstrip()}\n\n{toml}"
-    planned = client.apply(text, dry_run=True)["changes"]
-    for change in planned:
-        detail = f": {change['detail']}" if change["detail"] else ""
-        out.line(f"{change['change']} {change['what']} {change['name']}{detail}")
+    name = "lab.toml" if file is None else str(file)
+    planned = client.apply(text, file=name, dry_run=True)
+    print_changes(planned["changes"], out)
     if file is not None:
         _replace(file, text)
-    client.apply(text)
+    client.apply(text, file=name)
     if file is None:
         out.note(
             "hostler: the board is in the inventory; if the server reads it from a file, add the lines there "
             "too, or the next change of that file takes it out again"
         )
-    return list(planned)
+    return list(planned["changes"])
 
 
 def _read(file: Path) -> str:

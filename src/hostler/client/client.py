@@ -272,9 +272,18 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
 
     # Inventory, checks, history
 
-    def apply(self, text: str, *, dry_run: bool = False) -> Changes:
-        """Make this ``lab.toml`` the inventory; with ``dry_run`` only tell what would change."""
-        query = {"dry_run": 1 if dry_run else None}
+    def apply(
+        self, text: str, *, file: str = "lab.toml", dry_run: bool = False, base: str | None = None
+    ) -> Changes:
+        """Make this ``lab.toml`` the inventory.
+
+        Args:
+            text: What is in it.
+            file: Its name, for mistakes.
+            dry_run: Only tell what would change.
+            base: ``base`` of a dry run: nothing is changed if the inventory is another one by now.
+        """
+        query = {"file": file, "dry_run": 1 if dry_run else None, "base": base}
         return cast("Changes", self._http.call("PUT", "inventory", query=query, text=text))
 
     def inventory(self) -> dict[str, Any]:

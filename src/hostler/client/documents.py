@@ -200,6 +200,14 @@ class ImportProgress(TypedDict):
     out: int
 
 
+class KeyChange(TypedDict):
+    """One key that is not what it was; None: it is not there."""
+
+    key: str
+    old: Any
+    new: Any
+
+
 class Change(TypedDict):
     """One thing that applying an inventory changes."""
 
@@ -207,11 +215,13 @@ class Change(TypedDict):
     name: str
     change: str
     detail: str
+    keys: list[KeyChange]
 
 
 class Changes(TypedDict):
-    """Everything that applying an inventory changes."""
+    """Everything that applying an inventory changes; ``base`` is the digest of the one it replaces."""
 
+    base: str
     changes: list[Change]
 
 

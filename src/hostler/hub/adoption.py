@@ -7,19 +7,38 @@ from typing import TYPE_CHECKING
 
 from hostler.hub import boards, health, hooks
 from hostler.hub.errors import ConflictError, Fault
-from hostler.hub.inventory import Inventory, InventoryChange, differences
+from hostler.hub.inventory_changes import InventoryChange, differences
 from hostler.model.board import Lifecycle
 from hostler.model.claim import Claim, ClaimState, Want
 
 if TYPE_CHECKING:
+    from hostler.hub.inventory import Inventory
     from hostler.hub.records import BoardRecord, Principal
     from hostler.hub.state import Draft
 
 _HELD = frozenset({Lifecycle.CLAIMED, Lifecycle.RELEASING})
 
 
-def apply(draft: Draft, principal: Principal, new: Inventory) -> list[InventoryChange]:
-    """Make this the inventory and return what changes; raises ConflictError when something must wait."""
+def apply(
+    draft: Draft, principal: Principal, new: Inventory, *, file: str = "lab.toml", base: str | None = None
+) -> list[InventoryChange]:
+    """Make this the inventory and return what changes.
+
+    Args:
+        draft: What is changed.
+        principal: Who wants it.
+        new: The inventory.
+        file: What it was read from, for the history.
+        base: Digest of the inventory somebody compared it with, or None: whatever is in force is replaced.
+
+    Raises:
+        ConflictError: something must wait, or another inventory is in force than was compared with.
+    """
+    if base is not None and base != draft.inventory.digest:
+        raise ConflictError(
+            "the inventory was changed by somebody else in the meantime; compare again and apply then",
+            kind="inventory-changed",
+        )
     changes = differences(draft.inventory, new)
     faults = tuple(_faults(draft, new))
     if faults:
@@ -43,7 +62,7 @@ def apply(draft: Draft, principal: Principal, new: Inventory) -> list[InventoryC
     if changes:
         words = ", ".join(f"{change.change} {change.what} {change.name}" for change in changes)
         draft.event(
-            "inventory.applied", f"{principal.name} applied lab.toml: {words}", principal=principal.name
+            "inventory.applied", f"{principal.name} applied {file}: {words}", principal=principal.name
         )
     return changes
 

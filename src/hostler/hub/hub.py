@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from hostler.hub.database import Database
     from hostler.hub.images import ImageFiles
-    from hostler.hub.inventory import InventoryChange
+    from hostler.hub.inventory_changes import InventoryChange
     from hostler.hub.labfile import BindingCheck
     from hostler.hub.ssh_authority import SshAuthority
     from hostler.link.port import HubLink
@@ -202,19 +202,21 @@ class Hub:
     # The inventory
 
     async def apply_inventory(
-        self, by: Principal, text: str, *, file: str = "lab.toml", dry_run: bool = False
-    ) -> list[InventoryChange]:
+        self, by: Principal, text: str, *, file: str = "lab.toml", dry_run: bool = False,
+        base: str | None = None,
+    ) -> list[InventoryChange]:  # fmt: skip
         """Make this text the inventory; returns what changed, or what would with ``dry_run``.
 
         Raises:
-            LabfileError: the text has mistakes; all are told.
-            ConflictError: a board somebody holds would be removed or moved.
+            LabfileError: the text has mistakes; all are told, with this file's name.
+            ConflictError: a board somebody holds would be removed or moved, or ``base`` is not the digest of
+                the inventory in force.
         """
         access.admin_only(by, "change the inventory")
         inventory = read_labfile(text, file, self._base, self._check)
         if dry_run:
-            return adoption.apply(Draft(self.state, self._clock()), by, inventory)
-        return await self.change(lambda draft: adoption.apply(draft, by, inventory))
+            return adoption.apply(Draft(self.state, self._clock()), by, inventory, file=file, base=base)
+        return await self.change(lambda draft: adoption.apply(draft, by, inventory, file=file, base=base))
 
     # Claims, runs, power
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from hostler.model.platform import PLATFORMS, Platform
 from hostler.model.seam import RackPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from hostler.hub.records import Agent
 
@@ -74,6 +75,11 @@ class Inventory:
     keep: float = KEEP_SECONDS
     keep_traces: float = KEEP_TRACES_SECONDS
 
+    @property
+    def digest(self) -> str:
+        """What tells this inventory from any other one: the SHA-256 of its text, hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
     def platform(self, board_class: str) -> Platform:
         """Return the platform of a class; raises KeyError for a class it does not have."""
         return PLATFORMS[self.classes[board_class].platform]
@@ -85,50 +91,3 @@ class Inventory:
             equipment=tuple(self.equipment[name] for name in sorted(self.equipment)),
             agents={arch: {"kernel": agent.kernel, "initrd": agent.initrd} for arch, agent in agents.items()},
         )
-
-
-@dataclass(frozen=True, slots=True)
-class InventoryChange:
-    """One difference between two inventories.
-
-    Attributes:
-        what: ``network`` ``equipment`` ``class`` ``board`` ``hook``.
-        name: Which one.
-        change: ``add`` ``change`` ``remove``.
-        detail: What differs, for people.
-    """
-
-    what: str
-    name: str
-    change: str
-    detail: str = ""
-
-
-def differences(old: Inventory, new: Inventory) -> list[InventoryChange]:
-    """Return everything that is in one and not in the other, in the order of the file."""
-    kinds: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (
-        ("network", old.networks, new.networks),
-        ("equipment", old.equipment, new.equipment),
-        ("class", old.classes, new.classes),
-        ("board", old.boards, new.boards),
-        ("hook", old.hooks, new.hooks),
-    )
-    return [change for what, before, after in kinds for change in _compare(what, before, after)]
-
-
-def _compare(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[InventoryChange]:
-    for name in sorted(before.keys() - after.keys()):
-        yield InventoryChange(what, name, "remove")
-    for name, value in after.items():
-        if name not in before:
-            yield InventoryChange(what, name, "add")
-        elif before[name] != value:
-            yield InventoryChange(what, name, "change", _detail(before[name], value))
-
-
-def _detail(before: Any, after: Any) -> str:
-    def fields(value: Any) -> dict[str, Any]:
-        return value if isinstance(value, dict) else {key: getattr(value, key) for key in value.__slots__}
-
-    old, new = fields(before), fields(after)
-    return ", ".join(key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class LabfileError(InvalidError):
     """The file is not a description of a lab; ``faults`` has every mistake."""
 
-    title = "lab.toml is not right"
+    title = "The inventory is not right"
 
     def __init__(self, faults: list[Fault]) -> None:
         ordered = tuple(sorted(faults, key=lambda fault: fault.line or 0))

@@ -54,7 +54,7 @@ class Reader:
         equipment = {}
         for name, unit in parsed.equipment.items():
             if unit.driver not in self._all_drivers:
-                self._fault(("equipment", name, "driver"), _unknown("driver", unit.driver, self._all_drivers))
+                self._unknown(("equipment", name, "driver"), "driver", unit.driver, self._all_drivers)
             equipment[name] = Equipment(
                 name, unit.driver, self._placed(unit.params), tuple(unit.ports), unit.budget_watts,
                 unit.stagger,
@@ -62,7 +62,7 @@ class Reader:
         classes = {}
         for name, table in parsed.classes.items():
             if table.platform not in PLATFORMS:
-                self._fault(("classes", name, "platform"), _unknown("platform", table.platform, PLATFORMS))
+                self._unknown(("classes", name, "platform"), "platform", table.platform, PLATFORMS)
             health = HealthPlan(**table.health.model_dump()) if table.health else None
             classes[name] = BoardClass(
                 name, table.platform, idle_off=table.idle_off, health=health, max_ttl=table.max_ttl
@@ -85,20 +85,28 @@ class Reader:
     def _fault(self, path: tuple[str, ...], text: str) -> None:
         self.faults.append(Fault(text, self._file, self._places.line(path), ".".join(path)))
 
+    def _wrong(self, path: tuple[str, ...], text: str) -> None:
+        """Note a wrong value, with the key it stands at."""
+        self._fault(path, f"{'.'.join(path)}: {text}")
+
+    def _unknown(self, path: tuple[str, ...], what: str, name: str, known: Iterable[str]) -> None:
+        names = ", ".join(sorted(known)) or "none yet"
+        self._wrong(path, f'there is no {what} "{name}"; known: {names}')
+
     def _network(self, name: str, table: NetworkTable) -> dict[str, Any]:
         path = ("networks", name)
         subnet, own = table.subnet, table.address.ip
         if table.dhcp == "proxy":
-            self._fault((*path, "dhcp"), 'dhcp = "proxy" is not there yet; use "own" or "off"')
+            self._wrong((*path, "dhcp"), 'dhcp = "proxy" is not there yet; use "own" or "off"')
         if subnet.prefixlen > 30:
-            self._fault(
+            self._wrong(
                 (*path, "address"),
                 f"address {table.address} leaves no room for boards; write it like 10.77.0.1/24",
             )
         elif own in (subnet.network_address, subnet.broadcast_address):
-            self._fault((*path, "address"), f"{own} is not an address of a host in {subnet}")
+            self._wrong((*path, "address"), f"{own} is not an address of a host in {subnet}")
         if table.router is not None and table.router not in subnet:
-            self._fault(
+            self._wrong(
                 (*path, "router"), f"router {table.router} is outside {subnet}; boards could not reach it"
             )
         if table.range is not None and subnet.prefixlen <= 30:
@@ -126,14 +134,14 @@ class Reader:
         try:
             first, last = (IPv4Address(part.strip()) for part in table.range.split("-"))
         except ValueError:
-            self._fault((*path, "range"), f'range "{table.range}" is not two addresses; write FIRST-LAST')
+            self._wrong((*path, "range"), f'range "{table.range}" is not two addresses; write FIRST-LAST')
             return
         if first not in table.subnet or last not in table.subnet:
-            self._fault((*path, "range"), f"range {table.range} is not inside {table.subnet}")
+            self._wrong((*path, "range"), f"range {table.range} is not inside {table.subnet}")
         elif first > last:
-            self._fault((*path, "range"), f"range {table.range} ends before it begins; write FIRST-LAST")
+            self._wrong((*path, "range"), f"range {table.range} ends before it begins; write FIRST-LAST")
         elif first <= table.address.ip <= last:
-            self._fault(
+            self._wrong(
                 (*path, "range"), f"range {table.range} holds the host's own address {table.address.ip}"
             )
 
@@ -149,7 +157,7 @@ class Reader:
     def _board(self, name: str, table: BoardTable) -> Board:
         path = ("boards", name)
         if table.board_class not in self._names["classes"]:
-            self._fault((*path, "class"), _unknown("class", table.board_class, self._names["classes"]))
+            self._unknown((*path, "class"), "class", table.board_class, self._names["classes"])
         if not table.all_macs:
             self._fault(path, f'board "{name}" has no MAC; add mac = "…" so that it is known when it boots')
         for mac in table.all_macs:
@@ -197,7 +205,7 @@ class Reader:
         networks = self._names["networks"]
         if table.network is not None:
             if table.network not in networks:
-                self._fault(("boards", name, "network"), _unknown("network", table.network, networks))
+                self._unknown(("boards", name, "network"), "network", table.network, networks)
             return table.network
         if len(networks) != 1:
             which = f"one of {', '.join(networks)}" if networks else "a [networks.NAME] table and its name"
@@ -214,11 +222,11 @@ class Reader:
         if known is None or table.address is None:
             return
         if table.address not in known.subnet:
-            self._fault(path, f'address {table.address} is outside network "{network}" ({known.subnet})')
+            self._wrong(path, f'address {table.address} is outside network "{network}" ({known.subnet})')
         elif table.address == known.address.ip:
-            self._fault(path, f"address {table.address} is the host's own; give the board another")
+            self._wrong(path, f"address {table.address} is the host's own; give the board another")
         elif table.address in (known.subnet.network_address, known.subnet.broadcast_address):
-            self._fault(path, f"address {table.address} is everybody's on {known.subnet}; give another")
+            self._wrong(path, f"address {table.address} is everybody's on {known.subnet}; give another")
 
     def _wire(self, board: str, kind: str, wire: WireTable) -> Binding:
         path = ("boards", board, kind)
@@ -228,7 +236,7 @@ class Reader:
         if wire.equipment is not None:
             unit = self._parsed.equipment.get(wire.equipment)
             if wire.equipment not in self._names["equipment"]:
-                self._fault(path, _unknown("equipment", wire.equipment, self._names["equipment"]))
+                self._unknown(path, "equipment", wire.equipment, self._names["equipment"])
             if unit is None:
                 return Binding("", wire.equipment, params)
             driver = driver or unit.driver
@@ -239,7 +247,7 @@ class Reader:
             return Binding("", None, params)
         known = self._drivers[kind]
         if driver not in known:
-            self._fault(path, _unknown(f"{kind} driver", driver, known))
+            self._unknown(path, f"{kind} driver", driver, known)
         elif self._check is not None:
             wrong = self._check(kind, driver, self._placed(unit.params) if unit else {}, params)
             if wrong:
@@ -288,8 +296,3 @@ class Reader:
             return
         fix = f"give one of them {advice or f'its own {what}'}"
         self._fault(path, f'board "{board}" and board "{owner[1]}" both use {named}; {fix}')
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    names = ", ".join(sorted(known)) or "none yet"
-    return f'there is no {what} "{name}"; known: {names}'
