@@ -115,9 +115,9 @@ class HookDelivery:
                 if hooks.wanted(hook, event):
                     await self._deliver(hook, event, progress)
                 progress.cursor = event.seq
-            late = self._clock() >= kept_at + KEEP_SECONDS
             # What was only passed over may as well be passed over again; it is written down now and then.
-            if progress.cursor != kept and late and (event is None or progress.told_at is not None):
+            patience = KEEP_SECONDS if event is None or progress.told_at is not None else _LOOK_SECONDS
+            if progress.cursor != kept and self._clock() >= kept_at + patience:
                 await self._keep(hook.id, progress.cursor)
                 kept, kept_at = progress.cursor, self._clock()
 
