@@ -253,6 +253,40 @@ async def test_held_boards_are_not_removed(tmp_path: Path):
             await lab.hub.apply_inventory(ANNA, LAB)
 
 
+@pytest.mark.parametrize(
+    "wire",
+    [
+        'power = { driver = "command", on = ["/bin/evil"], off = ["true"], outlet = "1" }',
+        'power = { equipment = "shell", outlet = "1" }',
+        'power = { driver = "qemu", command = ["/bin/evil"], monitor = "/tmp/m" }',
+        'console = { driver = "command", command = ["/bin/evil"] }',
+    ],
+)
+async def test_programs_come_from_the_servers_own_file(tmp_path: Path, wire: str):
+    """An admin of the API makes the server run nothing; what its own file brought may stay."""
+    more = f"""
+[equipment.shell]
+driver = "command"
+on = ["/bin/evil"]
+off = ["true"]
+
+[boards.pc-9]
+class = "pc"
+mac = "52:54:00:00:00:09"
+{wire}
+"""
+    if "shell" not in wire:
+        more = more[more.index("[boards") :]
+    async with running(tmp_path) as lab:
+        admin = lab.hub.state.principals["admin"]
+        with pytest.raises(ForbiddenError, match="runs a program on the server"):
+            await lab.hub.apply_inventory(admin, LAB + more)
+        assert "pc-9" not in lab.hub.state.boards
+        await lab.hub.apply_inventory(HUB, LAB + more)
+        await lab.hub.apply_inventory(admin, LAB + more.replace("00:09", "00:0a"))
+        assert lab.hub.state.boards["pc-9"].board.macs == ("52:54:00:00:00:0a",)
+
+
 async def test_bad_wishes_change_nothing(tmp_path: Path):
     """Everything that cannot be done is refused when it is asked, by name."""
     async with running(tmp_path) as lab:

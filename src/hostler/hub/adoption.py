@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hostler.hub import boards, health, hooks
-from hostler.hub.errors import ConflictError, Fault
+from hostler.hub.errors import ConflictError, Fault, ForbiddenError
 from hostler.hub.inventory_changes import InventoryChange, differences
+from hostler.hub.records import HUB
 from hostler.model.board import Lifecycle
 from hostler.model.claim import Claim, ClaimState, Want
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from hostler.hub.inventory import Inventory
     from hostler.hub.records import BoardRecord, Principal
     from hostler.hub.state import Draft
+
+_PROGRAMS = frozenset({"command", "qemu"})
+"""Drivers that run on the server what their table names."""
 
 _HELD = frozenset({Lifecycle.CLAIMED, Lifecycle.RELEASING})
 
@@ -33,6 +37,7 @@ def apply(
 
     Raises:
         ConflictError: something must wait, or another inventory is in force than was compared with.
+        ForbiddenError: it runs a program that is not in force, and was not read from the server's own file.
     """
     if base is not None and base != draft.inventory.digest:
         raise ConflictError(
@@ -40,6 +45,8 @@ def apply(
             kind="inventory-changed",
         )
     changes = differences(draft.inventory, new)
+    if principal != HUB:
+        _refuse_programs(draft.inventory, new)
     faults = tuple(_faults(draft, new))
     if faults:
         raise ConflictError("\n".join(fault.text for fault in faults), kind="board-held", faults=faults)
@@ -65,6 +72,29 @@ def apply(
             "inventory.applied", f"{principal.name} applied {file}: {words}", principal=principal.name
         )
     return changes
+
+
+def _refuse_programs(old: Inventory, new: Inventory) -> None:
+    """Take programs from the server's own file alone: an admin of the lab is not the owner of its host."""
+    for name, unit in new.equipment.items():
+        if unit.driver in _PROGRAMS and old.equipment.get(name) != unit:
+            raise _program(f"[equipment.{name}]", unit.driver)
+    for name, board in new.boards.items():
+        known = old.boards.get(name)
+        for kind, wires, before in (
+            ("power", board.power, known.power if known else ()),
+            ("console", (board.console,), (known.console,) if known else ()),
+        ):
+            for wire in wires:
+                if wire is not None and wire.driver in _PROGRAMS and wire not in before:
+                    raise _program(f"{kind} of [boards.{name}]", wire.driver)
+
+
+def _program(where: str, driver: str) -> ForbiddenError:
+    return ForbiddenError(
+        f'{where}: driver "{driver}" runs a program on the server; such a wire is taken only from the '
+        "lab.toml that the server was started with (hostler serve --config)"
+    )
 
 
 def _faults(draft: Draft, new: Inventory) -> list[Fault]:
