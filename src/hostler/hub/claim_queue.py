@@ -174,9 +174,13 @@ def _touched(draft: Draft) -> set[str]:
     if draft.inventory_changed or draft.projects.changed:
         return {ANY}
     touched = set(draft.stirred)
-    for record in draft.boards.changed.values():
+    for name, record in draft.boards.changed.items():
+        before = draft.boards.base.get(name)
         if record is not None and is_free(record):
             touched.add(record.board.board_class)
+        elif before is not None and (record is None or _prospect(before) != _prospect(record)):
+            # What is kept for a claim or a booking may be let go when this board comes sooner, or never.
+            touched.add(before.board.board_class)
     for key, new in draft.claims.changed.items():
         old = draft.claims.base.get(key)
         for claim in (old, new):
@@ -188,6 +192,11 @@ def _touched(draft: Draft) -> set[str]:
                 for waiting in draft.pools.queued[old.project]:
                     touched |= pools_of(draft.claims.base[waiting], draft.inventory)
     return touched
+
+
+def _prospect(record: BoardRecord) -> tuple[Lifecycle, bool]:
+    """Return what tells whether and when a board comes back."""
+    return record.lifecycle, record.health.verdict in _NOT_FOR_USERS
 
 
 def competitors(draft: Draft, seeds: set[str]) -> list[Claim]:
