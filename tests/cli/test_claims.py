@@ -56,6 +56,33 @@ def test_a_claim_is_changed_while_it_lasts(shell: Shell) -> None:
     assert kicked["reason"] == "ended by admin: the fire brigade"
 
 
+def test_what_was_given_back_is_told_as_being_wiped(shell: Shell, tmp_path: Path) -> None:
+    """From the release on nobody waits for a claim's end any more: what its boards do is told instead."""
+    shell("claim", "--board", "pc-1", "--with", "arm", "--name", "mine", "--ttl", "2h")
+    assert "mine of admin, ends in " in shell("show", "pc-1").stdout
+    hold = tmp_path / "state/hold"
+    hold.touch()
+    claim = shell.json("release", "mine", "--no-wait")["id"]
+    board, whole = shell("show", "pc-1").stdout, shell("show", claim).stdout
+    assert "mine of admin, given back; being wiped\n" in board
+    for shown in (board, whole, shell("claims").stdout):
+        assert "being wiped" in shown
+        assert "ends" not in shown
+    for name in ("pc-1", "arm-1"):
+        (row,) = [line for line in whole.splitlines() if line.startswith(f"{name} ")]
+        assert row.split(maxsplit=1)[1].startswith("being wiped")
+    with Client(shell.lab.settings) as client:
+        wait_until(lambda: client.board("pc-1")["run"] is not None)
+        wait_until(lambda: (client.board("pc-1")["run"] or {}).get("state") == "running")
+    assert "being wiped: wipe" in shell("show", claim).stdout
+    hold.unlink()
+    with Client(shell.lab.settings) as client:
+        wait_until(lambda: client.get_claim(claim)["state"] == "closed")
+    closed = shell("show", claim).stdout
+    assert "being wiped" not in closed
+    assert "closed" in closed
+
+
 def test_a_booking_is_told(shell: Shell) -> None:
     """A claim for later waits for its time and keeps others from being in its way."""
     shell.json("claim", "arm", "--at", "+2h", "--for", "4h", "--name", "later")

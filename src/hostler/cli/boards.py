@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hostler.cli.claims import wants_text
+from hostler.cli.claims import BEING_WIPED, wants_text
 from hostler.cli.power import board_power
 from hostler.cli.progress import run_text
 from hostler.cli.queue_line import place_text
 from hostler.cli.waits import TIMEOUT, going_on
 from hostler.cli.words import duration, local_time, until
 from hostler.client.client import Client
+from hostler.client.documents import ENDED
 from hostler.client.errors import ClientError, NotFoundError
 from hostler.client.waiting import wait_board
 
@@ -93,7 +94,7 @@ def show(args: argparse.Namespace, out: Output) -> int:
                     f'there is no board and no claim "{args.name}"',
                     "`hostler boards` and `hostler claims` list them",
                 ) from None
-            _show_claim(claim, out)
+            _show_claim(claim, _leaving(client, claim), out)
         else:
             _show_board(board, out)
     return 0
@@ -111,7 +112,7 @@ def _show_board(board: Board, out: Output) -> None:
             ("class", f"{board['class']} ({board['platform']}, {board['arch']})"),
             ("lifecycle", lifecycle),
             ("health", "" if board["health"] == "unknown" else board["health"]),
-            ("claim", holder_text(claim) if claim else ""),
+            ("claim", holder_text(board, claim) if claim else ""),
             ("power", board_power(board)),
             ("run", run_text(run) if run else ""),
             ("boot", f"{boot['number']} ({boot['purpose']}) {local_time(boot['started'])}" if boot else ""),
@@ -127,7 +128,14 @@ def _show_board(board: Board, out: Output) -> None:
     )  # fmt: skip
 
 
-def _show_claim(claim: Claim, out: Output) -> None:
+def _leaving(client: Client, claim: Claim) -> list[tuple[str, str]]:
+    """Return the boards of a claim that is being released, each with what becomes of it."""
+    if claim["state"] != "releasing":
+        return []
+    return [(name, leaving_text(client.board(name), claim["id"])) for name in claim["boards"]]
+
+
+def _show_claim(claim: Claim, leaving: list[tuple[str, str]], out: Output) -> None:
     if out.json:
         out.document(claim)
         return
@@ -151,6 +159,7 @@ def _show_claim(claim: Claim, out: Output) -> None:
             ("since", local_time(claim["granted"])),
             ("ends", until(claim["expires"]) if claim["state"] == "active" else ""),
             ("kept alive", f"every {claim['keep_alive']:g} s" if claim["keep_alive"] else ""),
+            *leaving,
             ("closed", local_time(claim["closed"])),
             *((f"{board} unclean", why) for board, why in sorted(claim["unclean"].items())),
         ]
@@ -191,9 +200,24 @@ def recover(args: argparse.Namespace, out: Output) -> int:
     return 1 if board["lifecycle"] == "quarantined" else 0
 
 
-def holder_text(claim: Holder) -> str:
-    """Return who holds a board until when."""
-    return f"{claim['name'] or claim['id']} of {claim['principal']}, ends {until(claim['expires'])}"
+def holder_text(board: Board, claim: Holder) -> str:
+    """Return who holds a board until when, or that it was given back and is on its way to the next one."""
+    whose = f"{claim['name'] or claim['id']} of {claim['principal']}"
+    if board["lifecycle"] == "releasing":
+        return f"{whose}, given back; {BEING_WIPED}"
+    return f"{whose}, ends {until(claim['expires'])}"
+
+
+def leaving_text(board: Board, claim: str) -> str:
+    """Return what becomes of a board that a claim, by its id, has given back."""
+    holder, run = board["claim"], board["run"]
+    if holder is not None and holder["id"] != claim:
+        return "wiped, and somebody else's"
+    if board["lifecycle"] != "releasing":
+        return board["lifecycle"] + (f": {board['reason']}" if board["reason"] else "")
+    # The run may still be the one that the release has ended.
+    doing = f": {run_text(run)}" if run is not None and run["state"] not in ENDED else ""
+    return f"{BEING_WIPED}{doing}"
 
 
 def _fact(value: Any) -> str:

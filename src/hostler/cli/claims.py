@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _QUEUE_SECONDS = 86400.0
 _KEEP_ALIVE = 30.0
 
+BEING_WIPED = "being wiped"
+"""What a board that was given back is doing until it is clean; its claim has no end to wait for any more."""
+
 
 def _claim_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="CLASS|LABELS", nargs="?", help="such as pi4, or arch=arm64,ram>=4G")
@@ -221,6 +224,8 @@ def _end(claim: Claim) -> str:
         return claim["reason"]
     if claim["state"] == "pending":
         return estimate_text(claim) or ("" if claim["position"] else place_text(claim))
+    if claim["state"] == "releasing":
+        return BEING_WIPED
     return until(claim["expires"])
 
 
