@@ -64,6 +64,7 @@ async def test_a_board_in_mid_wipe_is_put_aside_and_not_given_away_dirty(tmp_pat
     """A wipe that lost its power is no wipe: the board is quarantined with who did it, its claim closed."""
     async with running(tmp_path) as lab:
         claim = await lab.hub.claim(ANNA, "pc")
+        await until(lambda: "pc-1" in lab.rack.boards)
         lab.rack.boards["pc-1"].hang = True
         await lab.hub.release(ANNA, claim.id)
         cut = await lab.hub.all_off(ADA)
