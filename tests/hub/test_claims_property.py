@@ -61,7 +61,8 @@ def lab_of(names: tuple[str, ...]) -> str:
     return HEAD + "".join(
         f'[boards.{name}]\nclass = "{BOARDS[name]}"\nmac = "52:54:00:00:00:{number:02x}"\n'
         f'power = {{ equipment = "rack1", port = {number} }}\nlabels = {{ slot = {number} }}\n'
-        for number, name in enumerate(names)
+        for number, name in enumerate(BOARDS)  # a board stays the same whoever else is there
+        if name in names
     )
 
 
