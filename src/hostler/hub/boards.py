@@ -228,6 +228,8 @@ def recover(draft: Draft, principal: Principal, name: str) -> BoardRecord:
     platform = draft.inventory.platform(record.board.board_class)
     if platform.arch not in draft.agents:
         raise ConflictError(runs.no_agent(platform), kind="no-agent")
+    if record.health.checkup is not None:  # the wipe takes the place of what was tried on it
+        record = replace(record, health=replace(record.health, checkup=None))
     if record.health.verdict is HealthVerdict.BAD:  # it is given another chance, and is checked soon
         record = replace(record, health=replace(record.health, verdict=HealthVerdict.UNKNOWN, at=None))
     text = f'{principal.name} recovers board "{name}"'
