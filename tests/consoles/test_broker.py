@@ -86,6 +86,7 @@ async def bench(tmp_path: Path):
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
+    made.broker.close()
     await server.down()
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hostler.drivers import settings
 from hostler.drivers.errors import DriverConfigError
 from hostler.drivers.registry import power_driver
 from hostler.drivers.secrets import SecretReference
@@ -45,3 +46,12 @@ def test_an_unknown_driver_lists_the_known_ones() -> None:
     """Whoever mistypes a driver's name sees what there is."""
     with pytest.raises(DriverConfigError, match=r"known: .*fake, .*snmp-poe"):
         power_driver("snmp-pie", {}, {})
+
+
+@pytest.mark.parametrize("name", ["10.0.0..3", "x" * 64 + ".example", "a..b:4001"])
+def test_a_name_no_resolver_takes_is_refused_at_once(name: str) -> None:
+    """Else it would fail in the middle of work, with an error that no driver expects."""
+    with pytest.raises(DriverConfigError, match="neither a host name nor an address"):
+        settings.address({"host": name}, "host", 161)
+    with pytest.raises(DriverConfigError, match="neither a host name nor an address"):
+        settings.host({"host": name}, "host")

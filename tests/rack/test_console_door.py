@@ -139,6 +139,7 @@ async def kept(
             task.cancel()
         running.cancel()
         await asyncio.gather(running, *bench.tasks, return_exceptions=True)
+        bench.console.close()
 
 
 async def test_break_and_lines_are_switched_by_who_types(tmp_path: Path):

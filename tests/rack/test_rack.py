@@ -10,6 +10,7 @@ import pytest
 from hostler.drivers.console.fake import FakeConsole
 from hostler.images.store import ImageStore
 from hostler.link.documents import from_document, to_document
+from hostler.link.frames import BYTES, pack
 from hostler.link.group_commit import StorageError
 from hostler.link.inprocess import InProcessLink
 from hostler.link.port import LinkError, RequestRefusedError
@@ -229,6 +230,34 @@ async def test_a_rack_whose_keepers_cannot_write_can_be_stopped(tmp_path: Path, 
             await made.link.desire("board/b1", None)
             while "b1" in made.rack._kept or len(made.rack._tasks._tasks) > 2:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_console_outlives_a_keeper_that_fell_over(tmp_path: Path, monkeypatch, caplog):
+    """While a keeper cannot store what it did, its board's console is read, recorded and shown."""
+    async with lab(tmp_path) as made:
+
+        async def full(*_: object) -> None:
+            raise StorageError("rack.db: the disk is full")
+
+        await made.want(wanted(power=PowerState.OFF))
+        await made.until(lambda o: o.console is True)
+        body = {"board": "b1", "mode": "write", "principal": "anna", "may_write": True, "claim": "c1"}
+        anna = await made.link.open_stream("console", body)
+        monkeypatch.setattr(RackStore, "keep", full)
+        await made.want(wanted(WIPE))
+        kept = made.rack._kept["b1"]
+        async with asyncio.timeout(5):
+            while not any("keeper of b1 waits" in record.message for record in caplog.records):
+                await asyncio.sleep(0.02)
+            said = b""
+            await anna.write(pack(BYTES, b"still here"))
+            while b"still here" not in said:
+                part = await anna.read()
+                assert part, "the console was closed"
+                said += part
+        assert "keeper of b1 waits: rack.db: the disk is full" in caplog.text
+        assert kept.console is not None
+        assert kept.console.log.read("before").data.endswith(b"still here")
 
 
 @pytest.mark.parametrize("kind", [InProcessLink, RackStore])

@@ -102,33 +102,34 @@ class ConsoleBroker:
         return self._ring.end
 
     async def run(self) -> None:
-        """Keep the line open and read it, for ever; cancel to stop."""
+        """Keep the line open and read it, for ever; cancel to stop, and then ``close``."""
         failures = 0
         told = False
         longest = self._driver.retry_seconds if isinstance(self._driver, HotPlugged) else BACKOFF_SECONDS[-1]
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(OPEN_SECONDS):
-                        stream = await self._driver.open()
-                except (DriverError, TimeoutError, OSError) as error:
-                    self.problem = str(error) or "no connection in time"
-                    if not told:
-                        told = True
-                        self._trace("lost", f"{self.board}: no console: {self.problem}")
-                        log.warning("%s: no console: %s; trying for ever", self.board, self.problem)
-                else:
-                    failures, told = 0, False
-                    self._trace("connected", f"{self.board}: console connected")
-                    await self._read(stream)
-                    self.note("console line lost, connecting again")
-                    self._trace("lost", f"{self.board}: console line lost")
-                pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-                await asyncio.sleep(min(pause, longest))
-                failures += 1
-        finally:
-            self._ring.close()
-            self._log.close()
+        while True:
+            try:
+                async with asyncio.timeout(OPEN_SECONDS):
+                    stream = await self._driver.open()
+            except (DriverError, TimeoutError, OSError) as error:
+                self.problem = str(error) or "no connection in time"
+                if not told:
+                    told = True
+                    self._trace("lost", f"{self.board}: no console: {self.problem}")
+                    log.warning("%s: no console: %s; trying for ever", self.board, self.problem)
+            else:
+                failures, told = 0, False
+                self._trace("connected", f"{self.board}: console connected")
+                await self._read(stream)
+                self.note("console line lost, connecting again")
+                self._trace("lost", f"{self.board}: console line lost")
+            pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+            await asyncio.sleep(min(pause, longest))
+            failures += 1
+
+    def close(self) -> None:
+        """There will be no more: viewers come to their end, and the log's files are closed."""
+        self._ring.close()
+        self._log.close()
 
     def new_boot(self, boot: str) -> None:
         """What comes from now on belongs to this boot."""

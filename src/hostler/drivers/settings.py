@@ -52,6 +52,24 @@ def seconds(table: Mapping[str, object], key: str, default: float) -> float:
     return float(value)
 
 
+def host(table: Mapping[str, object], key: str) -> str:
+    """Return the host name or address under ``key``.
+
+    Raises:
+        DriverConfigError: When it is missing or could be neither.
+    """
+    value = text(table, key)
+    _check_host(key, value)
+    return value
+
+
+def _check_host(key: str, name: str) -> None:
+    try:
+        name.encode("idna")  # what the resolver will do, and fail in its own way
+    except UnicodeError:
+        raise DriverConfigError(key, f"{name!r} is neither a host name nor an address") from None
+
+
 def address(table: Mapping[str, object], key: str, default_port: int | None = None) -> tuple[str, int]:
     """Return host and port from ``"host:port"``, ``"[v6]:port"`` or, with a default port, ``"host"``.
 
@@ -63,6 +81,7 @@ def address(table: Mapping[str, object], key: str, default_port: int | None = No
     if not colon or value.endswith("]") or (":" in host and not host.startswith("[")):
         host, port = value, "" if default_port is None else str(default_port)
     host = host.removeprefix("[").removesuffix("]")
+    _check_host(key, host)
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise DriverConfigError(key, f'must be "host:port" with a port from 1 to 65535, not {value!r}')
     return host, int(port)

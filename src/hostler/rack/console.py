@@ -85,10 +85,14 @@ class RackConsole:
         return max(times, default=None)
 
     async def run(self) -> None:
-        """Keep the line and look for what is awaited, until cancelled."""
+        """Keep the line and look for what is awaited, until cancelled; may be run again after a failure."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.broker.run())
             tasks.create_task(self._watch_forever())
+
+    def close(self) -> None:
+        """End every viewer's stream: this console is not kept any more."""
+        self.broker.close()
 
     def new_boot(self, boot: str) -> None:
         """Begin the log of another boot."""

@@ -33,11 +33,14 @@ from hostler.rack.targets import artefacts, target
 from hostler.rack.wires import Wires
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hostler.images.store import ImageStore
     from hostler.link.port import RackLink, Stream
     from hostler.model.board import Board
     from hostler.model.json import Document
     from hostler.model.keeper import Memory, View
+    from hostler.rack.boot_control import BootControls
     from hostler.rack.store import RackStore
 
 log = logging.getLogger(__name__)
@@ -154,9 +157,16 @@ class Rack:
         board = desired.board
         power = self.wires.power(board)
         console = self._console(desired, memory)
-        keeper = Keeper(desired, memory, self, power, console)
+        keeper = Keeper(desired, memory, self, power, console, self._boot_control(board, console))
         task = self._tasks.create_task(self._keep(keeper, console), name=f"keeper {board.name}")
         self._kept[board.name] = _Kept(keeper, console, task)
+
+    def _boot_control(self, board: Board, console: RackConsole | None) -> BootControls | None:
+        try:
+            return self.wires.boot_control(board, console)
+        except DriverError as error:
+            self.trace(TraceEvent(time.time(), "bootctl", "error", str(error), board=board.name))
+            return None
 
     def _console(self, desired: Desired, memory: Memory) -> RackConsole | None:
         board = desired.board
@@ -174,17 +184,28 @@ class Rack:
         )
 
     async def _keep(self, keeper: Keeper, console: RackConsole | None) -> None:
-        """Run a keeper with its console; start it again when it falls over, from what it stored."""
+        """Run a keeper and its console until cancelled: neither is harmed when the other falls over."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._again(f"the keeper of {keeper.name}", keeper.run))
+                if console is not None:
+                    tasks.create_task(self._again(f"the console of {keeper.name}", console.run))
+        finally:
+            if console is not None:
+                console.close()
+
+    async def _again(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run something until cancelled; when it falls over it starts again, from what it stored."""
         while True:
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    if console is not None:
-                        tasks.create_task(console.run())
-                    tasks.create_task(keeper.run())
+                await run()
             except* StorageError as errors:
-                log.warning("the keeper of %s waits: %s", keeper.name, errors.exceptions[0])
+                error: Exception = errors
+                while isinstance(error, ExceptionGroup):
+                    error = error.exceptions[0]
+                log.warning("%s waits: %s", what, error)
             except* Exception:
-                log.exception("the keeper of %s fell over; it starts again", keeper.name)
+                log.exception("%s fell over; it starts again", what)
             # A group whose task is cancelled while another fails tells of the failure alone.
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError
@@ -345,12 +366,17 @@ class Rack:
 
 def _through(board: Board) -> set[str | None]:
     """Return the equipment a board's wires go through."""
-    wires = (*board.power, *((board.console,) if board.console else ()))
+    wires = (*board.power, *((board.console,) if board.console else ()), *board.bootctl)
     return {wire.equipment for wire in wires}
 
 
 def _wired_alike(old: Board, new: Board) -> bool:
-    return (old.power, old.console, old.watts) == (new.power, new.console, new.watts)
+    return (old.power, old.console, old.watts, old.bootctl) == (
+        new.power,
+        new.console,
+        new.watts,
+        new.bootctl,
+    )
 
 
 def _holder(desired: Desired) -> str | None:

@@ -52,7 +52,7 @@ class RawTcp:
                 raise DriverConfigError("port", "is given twice, in address as well")
             host, port = settings.address(binding, "address")
         else:
-            host = settings.text(equipment, "host")
+            host = settings.host(equipment, "host")
             port = settings.whole_number(binding, "port", least=1, most=65535)
         return cls(RawTcpConfig(host, port, settings.seconds(equipment, "timeout", 5.0)))
 
