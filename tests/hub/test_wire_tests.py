@@ -88,7 +88,7 @@ async def test_a_hub_that_was_killed_puts_the_board_back(tmp_path: Path) -> None
 def begin_only(draft) -> None:
     from hostler.hub.wire_tests import begin
 
-    begin(draft, HUB, "pc-1")
+    begin(draft, HUB, "pc-1", "w-1")
 
 
 async def test_who_goes_away_leaves_no_board_aside(tmp_path: Path) -> None:
@@ -97,6 +97,18 @@ async def test_who_goes_away_leaves_no_board_aside(tmp_path: Path) -> None:
         lab.rack.trying = asyncio.Event()
         testing = asyncio.ensure_future(lab.hub.wire_tests.test(HUB, "pc-1"))
         await until(lambda: lab.hub.state.boards["pc-1"].lifecycle is Lifecycle.MAINTENANCE)
+        testing.cancel()
+        with suppress(asyncio.CancelledError):
+            await testing
+        await until(lambda: lab.hub.state.boards["pc-1"].lifecycle is Lifecycle.AVAILABLE)
+
+
+async def test_who_goes_away_before_it_has_begun_leaves_no_board_aside(tmp_path: Path) -> None:
+    """What is decided but not on the disk yet when its asker goes is ended, too."""
+    async with running(tmp_path) as lab:
+        testing = asyncio.ensure_future(lab.hub.wire_tests.test(HUB, "pc-1"))
+        await asyncio.sleep(0)
+        assert lab.hub.state.boards["pc-1"].lifecycle is Lifecycle.MAINTENANCE
         testing.cancel()
         with suppress(asyncio.CancelledError):
             await testing

@@ -115,20 +115,10 @@ class HealthWatch:
             except Refusal as refusal:
                 row: Document = {"what": "wires", "ok": False, "text": str(refusal)}
                 report = {"ok": False, "checks": [row]}
-            await self._surely(lambda draft: health.wires_tested(draft, name, report))
+            await self._hub.surely(lambda draft: health.wires_tested(draft, name, report))
         finally:
             self._testing.discard(name)
             self._hub.bells.ring("boards")
-
-    async def _surely(self, decide: Callable[[Draft], None]) -> None:
-        while True:
-            try:
-                await self._hub.change(decide)
-            except UnavailableError as error:
-                log.warning("%s; trying again", error)
-                await asyncio.sleep(1.0)
-            else:
-                return
 
     async def _measure(self, record: BoardRecord, checkup: Checkup) -> None:
         """Keep how long the boot of a round took; the board is off, so all there is of it has arrived."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from hostler.hub import hook_targets, hooks
-from hostler.hub.errors import UnavailableError
 from hostler.hub.hook_targets import Told, event_document
 from hostler.hub.records import HUB, Event
 from hostler.model.hook import GIVE_UP_SECONDS, pause
@@ -161,7 +160,7 @@ class HookDelivery:
                 principal=HUB.name, data={"hook": hook.id, "event": event.seq},
             )  # fmt: skip
 
-        await self._surely(decide)
+        await self._hub.surely(decide)
 
     async def _keep(self, hook_id: str, cursor: int) -> None:
         def decide(draft: Draft) -> None:
@@ -169,17 +168,7 @@ class HookDelivery:
             if hook is not None and hook.cursor < cursor:
                 draft.hooks.put(hook_id, replace(hook, cursor=cursor))
 
-        await self._surely(decide)
-
-    async def _surely(self, decide: Callable[[Draft], None]) -> None:
-        while True:
-            try:
-                await self._hub.change(decide)
-            except UnavailableError as error:
-                log.warning("%s; trying again", error)
-                await asyncio.sleep(1.0)
-            else:
-                return
+        await self._hub.surely(decide)
 
 
 def _target(hook: Hook) -> Hook:

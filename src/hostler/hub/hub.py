@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,6 +59,11 @@ if TYPE_CHECKING:
     from hostler.model.json import Document
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 1.0
+"""How long is waited until what could not be stored is tried anew: a full disk is seldom emptied sooner."""
 
 
 class Hub:
@@ -168,6 +174,17 @@ class Hub:
             reason = getattr(error, "orig", None) or error
             raise UnavailableError(f"it could not be stored: {reason}; nothing was changed") from error
         return result
+
+    async def surely(self, decide: Callable[[Draft], object]) -> None:
+        """Change, and again until it is stored: for what has happened and nobody is there to ask anew."""
+        while True:
+            try:
+                await self.change(decide)
+            except UnavailableError as error:
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
 
     # Who asks
 

@@ -8,13 +8,12 @@ What it was before is kept with it, so that a hub that was killed puts it back w
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hostler.hub import access, boards, runs
-from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError, Refusal, UnavailableError
+from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError, Refusal
 from hostler.hub.metal import NETBOOT_SECONDS
 from hostler.hub.records import WireTest
 from hostler.model.board import Lifecycle, move
@@ -27,22 +26,20 @@ if TYPE_CHECKING:
     from hostler.hub.state import Draft
     from hostler.model.json import JSON, Document
 
-log = logging.getLogger(__name__)
-
 AT_ONCE = 4
 """Boards tested side by side unless somebody says otherwise: most of a test is waiting."""
 
 _ASIDE = (Lifecycle.AVAILABLE, Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE)
-_RETRY_SECONDS = 1.0
 
 
-def begin(draft: Draft, by: Principal, name: str, *, force: bool = False) -> WireTest:
+def begin(draft: Draft, by: Principal, name: str, test_id: str, *, force: bool = False) -> None:
     """Set a board aside for a test of its wires.
 
     Args:
         draft: Where it is decided.
         by: An admin; or the holder, with ``force``.
         name: The board.
+        test_id: By which ``finish`` knows this test again.
         force: Test it although it is claimed, by whoever may use it: its power is cut.
 
     Raises:
@@ -68,7 +65,7 @@ def begin(draft: Draft, by: Principal, name: str, *, force: bool = False) -> Wir
     if record.wire_test is not None or record.health.checkup is not None:
         raise ConflictError(f'board "{name}" is being checked already', kind="board-busy")
     runs.refuse_while_active(draft, record)
-    test = WireTest(f"w-{secrets.token_hex(6)}", by.name, draft.now, record.lifecycle, record.reason)
+    test = WireTest(test_id, by.name, draft.now, record.lifecycle, record.reason)
     record = replace(record, wire_test=test)
     if record.lifecycle is not Lifecycle.CLAIMED:
         if record.lifecycle is not Lifecycle.MAINTENANCE:
@@ -79,7 +76,6 @@ def begin(draft: Draft, by: Principal, name: str, *, force: bool = False) -> Wir
         "wires.started", f'{by.name} has the wires of board "{name}" tested', board=name, claim=record.claim,
         principal=by.name, data={"test": test.id},
     )  # fmt: skip
-    return test
 
 
 def _refuse_holders(draft: Draft, by: Principal, record: BoardRecord, *, force: bool) -> None:
@@ -159,14 +155,7 @@ class WireTests:
 
     async def put_back(self) -> None:
         """Put back what a hub that was killed has left; to be called once, at start."""
-        while True:
-            try:
-                await self._hub.change(put_back)
-            except UnavailableError as error:
-                log.warning("%s; trying again", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return
+        await self._hub.surely(put_back)
 
     async def test(
         self, by: Principal, board: str, *, force: bool = False, seconds: float = NETBOOT_SECONDS
@@ -179,16 +168,18 @@ class WireTests:
             force: Also if it is claimed, by whoever may use it.
             seconds: Longest time from power-on until it asks for an address.
         """
-        test = await self._hub.change(lambda draft: begin(draft, by, board, force=force))
+        test = f"w-{secrets.token_hex(6)}"
         report: Document = {"ok": False, "checks": [], "interrupted": "it was given up"}
         try:
-            report = await self._hub.metal.active_check(board, test=test.id, seconds=seconds)
+            # Within: whoever goes away while this is being stored has set the board aside already.
+            await self._hub.change(lambda draft: begin(draft, by, board, test, force=force))
+            report = await self._hub.metal.active_check(board, test=test, seconds=seconds)
         except Refusal as error:
             report = {"ok": False, "checks": [], "interrupted": error.detail}
             raise
         finally:
             # Whoever asked may be gone; the board is put back all the same.
-            await asyncio.shield(self._hub.change(lambda draft: finish(draft, board, test.id, report)))
+            await asyncio.shield(self._hub.surely(lambda draft: finish(draft, board, test, report)))
         return report
 
     async def test_many(
