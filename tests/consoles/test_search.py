@@ -50,6 +50,13 @@ def test_a_match_tells_when_it_was_said(tmp_path: Path):
     assert found.complete
 
 
+def test_a_match_has_nothing_that_speaks_to_a_terminal(tmp_path: Path):
+    """Colours, titles and controls of either kind are left out, of what is searched and of what is shown."""
+    line = b"\x1b]0;a title\x1b\\\x1b]2;another\x07er\x1b[31mror\x1b[0m\xc2\x9b5n\x07 caf\xc3\xa9\r\n"
+    found = search(said(tmp_path, (1.0, line)), WHOLE, "^error")
+    assert [m.line for m in found.matches] == ["error5n caf\u00e9"]
+
+
 def test_a_gap_is_told_and_searched_over(tmp_path: Path):
     """What was rotated away is named where it was; what is kept behind it is found."""
     bounds = Bounds(segment_bytes=100, segments=3)

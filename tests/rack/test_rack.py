@@ -1,6 +1,8 @@
 """A whole rack over fake supplies and consoles: what it is told it does, and what it did it remembers."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +260,23 @@ async def test_a_console_outlives_a_keeper_that_fell_over(tmp_path: Path, monkey
         assert "keeper of b1 waits: rack.db: the disk is full" in caplog.text
         assert kept.console is not None
         assert kept.console.log.read("before").data.endswith(b"still here")
+
+
+async def test_searches_hold_up_nothing_else_that_needs_a_thread(tmp_path: Path):
+    """Console logs are searched in threads of their own, which are few."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted(power=PowerState.OFF))
+        await made.until(lambda o: o.console is True)
+        all_others = ThreadPoolExecutor(1)
+        asyncio.get_running_loop().set_default_executor(all_others)
+        done = threading.Event()
+        blocked = all_others.submit(done.wait)
+        try:
+            found = await made.link.request("console-search", {"board": "b1", "search": "x"}, deadline=5)
+        finally:
+            done.set()
+        assert found == {"matches": [], "complete": True}
+        assert blocked.result(5)
 
 
 @pytest.mark.parametrize("kind", [InProcessLink, RackStore])

@@ -23,8 +23,8 @@ LONGEST_LINE = 4096
 """A board that never ends a line is cut into lines of this length."""
 _BLOCK = 1 << 18
 _MEMORY_BYTES = 8 << 20
-_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[()][0-9A-Za-z]|[=>78])")
-_UNSEEN = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78])")
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class SearchPatternError(ValueError):
@@ -193,7 +193,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 def readable(line: bytes) -> str:
     """Return what of a line people see."""
-    return _UNSEEN.sub(b"", _ESCAPES.sub(b"", line)).decode(errors="replace")
+    return _UNSEEN.sub("", _ESCAPES.sub(b"", line).decode(errors="replace"))
 
 
 def _text(error: Exception) -> str:

@@ -15,6 +15,7 @@ from hostler.rack.console_sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from hostler.drivers.console.protocol import ConsoleDriver
@@ -36,6 +37,7 @@ class RackConsole:
         emit: Takes trace events.
         on_marker: Takes the agent's marker lines: board, boot, document.
         claim: Id of the claim whose holder has the board, or None.
+        searchers: Threads that searches of its log run in; None: the event loop's own.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class RackConsole:
         emit: Callable[[TraceEvent], None],
         on_marker: Callable[[str, str, Document], None],
         claim: str | None = None,
+        searchers: Executor | None = None,
     ) -> None:
         self.driver = driver
+        self.searchers = searchers
         self.log = ConsoleLog(folder)
         self.marks = Marks(folder / "claims")
         self.sessions = Sessions()

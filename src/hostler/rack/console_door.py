@@ -95,7 +95,9 @@ async def search_log(console: RackConsole, body: Document) -> Document:
     most = min(_whole(body, "most", MOST_MATCHES), MOST_MATCHES)
     pattern = str(body.get("search"))
     try:
-        found = await asyncio.to_thread(lambda: search(console.log, parts(), pattern, most=most))
+        found = await asyncio.get_running_loop().run_in_executor(
+            console.searchers, lambda: search(console.log, parts(), pattern, most=most)
+        )
     except SearchPatternError as error:
         raise RequestRefusedError(str(error)) from error
     matches: list[Any] = [
@@ -120,7 +122,7 @@ async def list_claims(console: RackConsole, body: Document) -> Document:
 async def kick(console: RackConsole, body: Document) -> Document:
     """End the sessions of ``principal``, or with None of everybody but admins; ``text`` says why."""
     principal = body.get("principal")
-    why = str(body.get("text") or "an admin closed the console")
+    why = str(body.get("text") or "you may not use this console any more")
     return {"closed": await console.sessions.send_away(None if principal is None else str(principal), why)}
 
 

@@ -27,6 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hostler.consoles.broker import ConsoleDownError, Writer, WriterTakenError
+from hostler.consoles.keyboard import KeyboardLentError
 from hostler.link.frames import BYTES, COMMAND, Unpacker, pack
 from hostler.link.port import LinkError
 from hostler.wire.rfc2217 import FLOW, PARITY, LineSettings
@@ -141,7 +142,7 @@ class Session:
 
     def take(self) -> bool:
         """Take the keyboard if nobody has it."""
-        if self.may_write:
+        if self.may_write and not self.over:
             with contextlib.suppress(WriterTakenError):
                 self._writer = self._broker.take(self.principal)
         return self.writes
@@ -240,6 +241,8 @@ class Session:
             return None
         try:
             return await action(self._writer) or True
+        except KeyboardLentError as error:
+            await self._answer(words, event="refused", text=str(error))
         except WriterTakenError as error:
             self._writer = None
             await self._answer(words, event="taken", text=str(error))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,10 @@ _UNSENT_EVENTS = 20_000
 """Trace events held while the link does not take them; older ones are dropped, and their number is told."""
 
 
+_SEARCHERS = 2
+"""Searches of console logs at a time: each may take a core for 15 seconds, and whatever else needs a thread
+(who joins a console, who reads a trace) does not wait for them."""
+
 _RECENT_SECONDS = 300.0
 """A machine nobody knows that asked within this time was there before whatever is tried now."""
 
@@ -96,6 +101,7 @@ class Rack:
         self._complained = -_COMPLAIN_SECONDS
         self._event_there = asyncio.Event()
         self._consoles_dir = state_dir / "consoles"
+        self._searchers = ThreadPoolExecutor(_SEARCHERS, "console-search")
         self.wires = Wires()
         self.reports = AgentReports(lambda name: kept.keeper if (kept := self._kept.get(name)) else None)
         self.netboot = Netboot(images.root, state_dir, self._heard, self.reports)
@@ -180,7 +186,14 @@ class Rack:
         boot = memory.boot.id if memory.boot else None
         folder = self._consoles_dir / board.name
         return RackConsole(
-            board.name, driver, folder, boot, self.trace, self.reports.marker, _holder(desired)
+            board.name,
+            driver,
+            folder,
+            boot,
+            self.trace,
+            self.reports.marker,
+            _holder(desired),
+            self._searchers,
         )
 
     async def _keep(self, keeper: Keeper, console: RackConsole | None) -> None:
