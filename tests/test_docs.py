@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostler.cli.main import GROUPS
-from hostler.drivers.registry import CONSOLE, POWER, console_driver, driver_names, power_driver
+from hostler.drivers.registry import (
+    BOOTCTL,
+    CONSOLE,
+    POWER,
+    bootctl_driver,
+    console_driver,
+    driver_names,
+    power_driver,
+)
 from hostler.hub.labfile import read_labfile
 from hostler.virtual.config import load
 
@@ -33,7 +41,8 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
 def check_binding(
     kind: str, driver: str, equipment: Mapping[str, object], binding: Mapping[str, object]
 ) -> str:
-    (power_driver if kind == "power" else console_driver)(driver, equipment, binding)
+    makers = {"power": power_driver, "console": console_driver, "bootctl": bootctl_driver}
+    makers[kind](driver, equipment, binding)
     return ""
 
 
@@ -84,10 +93,9 @@ def test_links_lead_somewhere() -> None:
 def test_every_driver_has_its_line() -> None:
     """docs/drivers.md names each driver that is installed, and no other."""
     page = (ROOT / "docs/drivers.md").read_text()
-    shown = re.findall(r"^\| (power|console) \| `([a-z0-9-]+)`", page, re.MULTILINE)
-    installed = [("power", name) for name in driver_names(POWER)] + [
-        ("console", n) for n in driver_names(CONSOLE)
-    ]
+    shown = re.findall(r"^\| (power|console|bootctl) \| `([a-z0-9-]+)`", page, re.MULTILINE)
+    groups = (("power", POWER), ("console", CONSOLE), ("bootctl", BOOTCTL))
+    installed = [(kind, name) for kind, group in groups for name in driver_names(group)]
     assert sorted(shown) == sorted(installed)
 
 

@@ -20,7 +20,7 @@ from hostler.api.app import create_app
 from hostler.api.authority import CertificateError
 from hostler.api.public_port import PortError, Protection, PublicPort, listening
 from hostler.drivers.errors import DriverConfigError
-from hostler.drivers.registry import console_driver, power_driver
+from hostler.drivers.registry import bootctl_driver, console_driver, power_driver
 from hostler.drivers.secrets import SecretReference
 from hostler.gateway.gateway import Gateway
 from hostler.gateway.port import SshPortError
@@ -96,12 +96,15 @@ def spare_garbage_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+_DRIVERS = {"power": power_driver, "console": console_driver, "bootctl": bootctl_driver}
+
+
 def check_binding(
     kind: str, driver: str, equipment: Mapping[str, object], binding: Mapping[str, object]
 ) -> str:
     """Ask a driver whether it can be made from these tables; returns what is wrong, or an empty text."""
     try:
-        (power_driver if kind == "power" else console_driver)(driver, equipment, binding)
+        _DRIVERS[kind](driver, equipment, binding)
     except DriverConfigError as error:
         return str(error)
     return ""

@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostler.model.board import Binding, Board, Lifecycle
-from hostler.model.boot import BootIntent, boot_intent
+from hostler.model.boot import BootIntent, BootTarget, boot_intent
 from hostler.model.keeper import (
     ATTEMPTS,
     POWERING_SECONDS,
     STALL_SECONDS,
     WATTS_SECONDS,
     Action,
+    DirectBoot,
     Memory,
     Record,
     Report,
@@ -59,6 +60,10 @@ class World:
     power_fails: int = 0
     fails_with: str = ""
     never_lasts: bool = False  # what is switched on is off again at the next look
+    disk_first: bool = False  # nobody comes from the network but by its boot controls
+    control_fails: int = 0  # how many times those refuse before power
+    takeover_fails: int = 0  # how many times one that took the boot over fails
+    directed_to: BootTarget | None = None
     powered_at: float | None = None
     agent_up: bool = False
     working_since: float | None = None
@@ -91,6 +96,8 @@ class World:
             self.set_power(action.state)
         elif isinstance(action, StartBoot):
             self.start_boot(action.purpose)
+        elif isinstance(action, DirectBoot):
+            self.direct_boot(action.target)
         return action
 
     def see(self, **changes) -> None:
@@ -129,6 +136,14 @@ class World:
         if self.powered_at is not None:
             self.powered_at, self.agent_up = self.now, False  # it rebooted
 
+    def direct_boot(self, target: BootTarget) -> None:
+        assert self.powered_at is None or target is BootTarget.DISK, "a board that runs is not directed"
+        self.directed_to, error = target, ""
+        if target is BootTarget.NETWORK and self.control_fails:
+            self.control_fails -= 1
+            self.directed_to, error = None, "the BMC is silent"
+        self.see(directed=self.view.memory.boot.id, direct_error=error)
+
     def tick(self, seconds: float) -> None:
         self.now += seconds
         if self.never_lasts:
@@ -139,7 +154,12 @@ class World:
             return
         if not self.agent_up and self.now - self.powered_at >= self.boot_takes and not self.never_boots:
             intent = boot_intent(self.view.desired, self.view.memory.run)
-            if intent is BootIntent.STEP:
+            if intent is BootIntent.STEP and self.takeover_fails:
+                self.takeover_fails -= 1
+                self.see(direct_error="no prompt")
+            elif intent is BootIntent.STEP and self.disk_first and self.directed_to is not BootTarget.NETWORK:
+                pass  # its disk's system came up
+            elif intent is BootIntent.STEP:
                 self.agent_up, self.working_since = True, None
             elif intent is BootIntent.LOCAL:
                 self.see(matched_boot=boot.id)
@@ -445,3 +465,74 @@ def test_a_restart_while_nobody_can_read_begins_no_boot():
     w.act()
     assert w.actions == [SetPower(PowerState.ON)]
     assert w.view.memory.boots == 1
+
+
+CONTROLLED = replace(BOARD, bootctl=(Binding("fake"),))
+
+
+def controlled(*steps: StepOrder, **changes) -> World:
+    """Return a board that boots its disk first, with a boot control."""
+    made = world(*steps, disk_first=True, **changes)
+    made.view = replace(made.view, desired=replace(made.view.desired, board=CONTROLLED))
+    return made
+
+
+def directed(w: World) -> list[tuple[BootTarget, int]]:
+    return [(a.target, a.attempt) for a in w.actions if isinstance(a, DirectBoot)]
+
+
+def test_boot_controls_are_asked_before_power_and_told_to_leave_a_local_boot_alone():
+    """A disk-first board runs its steps: directed to the network while off, to its disk afterwards."""
+    w = controlled(WIPE, INSTALL, BOOT)
+    assert w.run().memory.run.state is RunState.SUCCEEDED
+    assert directed(w) == [(BootTarget.NETWORK, 1), (BootTarget.DISK, 1)]
+    kinds = [type(a) for a in w.actions if not isinstance(a, Record | Wait)]
+    assert kinds[:4] == [SetPower, StartBoot, DirectBoot, SetPower]
+
+
+def test_a_board_without_boot_controls_is_not_directed():
+    """Network-first firmware needs nothing."""
+    w = world(WIPE, BOOT)
+    w.run()
+    assert directed(w) == []
+
+
+@pytest.mark.parametrize("where", ["control_fails", "takeover_fails"])
+def test_a_boot_control_that_fails_is_tried_again_at_once_and_then_fails_the_run(where):
+    """No deadline of minutes passes for a board that is known not to come; the second time says why."""
+    w = controlled(WIPE, **{where: 1})
+    assert w.run().memory.run.state is RunState.SUCCEEDED
+    assert directed(w) == [(BootTarget.NETWORK, 1), (BootTarget.NETWORK, 2)]
+    assert w.now < 1000 + 120
+    run = controlled(WIPE, **{where: ATTEMPTS}).run().memory.run
+    assert run.state is RunState.FAILED
+    assert "could not be made to boot from the network" in run.error
+
+
+def test_an_idle_board_is_directed_to_its_disk_once_for_each_boot():
+    """Switching on by hand takes back what an earlier boot was told."""
+    w = controlled()
+    w.run()
+    assert directed(w) == [(BootTarget.DISK, 1)]
+    w.view = View(w.view.desired, w.view.memory, Seen(since=w.now))  # the keeper was killed
+    w.read_power()
+    w.run()
+    assert directed(w) == [(BootTarget.DISK, 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(st.sampled_from([WIPE, INSTALL, BOOT]), min_size=1, max_size=4),
+    control_fails=st.integers(0, 3),
+    takeover_fails=st.integers(0, 3),
+    power_fails=st.integers(0, 4),
+    kill_every=st.sampled_from([0, 2, 3, 7, 20]),
+)
+def test_every_run_of_a_directed_board_ends(steps, control_fails, takeover_fails, power_fails, kill_every):
+    """With boot controls, too, a run ends whatever breaks and whenever the keeper is killed."""
+    w = controlled(
+        *steps, control_fails=control_fails, takeover_fails=takeover_fails, power_fails=power_fails
+    )
+    run = w.run(limit=20_000, kill_every=kill_every).memory.run
+    assert run.state.ended
+    assert run.state is RunState.SUCCEEDED or run.error

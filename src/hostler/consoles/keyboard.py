@@ -12,6 +12,10 @@ class WriterTakenError(Exception):
     """Somebody else writes; the message names who, and ``steal`` takes it from them."""
 
 
+class KeyboardLentError(WriterTakenError):
+    """It is lent for a moment and comes back by itself; the message names to whom."""
+
+
 class Line(Protocol):
     """What a keyboard is on; see `ConsoleBroker`, whose errors they raise."""
 
@@ -95,6 +99,7 @@ class Keyboard:
         self._line = line
         self.writer: Writer | None = None
         """Who may type now."""
+        self._lender: Writer | None = None
 
     def take(self, who: str, *, steal: bool = False) -> Writer:
         """Take the right to type.
@@ -108,6 +113,16 @@ class Keyboard:
             self._line.note(f"{who} took the console from {self.writer.who}")
         return self._give(who)
 
+    def borrow(self, who: str) -> Writer:
+        """Take the right to type for a while: whoever had it has it again when this writer releases it."""
+        lender = self.writer
+        self._line.note(f"{who} has the console now" + (f", lent by {lender.who}" if lender else ""))
+        borrower = self._give(who)
+        self._lender = lender
+        if lender is not None:
+            lender.taken_by = None
+        return borrower
+
     def hand_over(self, writer: Writer, who: str) -> Writer:
         """Give the right of one to another.
 
@@ -120,8 +135,10 @@ class Keyboard:
 
     def release(self, writer: Writer) -> None:
         """Give the right to type back."""
+        if self._lender is writer:
+            self._lender = None
         if self.writer is writer:
-            self.writer = None
+            self.writer, self._lender = self._lender, None
 
     def line_for(self, writer: Writer) -> Line:
         """Return the line for one who may type.
@@ -129,6 +146,8 @@ class Keyboard:
         Raises:
             WriterTakenError: They may not any more.
         """
+        if self._lender is writer and self.writer is not None:
+            raise KeyboardLentError(f"{self.writer.who} has the console of {self._line.board} for a moment")
         if self.writer is not writer:
             raise WriterTakenError(f"{writer.taken_by or 'nobody'} has the console of {self._line.board} now")
         return self._line
@@ -136,5 +155,5 @@ class Keyboard:
     def _give(self, who: str) -> Writer:
         if self.writer is not None:
             self.writer.taken_by = who
-        self.writer = Writer(self, who)
+        self.writer, self._lender = Writer(self, who), None
         return self.writer

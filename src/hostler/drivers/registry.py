@@ -10,12 +10,14 @@ from hostler.drivers.errors import DriverConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hostler.drivers.bootctl.protocol import BootctlDriver, BootctlDriverClass
     from hostler.drivers.console.protocol import ConsoleDriver, ConsoleDriverClass
     from hostler.drivers.network.protocol import NetworkDriver, NetworkDriverClass
     from hostler.drivers.power.protocol import PowerDriver, PowerDriverClass
 
 POWER = "hostler.power"
 CONSOLE = "hostler.console"
+BOOTCTL = "hostler.bootctl"
 NETWORK = "hostler.network"
 """Named like the power driver of the same equipment: one table describes the switch."""
 
@@ -57,6 +59,17 @@ def console_driver(
         DriverConfigError: Unknown driver, or a wrong key in one of the tables.
     """
     return cast("ConsoleDriverClass", driver_class(CONSOLE, name)).from_config(equipment, binding)
+
+
+def bootctl_driver(
+    name: str, equipment: Mapping[str, object], binding: Mapping[str, object]
+) -> BootctlDriver:
+    """Make one boot control of one board from its equipment's and its binding's tables.
+
+    Raises:
+        DriverConfigError: Unknown driver, or a wrong key in one of the tables.
+    """
+    return cast("BootctlDriverClass", driver_class(BOOTCTL, name)).from_config(equipment, binding)
 
 
 def network_driver(name: str, equipment: Mapping[str, object]) -> NetworkDriver | None:

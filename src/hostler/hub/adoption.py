@@ -84,6 +84,7 @@ def _refuse_programs(old: Inventory, new: Inventory) -> None:
         for kind, wires, before in (
             ("power", board.power, known.power if known else ()),
             ("console", (board.console,), (known.console,) if known else ()),
+            ("bootctl", board.bootctl, known.bootctl if known else ()),
         ):
             for wire in wires:
                 if wire is not None and wire.driver in _PROGRAMS and wire not in before:

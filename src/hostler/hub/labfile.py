@@ -65,7 +65,10 @@ def read_labfile(
     except ValidationError as error:
         faults = [_fault(detail, file, places) for detail in error.errors(include_url=False)]
         parsed = _what_is_right(raw, error)
-    drivers = {kind: frozenset(entry_points(group=f"hostler.{kind}").names) for kind in ("power", "console")}
+    drivers = {
+        kind: frozenset(entry_points(group=f"hostler.{kind}").names)
+        for kind in ("power", "console", "bootctl")
+    }
     reader = Reader(parsed, places, file, base or Path.cwd(), drivers, check, names)
     inventory = reader.inventory(text)
     faults += reader.faults

@@ -176,6 +176,7 @@ class Reader:
             tuple(self._wire(name, "power", wire) for wire in table.power),
             self._wire(name, "console", table.console) if table.console else None,
             self._watts(name, table),
+            tuple(self._wire(name, "bootctl", wire) for wire in table.bootctl),
         )  # fmt: skip
 
     def _watts(self, name: str, table: BoardTable) -> float | None:

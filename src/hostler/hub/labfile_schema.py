@@ -203,6 +203,7 @@ class BoardTable(_Closed):
     labels: Annotated[dict[str, str], BeforeValidator(_labels)] = Field(default_factory=dict)
     power: Annotated[list[WireTable], BeforeValidator(_listed)] = Field(default_factory=list)
     console: WireTable | None = None
+    bootctl: Annotated[list[WireTable], BeforeValidator(_listed)] = Field(default_factory=list)
     watts: Watts | None = None
 
     @property

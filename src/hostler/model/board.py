@@ -130,6 +130,7 @@ class Board:
         power: Power wires in the order they are switched on.
         console: Serial console, or None.
         watts: The most it draws from each of its power wires, or None: not said.
+        bootctl: What brings it to boot from the network, tried in order; empty: its firmware does by itself.
     """
 
     name: str
@@ -143,3 +144,4 @@ class Board:
     power: tuple[Binding, ...] = ()
     console: Binding | None = None
     watts: float | None = None
+    bootctl: tuple[Binding, ...] = ()

@@ -31,6 +31,18 @@ class BootIntent(StrEnum):
     DENY = "deny"
 
 
+class BootTarget(StrEnum):
+    """Where a board's firmware is to boot from, once: what its boot controls are told.
+
+    Attributes:
+        NETWORK: The network, whatever is on its disks.
+        DISK: Its own disk, or whatever else it boots when nobody interferes.
+    """
+
+    NETWORK = "network"
+    DISK = "disk"
+
+
 def boot_intent(desired: Desired, status: RunStatus | None) -> BootIntent:
     """Derive the answer to a board's firmware; total: every state of board, claim and run has one.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hostler.model.boot import BootTarget
 from hostler.model.plan import AGENT_STEPS, StepKind, StepOrder
 from hostler.model.platform import PLATFORMS
 from hostler.model.power import UNSEEN, PowerReading, PowerState
@@ -85,6 +86,8 @@ class Seen:
         sent: What this keeper switched it to last, or None: nothing yet.
         power_tried: Unix time of the last failed attempt to switch, or 0.
         power_error: Why it failed; empty when the last attempt worked.
+        directed: Id of the boot for which the boot controls were asked, before it got power.
+        direct_error: Why they could not bring that boot to the network, or empty.
         waits: What switching on waits for, or empty: watts, or its turn.
         waits_since: Unix time that wait began.
         waited: Unix time the last such wait ended, or 0.
@@ -105,6 +108,8 @@ class Seen:
     sent: PowerState | None = None
     power_tried: float = 0.0
     power_error: str = ""
+    directed: str | None = None
+    direct_error: str = ""
     waits: str = ""
     waits_since: float = 0.0
     waited: float = 0.0
@@ -143,6 +148,19 @@ class StartBoot:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectBoot:
+    """Have the board's boot controls see to it that the boot that is about to begin comes from there.
+
+    Attributes:
+        target: From where.
+        attempt: Counts the tries of the step from 1; each begins with another of the controls.
+    """
+
+    target: BootTarget
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Store this as the keeper's memory; nothing else happens."""
 
@@ -156,7 +174,7 @@ class Wait:
     until: float | None
 
 
-Action = SetPower | StartBoot | Record | Wait
+Action = SetPower | StartBoot | DirectBoot | Record | Wait
 
 
 def decide(view: View, now: float) -> Action:
@@ -260,7 +278,31 @@ def _mend(view: View, now: float) -> Action:
     off = PowerState.OFF in (view.seen.power.state, view.seen.sent)
     if view.desired.power is PowerState.ON and (boot is None or (boot.powered and off)):
         return StartBoot("local")
+    if view.desired.power is PowerState.ON and _undirected(view):
+        return _direct(view)
     return _switch(view, view.desired.power, now)
+
+
+def _undirected(view: View) -> bool:
+    """Tell whether the boot controls are still to be asked for the boot that is about to begin."""
+    boot = view.memory.boot
+    if boot is None or boot.powered or not view.desired.board.bootctl:
+        return False
+    return view.seen.directed != boot.id
+
+
+def _direct(view: View, attempt: int = 1) -> DirectBoot:
+    boot = view.memory.boot
+    to_agent = boot is not None and boot.purpose == "agent"
+    return DirectBoot(BootTarget.NETWORK if to_agent else BootTarget.DISK, attempt)
+
+
+def _misdirected(view: View) -> str:
+    """Return why the present boot will not come from the network, or nothing."""
+    boot, seen = view.memory.boot, view.seen
+    if boot is None or seen.directed != boot.id or not seen.direct_error:
+        return ""
+    return f"the board could not be made to boot from the network: {seen.direct_error}"
 
 
 def _as_wanted(view: View) -> bool:
@@ -318,6 +360,10 @@ def _powering(view: View, status: RunStatus, step: StepOrder, now: float) -> Act
         if _power(seen) is not PowerState.OFF or seen.sent is not PowerState.OFF:
             return _switch(view, PowerState.OFF, now)
         return StartBoot(purpose)
+    if _undirected(view):
+        return _direct(view, status.attempt)
+    if misdirected := _misdirected(view):
+        return _again(view, status, now, misdirected)
     if _power(seen) is not PowerState.ON:
         return _switch(view, PowerState.ON, now)
     booting = replace(status, phase=Phase.BOOTING, since=now)
@@ -353,6 +399,8 @@ def _booting(view: View, status: RunStatus, step: StepOrder, now: float) -> Acti
         return Wait(begun + seconds)
     if seen.agent_boot == status.boot and status.boot is not None:
         return _next(view, status, now, phase=Phase.EXECUTING)
+    if misdirected := _misdirected(view):
+        return _again(view, status, now, misdirected)
     seconds = PLATFORMS[view.desired.platform].boot_seconds
     if now > begun + seconds:
         return _again(

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hostler.drivers.errors import DidNotHappen, DriverError
+from hostler.model.boot import BootTarget
 from hostler.model.keeper import (
+    DirectBoot,
     Memory,
     Record,
     Report,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from hostler.model.keeper import Action
     from hostler.model.run import RunStatus
     from hostler.model.seam import Desired
-    from hostler.rack.keeper_port import BoardConsole, BoardPower, KeeperPort
+    from hostler.rack.keeper_port import BoardBootControl, BoardConsole, BoardPower, KeeperPort
 
 POLL_SECONDS = 5.0
 """How often a board's supply is read while nothing is being switched."""
@@ -58,11 +60,15 @@ class Keeper:
         port: KeeperPort,
         power: BoardPower | None,
         console: BoardConsole | None,
+        boot_control: BoardBootControl | None = None,
     ) -> None:
         self._view = View(desired, memory, Seen(since=time.time()))
         self._port = port
         self.power = power
         self.console = console
+        self.boot_control = boot_control
+        self._tasks: asyncio.TaskGroup | None = None
+        self._taking_over: asyncio.Task[None] | None = None
         self._facts: dict[str, Any] = {}
         self._conflict = ""
         self._wake = asyncio.Event()
@@ -135,7 +141,9 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep the board until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
+        self._see(directed=None)  # a takeover ended with the keeper that fell over
+        async with asyncio.TaskGroup() as self._tasks:
+            tasks = self._tasks
             tasks.create_task(self._decide_forever())
             tasks.create_task(self._poll_forever())
             tasks.create_task(self._tell_forever())
@@ -151,6 +159,8 @@ class Keeper:
                     await self._set_power(state)
                 case StartBoot(purpose):
                     await self._start_boot(purpose)
+                case DirectBoot(target, attempt):
+                    await self._direct_boot(target, attempt)
 
     def _decision(self) -> Action:
         self._wake.clear()
@@ -279,6 +289,10 @@ class Keeper:
         if not cycling and not working(self._view):
             self._count_switching()
         self._see(power=reading, sent=state, power_error="", power_tried=0.0)
+        if state is PowerState.OFF:
+            await self._end_takeover()
+        elif self.boot_control is not None:
+            self.boot_control.powered()
         memory = self._view.memory
         if state is PowerState.ON and memory.boot is not None and not memory.boot.powered:
             boot = replace(memory.boot, powered=True, started=time.time() - seconds)
@@ -305,6 +319,45 @@ class Keeper:
         await self._record(replace(memory, boot=boot, boots=boot.number, run=run))
         self._see(agent_trouble="")
         self._trace("run", "boot", f"boot {boot.number} begins, to {purpose}", {"number": boot.number})
+
+    async def _direct_boot(self, target: BootTarget, attempt: int) -> None:
+        """Ask the boot controls for the boot that is about to begin; a takeover waits for its power."""
+        boot, control = self._view.memory.boot, self.boot_control
+        assert boot is not None
+        await self._end_takeover()
+        error = ""
+        if control is None:
+            error = "its boot controls are not as lab.toml may say"
+        else:
+            try:
+                text = await control.direct(target, attempt)
+            except DriverError as refused:
+                error = str(refused)
+            else:
+                if text:
+                    self._trace("bootctl", str(target), text)
+                if control.armed and self._tasks is not None:
+                    self._taking_over = self._tasks.create_task(self._take_over(control, boot.id))
+        if error:
+            self._trace("bootctl", "error", f"could not direct the boot to {target}: {error}")
+        # A local boot goes on: network-first firmware is told so by the network, and any other does it.
+        self._see(directed=boot.id, direct_error=error if target is BootTarget.NETWORK else "")
+
+    async def _take_over(self, control: BoardBootControl, boot: str) -> None:
+        try:
+            text = await control.take_over()
+        except DriverError as error:
+            self._trace("bootctl", "error", f"could not take the board over: {error}")
+            if self._view.seen.directed == boot:
+                self._see(direct_error=str(error))
+        else:
+            self._trace("bootctl", "taken-over", text)
+
+    async def _end_takeover(self) -> None:
+        task, self._taking_over = self._taking_over, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
     async def _poll_forever(self) -> None:
         """Read the supply now and then, so that what is shown is what is."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hostler.model.boot import BootTarget
     from hostler.model.keeper import Memory, View
     from hostler.model.power import PowerReading, PowerState
     from hostler.model.seam import Observed
@@ -26,6 +27,30 @@ class BoardPower(Protocol):
 
     async def get(self) -> PowerReading:
         """Read; raises DriverError."""
+        ...
+
+
+class BoardBootControl(Protocol):
+    """What brings a board to boot from where it should; see ``rack.boot_control``."""
+
+    async def direct(self, target: BootTarget, attempt: int) -> str:
+        """Before the board gets power: ask its firmware; returns what was done. Raises DriverError.
+
+        Each attempt to bring it to the network, counted from 1, begins with another of its controls.
+        """
+        ...
+
+    @property
+    def armed(self) -> bool:
+        """Whether the boot that begins is to be taken over once the board has power."""
+        ...
+
+    async def take_over(self) -> str:
+        """Take the boot over; begun before power comes. Returns what was done. Raises DriverError."""
+        ...
+
+    def powered(self) -> None:
+        """Note that the board has power now: the deadline of ``take_over`` counts from here."""
         ...
 
 

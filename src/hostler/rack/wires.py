@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from hostler.drivers.errors import DriverConfigError, DriverError
 from hostler.drivers.power.protocol import PowerDriver
 from hostler.drivers.power.queue import EquipmentQueue
-from hostler.drivers.registry import console_driver, power_driver
+from hostler.drivers.registry import bootctl_driver, console_driver, power_driver
 from hostler.model.power import PowerReading, PowerState
+from hostler.rack.boot_control import BootControls, Control
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hostler.drivers.power.queue import SwitchResult
     from hostler.drivers.power.turns import Told
     from hostler.model.board import Binding, Board, Equipment
+    from hostler.rack.console import RackConsole
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,19 @@ class Wires:
         if board.console is None:
             return None
         return console_driver(board.console.driver, self._settings(board.console), board.console.params)
+
+    def boot_control(self, board: Board, console: RackConsole | None) -> BootControls | None:
+        """Return what brings a board to the network, or None: its firmware does by itself.
+
+        Raises:
+            DriverConfigError: A binding is wrong.
+        """
+        controls = []
+        for number, binding in enumerate(board.bootctl):
+            driver = bootctl_driver(binding.driver, self._settings(binding), binding.params)
+            queue = self._queue(binding.equipment or f"{board.name} bootctl {number}")
+            controls.append(Control(binding.driver, driver, queue))
+        return BootControls(controls, console) if controls else None
 
     def _settings(self, binding: Binding) -> Mapping[str, object]:
         if binding.equipment is None:
