@@ -61,8 +61,10 @@ def pid_in(lan: Lan, folder: Path):
     """A pid file of a process in the server's namespace, as the virtual lab writes one."""
     holder = lan.server.popen("sleep", "300")
     pidfile = folder / "holder.pid"
-    deadline = time.monotonic() + 5
-    while holder.pid not in lan.server.pids() and time.monotonic() < deadline:
+    # Until `ip` has taken it inside its pid names the wrong namespace.
+    deadline = time.monotonic() + 60
+    while holder.pid not in lan.server.pids():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     pidfile.write_text(f"{holder.pid}\n")
     try:

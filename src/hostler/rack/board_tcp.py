@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 """A board on the next switch answers in milliseconds; one that is booting does not answer at all."""
 
+_START_SECONDS = 20.0  # until the process in another namespace runs: seconds on a host with much else to do
+
 _BLOCK = 64 * 1024
 
 # Runs inside the boards' network namespace and hands back the connected socket: a socket belongs for ever
@@ -78,7 +80,7 @@ async def connect(address: str, port: int, pidfile: Path | None) -> socket.socke
     """
     where = f"{address} port {port}"
     try:
-        async with asyncio.timeout(CONNECT_SECONDS + 2):
+        async with asyncio.timeout(CONNECT_SECONDS + _START_SECONDS):
             if pidfile is None:
                 return await _connect_here(address, port)
             return await _connect_inside(address, port, pidfile)
