@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import argparse
     import socket
     import ssl
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from fastapi import FastAPI
 
@@ -72,9 +72,11 @@ class StoreFiles:
     def __init__(self, store: ImageStore) -> None:
         self._store = store
 
-    def take(self, source: Path | str, progress: Callable[[Progress], None]) -> Imported:
+    def take(
+        self, source: Path | str, progress: Callable[[Progress], None], barred: Collection[str] | None = None
+    ) -> Imported:
         """Read an image and keep it."""
-        return import_image(source, self._store, progress)
+        return import_image(source, self._store, progress, barred=barred)
 
     def drop(self, index: str) -> None:
         """Remove an image's bytes, except those that other images share."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import threading
 from contextlib import ExitStack
@@ -17,16 +16,15 @@ from starlette.requests import ClientDisconnect
 from hostler.api.documents import ImageDocument, image_document
 from hostler.api.gate import Caller, TheHub
 from hostler.api.problems import problem, problem_response
-from hostler.hub.errors import ForbiddenError, InvalidError, NotFoundError, Refusal
+from hostler.hub.errors import InvalidError, NotFoundError, Refusal
 from hostler.hub.image_desk import ImageDesk, ImageTerms
-from hostler.hub.records import Principal
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from hostler.hub.images import Progress
-    from hostler.hub.records import ImageRecord
+    from hostler.hub.records import ImageRecord, Principal
 
 router = APIRouter()
 
@@ -73,32 +71,9 @@ async def import_image(
     """Import an image from the body or a URL: raw, or as gzip, xz or zstd."""
     if url is not None and urlsplit(url).scheme not in ("http", "https"):
         raise InvalidError(f'"{url}" is not an http or https address')
-    if url is not None:
-        await _refuse_inner(caller, url)
     named = tuple(word.strip() for word in platforms.split(",") if word.strip())
     terms = ImageTerms(name, arch, named, done_console, done_seconds)
     return _Import(hub.images, caller, terms, request, url)
-
-
-async def _refuse_inner(caller: Principal, url: str) -> None:
-    """Raise ForbiddenError when a member has the server fetch from itself or its own link.
-
-    It is the server that fetches: what listens there for it alone (a cloud's metadata, another daemon's API)
-    is not for whoever may import an image.
-    """
-    host = urlsplit(url).hostname
-    if caller.admin or host is None:
-        return
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
-    except OSError:
-        return  # fetching it will say so
-    for *_, address in found:
-        ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast:
-            raise ForbiddenError(
-                f'"{host}" is the server itself or its own link; only an admin may import there'
-            )
 
 
 class _GoneError(Exception):

@@ -9,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from urllib.parse import urlsplit
 
 from hostler.hub import images
 from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, UnavailableError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from hostler.hub.hub import Hub
     from hostler.hub.images import ImageFiles, Imported, Progress
+    from hostler.hub.inventory import Inventory
 
 T = TypeVar("T")
 
@@ -97,10 +99,13 @@ class ImageDesk:
             InvalidError: the source is at fault.
             NoSpaceError: the disk is full.
         """
+        barred = None if by.admin else equipment_hosts(self._hub.state.inventory)
         async with self._dropping:
             self._taking += 1
         try:
-            imported = await self._in_thread(lambda: self._files.take(source, progress), str(source), told)
+            imported = await self._in_thread(
+                lambda: self._files.take(source, progress, barred), str(source), told
+            )
             image = _record(by, terms, imported, told)
             try:
                 return await self._hub.change(lambda draft: images.add(draft, by, _dated(image, draft.now)))
@@ -163,6 +168,14 @@ def _disk(error: OSError) -> NoSpaceError | UnavailableError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(f"there is no space left on the server's disk: {error}")
     return UnavailableError(f"the server's disk refused: {error}", kind="disk")
+
+
+def equipment_hosts(inventory: Inventory) -> frozenset[str]:
+    """Return the hosts that switch boards and carry their consoles: some do what any request says."""
+    wires = [wire for board in inventory.boards.values() for wire in (*board.power, board.console) if wire]
+    tables = [unit.params for unit in inventory.equipment.values()] + [wire.params for wire in wires]
+    named = (table[key] for table in tables for key in ("host", "address") if isinstance(table.get(key), str))
+    return frozenset(host for name in named if (host := urlsplit(f"//{name}").hostname))
 
 
 def _record(by: Principal, terms: ImageTerms, imported: Imported, told: str) -> ImageRecord:

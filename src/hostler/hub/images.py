@@ -13,7 +13,7 @@ from hostler.model.claim import ClaimState
 from hostler.model.platform import PLATFORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from hostler.hub.records import Agent, ImageRecord, Principal
@@ -84,8 +84,13 @@ class ImageFiles(Protocol):
         """What the methods raise when the store is at fault otherwise; the text says how."""
         ...
 
-    def take(self, source: Path | str, progress: Callable[[Progress], None]) -> Imported:
-        """Read an image from a path or URL and keep it; what ``progress`` raises undoes it."""
+    def take(
+        self, source: Path | str, progress: Callable[[Progress], None], barred: Collection[str] | None = None
+    ) -> Imported:
+        """Read an image from a path or URL and keep it; what ``progress`` raises undoes it.
+
+        A URL must not lead to the host itself nor to those of ``barred``; None: it may lead anywhere.
+        """
         ...
 
     def drop(self, index: str) -> None:

@@ -17,7 +17,7 @@ from hostler.images.source import Source, SourceError, open_source
 from hostler.model.chunkindex import ChunkIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -86,6 +86,7 @@ def import_image(
     store: ImageStore,
     progress: Callable[[ImportProgress], None] | None = None,
     *,
+    barred: Collection[str] | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> ImportResult:
     """Read an image and keep it in the store. Blocks; run it in a thread.
@@ -97,6 +98,7 @@ def import_image(
         store: Where to keep it.
         progress: Called from this thread at most ten times a second and once at the end. What it raises ends
             the import, so that it serves to cancel too.
+        barred: Hosts that a URL must not lead to, besides this one; None: it may lead anywhere.
         chunk_size: Width of the grid.
 
     Raises:
@@ -105,7 +107,7 @@ def import_image(
 
     Whatever is raised, nothing of the image is left in the store.
     """
-    with open_source(source) as opened, store.ingest() as ingest:
+    with open_source(source, barred) as opened, store.ingest() as ingest:
         work = _Import(opened, ingest, chunk_size, progress or (lambda _: None))
         index = ChunkIndex.build(work.run(), chunk_size, work.chunks)
         return ImportResult(

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import zstandard
 
+from hostler.images.fetch import outer
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 READ_SIZE = 256 * 1024
 OUTPUT_LIMIT = 1024 * 1024  # plain bytes taken from a decompressor at once
@@ -99,8 +101,12 @@ class Source:
 
 
 @contextmanager
-def open_source(location: Path | str) -> Iterator[Source]:
+def open_source(location: Path | str, barred: Collection[str] | None = None) -> Iterator[Source]:
     """Open a local path, or a URL that begins with ``http://`` or ``https://``.
+
+    Args:
+        location: The path or URL.
+        barred: Hosts that a URL must not lead to, besides this one; None: it may lead anywhere.
 
     Raises:
         SourceError: there is no such file, it may not be read, or the server refuses it.
@@ -108,7 +114,11 @@ def open_source(location: Path | str) -> Iterator[Source]:
     name = str(location)
     if name.startswith(("http://", "https://")):
         try:
-            response = urllib.request.urlopen(name, timeout=HTTP_SECONDS)  # noqa: S310  (scheme checked above)
+            # The scheme is checked above.
+            if barred is None:
+                response = urllib.request.urlopen(name, timeout=HTTP_SECONDS)  # noqa: S310
+            else:
+                response = outer(barred).open(name, timeout=HTTP_SECONDS)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise SourceError(f"{name}: {error}") from error
         with closing(response):
