@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from hostler.api.documents import power_document
 from hostler.model.power import PowerReading, PowerState
 from served_lab import served
 from simulated_rack import until
@@ -54,3 +56,25 @@ async def test_a_board_tells_what_it_waits_for_and_since_when_it_differs(tmp_pat
         assert (power["desired"], power["observed"]) == ("off", "on")
         assert power["waits"] == "waits for 13 W on rack1"
         assert power["mismatch_since"] is not None
+
+
+async def test_what_is_asked_is_done_when_it_reads_so_or_was_sent_where_nothing_can_be_read(tmp_path: Path):
+    """Unknown is not off, an order is no deed, and a board that has yet to go off has not been cycled."""
+    off, on, unknown = (PowerReading(state) for state in (PowerState.OFF, PowerState.ON, PowerState.UNKNOWN))
+    async with served(tmp_path) as api:
+        await until(lambda: "pc-1" in api.lab.hub.state.observed)
+        record, seen = api.lab.hub.state.boards["pc-1"], api.lab.hub.state.observed["pc-1"]
+        cycled = replace(record, power=PowerState.ON, cycles=seen.cycles + 1)
+        for board, changes, done in (
+            (record, {"power": off}, True),
+            (record, {"power": replace(off, partly=True)}, False),
+            (record, {"power": on, "power_sent": PowerState.OFF}, False),
+            (record, {"power": unknown}, False),
+            (record, {"power": unknown, "power_sent": PowerState.ON}, False),
+            (record, {"power": unknown, "power_sent": PowerState.OFF}, True),
+            (cycled, {"power": on}, False),
+            (cycled, {"power": on, "cycles": cycled.cycles}, True),
+        ):
+            document = power_document(board, replace(seen, **changes))
+            assert document.as_asked is done, (changes, document)
+        assert not power_document(record, None).as_asked

@@ -45,7 +45,7 @@ def test_what_is_wrong_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_power_that_a_run_switches_is_not_called_wrong(lifecycle: str, state: str | None, text: str) -> None:
     """Only a reading that disagrees with what nobody is busy changing is worth a look."""
-    power: Any = {"desired": "off", "observed": "on", "watts": None, "detail": "", "error": ""}
-    power |= {"waits": "", "mismatch_since": None, "at": None}
+    power: Any = {"desired": "off", "observed": "on", "as_asked": False, "watts": None, "detail": ""}
+    power |= {"error": "", "waits": "", "mismatch_since": None, "at": None}
     board: Any = {"lifecycle": lifecycle, "power": power, "run": state and {"state": state}}
     assert board_power(board) == text

@@ -49,15 +49,15 @@ def desired(lab: SimulatedLab) -> set[str]:
 
 
 def test_every_board_goes_off_and_is_waited_for(lab: SimulatedLab) -> None:
-    """Without a terminal --yes is needed; the command ends when no board reads on."""
+    """Without a terminal --yes is needed; the command ends when every board is off."""
     refused = hostler(lab, "power", "--all-off")
     assert (refused.returncode, "add --yes" in refused.stderr) == (2, True)
     assert desired(lab) == {"pc-1", "arm-1"}
     done = hostler(lab, "power", "--all-off", "--yes")
-    assert (done.returncode, done.stdout) == (0, "3 of 3 boards of the lab not on any more\n")
+    assert (done.returncode, done.stdout) == (0, "3 of 3 boards of the lab are off\n")
     assert desired(lab) == set()
     again = json.loads(hostler(lab, "power", "--all-off", "--yes", "--json").stdout)
-    assert again == {"boards": ["arm-1", "pc-1", "pc-2"], "runs": [], "quarantined": [], "on": []}
+    assert again == {"boards": ["arm-1", "pc-1", "pc-2"], "runs": [], "quarantined": [], "not_off": []}
 
 
 @pytest.mark.parametrize(("typed", "left"), [("y", {"pc-1", "arm-1"}), ("off", set())])
@@ -86,9 +86,13 @@ def test_unknown_equipment_switches_nothing(lab: SimulatedLab) -> None:
 def test_a_wait_and_a_difference_are_shown() -> None:
     """Who looks at a board sees since when it is not as it should be, and what it waits for."""
     power: Any = {
-        "desired": "on", "observed": "off", "watts": None, "detail": "", "error": "",
+        "desired": "on", "observed": "off", "as_asked": False, "watts": None, "detail": "", "error": "",
         "waits": "waits for 13 W on sw1: 360 of 370 W are taken by b1", "mismatch_since": None, "at": None,
     }  # fmt: skip
     assert power_text(power) == ("off (should be on): waits for 13 W on sw1: 360 of 370 W are taken by b1")
     power |= {"waits": "", "mismatch_since": "2026-01-02T03:04:05.678Z"}
     assert power_text(power).startswith("off (should be on since 2026-01-0")
+    power |= {"desired": "off", "observed": "unknown", "mismatch_since": None}
+    assert power_text(power) == "unknown (should be off)"
+    power |= {"as_asked": True}
+    assert power_text(power) == "unknown (was switched off; it cannot be read)"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hostler.hub import access
+from hostler.hub import access, boards
 from hostler.hub.hub import Hub
 from hostler.hub.records import BoardRecord, Event, ImageRecord, Principal, RunRecord
 from hostler.hub.runs import step_names
@@ -23,11 +23,14 @@ class _Document(BaseModel):
 class PowerDocument(_Document):
     """What a board's power is to be, and what was read last.
 
-    ``waits`` is what switching on waits for; ``mismatch_since`` is when it began to differ from that.
+    ``as_asked`` is whether it is so by now, as far as anybody can know: it reads so, or was switched so and
+    cannot be read, and cycles are over. ``waits`` is what switching on waits for; ``mismatch_since`` is when
+    it began to differ from that.
     """
 
     desired: Literal["on", "off"]
     observed: Literal["on", "off", "unknown"]
+    as_asked: bool
     watts: float | None
     detail: str
     error: str
@@ -214,6 +217,7 @@ def power_document(record: BoardRecord, observed: Observed | None) -> PowerDocum
     return PowerDocument(
         desired="on" if record.power == "on" else "off",
         observed=reading.state.value if reading else "unknown",
+        as_asked=observed is not None and boards.as_asked(record, observed),
         watts=reading.watts if reading else None,
         detail=reading.detail if reading else "",
         error=observed.power_error if observed else "",

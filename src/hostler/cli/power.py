@@ -59,16 +59,13 @@ def power(args: argparse.Namespace, out: Output) -> int:
 
 def _wait(client: Client, board: str, action: str, present: Power) -> Power:
     wanted = "off" if action == "off" else "on"
-    asked = present["at"]
 
     def seen(now: Board) -> None:
         nonlocal present
         present = now["power"]
 
     def switched(now: Board) -> bool:
-        # After a cycle "on" is only news once it was read again.
-        fresh = action != "cycle" or now["power"]["at"] != asked
-        return now["power"]["observed"] == wanted and fresh
+        return now["power"]["as_asked"]
 
     with going_on("the switching", f"look with `hostler power {board} status`"):
         try:
@@ -87,13 +84,13 @@ def _all_off(args: argparse.Namespace, out: Output) -> int:
         cut = client.all_off(args.equipment)
         left = [] if args.no_wait else _wait_all(client, cut)
     if out.json:
-        out.document({**cut, "on": [board["name"] for board in left]})
+        out.document({**cut, "not_off": [board["name"] for board in left]})
     for name in cut["quarantined"]:
         out.line(f"{name} was being wiped and is quarantined; later: hostler recover {name}")
     for board in left:
         out.line(f"{board['name']}: {board_power(board)}")
     ended = f", {len(cut['runs'])} runs ended" if cut["runs"] else ""
-    done = "asked to go off" if args.no_wait else "not on any more"
+    done = "asked to go off" if args.no_wait else "are off"
     out.line(f"{len(cut['boards']) - len(left)} of {len(cut['boards'])} boards {where} {done}{ended}")
     return 1 if left else 0
 
@@ -112,14 +109,16 @@ def _agreed(where: str, out: Output) -> bool:
 
 
 def _wait_all(client: Client, cut: PowerCut) -> list[Board]:
-    """Wait until no board of these reads on; returns those that still do."""
+    """Wait until all of these boards are off as far as anybody can know; returns those that are not."""
     names = set(cut["boards"])
 
-    def still_on() -> list[Board]:
+    def not_off() -> list[Board]:
         return [
             board
             for board in client.boards()
-            if board["name"] in names and board["power"]["observed"] == "on"
+            if board["name"] in names
+            and board["power"]["desired"] == "off"
+            and not board["power"]["as_asked"]
         ]
 
     with going_on("the switching", "look with `hostler boards`"):
@@ -131,7 +130,7 @@ def _wait_all(client: Client, cut: PowerCut) -> list[Board]:
 
         try:
             return poll(
-                still_on, lambda now: not now, seconds=_POWER_SECONDS, what="power off everywhere", seen=seen
+                not_off, lambda now: not now, seconds=_POWER_SECONDS, what="power off everywhere", seen=seen
             )
         except DeadlineError:
             return left
@@ -140,7 +139,9 @@ def _wait_all(client: Client, cut: PowerCut) -> list[Board]:
 def power_text(power: Power) -> str:
     """Return a board's power in words: what is, and what should be where that differs."""
     text = power["observed"]
-    if power["desired"] != power["observed"]:
+    if power["observed"] == "unknown" and power["as_asked"]:
+        text += f" (was switched {power['desired']}; it cannot be read)"
+    elif power["desired"] != power["observed"]:
         since = f" since {local_time(power['mismatch_since'])}" if power["mismatch_since"] else ""
         text += f" (should be {power['desired']}{since})"
     if power["watts"] is not None:

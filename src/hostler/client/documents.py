@@ -47,6 +47,7 @@ class Power(TypedDict):
 
     desired: str
     observed: str
+    as_asked: bool
     watts: float | None
     detail: str
     error: str

@@ -12,6 +12,7 @@ from hostler.model.board import Board, Lifecycle, move
 from hostler.model.claim import ClaimState
 from hostler.model.health import suspicious
 from hostler.model.power import PowerState
+from hostler.model.power_match import agrees
 from hostler.model.run import RunState
 from hostler.model.wipe import unproven
 
@@ -135,6 +136,18 @@ def off_as_far_as_known(draft: Draft, record: BoardRecord) -> bool:
     return seen.power.state is PowerState.OFF or (
         seen.power.state is PowerState.UNKNOWN and seen.power_sent is PowerState.OFF
     )
+
+
+def as_asked(record: BoardRecord, seen: Observed) -> bool:
+    """Tell whether a board's power is what it is to be: it reads so, or was switched so and cannot be read.
+
+    A cycle is not done before it has been off.
+    """
+    if seen.cycles < record.cycles:
+        return False
+    if seen.power.state is PowerState.UNKNOWN:
+        return seen.power_sent is record.power
+    return agrees(seen.power, record.power)
 
 
 def _ended(run: RunRecord) -> str:
