@@ -33,7 +33,7 @@ name = "bench"
 [networks.boot]
 interface = "lo"
 address = "127.77.0.1/24"
-dhcp = "off"
+dhcp = "none"
 http_port = {port}
 
 [classes.pc]

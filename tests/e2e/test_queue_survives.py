@@ -28,7 +28,7 @@ name = "bench"
 interface = "lo"
 address = "127.77.0.1/24"
 range = "127.77.0.100-127.77.0.199"
-dhcp = "off"
+dhcp = "none"
 [classes.pc]
 platform = "x86-bios"
 """

@@ -27,7 +27,7 @@ name = "bench"
 [networks.boot]
 interface = "lo"
 address = "127.77.0.1/24"
-dhcp = "off"
+dhcp = "none"
 
 [classes.pc]
 platform = "x86-bios"

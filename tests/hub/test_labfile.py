@@ -26,7 +26,9 @@ MISTAKES = [
     ('"10.77.0.100-10.77.0.199"', '"10.77.0.1-10.77.0.100"', "holds the host's own address"),
     ('"10.77.0.100-10.77.0.199"', '"all"', "is not two addresses; write FIRST-LAST"),
     ('range = "10.77.0.100-10.77.0.199"', "", 'has dhcp = "own" and needs a range, such as "10.77.0.100-'),
-    ('range = "10.77.0.100-10.77.0.199"', 'dhcp = "proxy"', 'dhcp = "proxy" is not there yet; use '),
+    ('range = "10.77.0.100-10.77.0.199"', 'dhcp = "proxy"\nrange = "a-b"', "addresses; remove range"),
+    ('interface = "eth1"', "", 'networks.boot: a network of this host lacks "interface"; add it'),
+    ('interface = "eth1"', 'interface = "eth1"\nrelayed = "boot"', 'a network behind a relay lacks "subnet"'),
     ('range = "10.77.0.100-10.77.0.199"', 'dhcp = "maybe"', "networks.boot.dhcp: "),
     ('interface = "eth1"', 'interface = "eth1"\nlease = "soon"', "is not a length of time"),
     ('interface = "eth1"', 'interface = "eth1"\nrouter = "10.9.9.9"', "router 10.9.9.9 is outside 10.77."),
@@ -103,7 +105,8 @@ def test_a_good_file_is_an_inventory(tmp_path: Path):
     inventory = read_labfile(text, base=tmp_path)
     assert inventory.networks["boot"] == {
         "interface": "eth1", "address": "10.77.0.1/24", "range": "10.77.0.100-10.77.0.199", "dhcp": "own",
-        "router": None, "dns": [], "http_port": 8067, "lease": 3600.0,
+        "relayed": None, "subnet": "10.77.0.0/24", "router": None, "dns": [], "http_port": 8067,
+        "lease": 3600.0,
         "netns_pidfile": str(tmp_path / "lab.pid"),
     }  # fmt: skip
     board = inventory.boards["pc-1"]

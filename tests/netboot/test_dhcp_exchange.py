@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent
-from hostler.netboot.dhcp_exchange import DhcpExchange, Reply, ServedNetwork
+from hostler.netboot.dhcp_exchange import DhcpExchange, Reply
+from hostler.netboot.served_network import ServedNetwork
 from hostler.netboot.table import BootTable, NetworkConfig, Target
 from hostler.wire.dhcp import NOWHERE, Message, MessageType
 
@@ -148,7 +149,7 @@ def test_a_fixed_address_outside_the_network_is_said_and_not_offered() -> None:
     """It could not be used there."""
     bench = Bench(address="10.99.0.5")
     assert bench.send(MessageType.DISCOVER) is None
-    assert "10.99.0.5 cannot be used on 10.77.0.1/24" in bench.events[-1].text
+    assert "10.99.0.5 cannot be used on 10.77.0.0/24" in bench.events[-1].text
 
 
 def test_a_boards_second_interface_gets_another_address() -> None:

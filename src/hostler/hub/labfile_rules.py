@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 from hostler.hub.errors import Fault
 from hostler.hub.hooks import url_fault
 from hostler.hub.inventory import Inventory, OidcPlan
+from hostler.hub.labfile_networks import NetworkRules
 from hostler.model.board import Binding, Board, BoardClass, Equipment
 from hostler.model.health import HealthPlan
 from hostler.model.hook import HookPlan
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from hostler.hub.labfile_schema import BoardTable, HookTable, LabFile, NetworkTable, WireTable
+    from hostler.hub.labfile_schema import BoardTable, HookTable, LabFile, WireTable
     from hostler.hub.toml_lines import Places
 
 
@@ -49,8 +49,7 @@ class Reader:
     def inventory(self, text: str) -> Inventory:
         """Return the inventory; of no use when there are faults."""
         parsed = self._parsed
-        networks = {name: self._network(name, table) for name, table in parsed.networks.items()}
-        self._networks_apart()
+        networks = NetworkRules(parsed.networks, self._names["networks"], self._base, self._fault).plans()
         equipment = {}
         for name, unit in parsed.equipment.items():
             if unit.driver not in self._all_drivers:
@@ -93,73 +92,15 @@ class Reader:
         names = ", ".join(sorted(known)) or "none yet"
         self._wrong(path, f'there is no {what} "{name}"; known: {names}')
 
-    def _network(self, name: str, table: NetworkTable) -> dict[str, Any]:
-        path = ("networks", name)
-        subnet, own = table.subnet, table.address.ip
-        if table.dhcp == "proxy":
-            self._wrong((*path, "dhcp"), 'dhcp = "proxy" is not there yet; use "own" or "off"')
-        if subnet.prefixlen > 30:
-            self._wrong(
-                (*path, "address"),
-                f"address {table.address} leaves no room for boards; write it like 10.77.0.1/24",
-            )
-        elif own in (subnet.network_address, subnet.broadcast_address):
-            self._wrong((*path, "address"), f"{own} is not an address of a host in {subnet}")
-        if table.router is not None and table.router not in subnet:
-            self._wrong(
-                (*path, "router"), f"router {table.router} is outside {subnet}; boards could not reach it"
-            )
-        if table.range is not None and subnet.prefixlen <= 30:
-            self._range(path, table)
-        elif table.range is None and table.dhcp == "own":
-            example = f"{subnet.network_address + 100}-{subnet.network_address + 199}"
-            self._fault(
-                (*path, "range"), f'network "{name}" has dhcp = "own" and needs a range, such as "{example}"'
-            )
-        pidfile = table.netns_pidfile
-        return {
-            "interface": table.interface,
-            "address": str(table.address),
-            "range": table.range,
-            "dhcp": table.dhcp,
-            "router": str(table.router) if table.router else None,
-            "dns": [str(server) for server in table.dns],
-            "http_port": table.http_port,
-            "lease": table.lease,
-            "netns_pidfile": str((self._base / pidfile).resolve()) if pidfile else None,
-        }
-
-    def _range(self, path: tuple[str, ...], table: NetworkTable) -> None:
-        assert table.range is not None
-        try:
-            first, last = (IPv4Address(part.strip()) for part in table.range.split("-"))
-        except ValueError:
-            self._wrong((*path, "range"), f'range "{table.range}" is not two addresses; write FIRST-LAST')
-            return
-        if first not in table.subnet or last not in table.subnet:
-            self._wrong((*path, "range"), f"range {table.range} is not inside {table.subnet}")
-        elif first > last:
-            self._wrong((*path, "range"), f"range {table.range} ends before it begins; write FIRST-LAST")
-        elif first <= table.address.ip <= last:
-            self._wrong(
-                (*path, "range"), f"range {table.range} holds the host's own address {table.address.ip}"
-            )
-
-    def _networks_apart(self) -> None:
-        seen: list[tuple[str, NetworkTable]] = []
-        for name, table in self._parsed.networks.items():
-            for other, earlier in seen:
-                if table.subnet.overlaps(earlier.subnet):
-                    text = f'network "{name}" ({table.subnet}) overlaps network "{other}" ({earlier.subnet})'
-                    self._fault(("networks", name, "address"), f"{text}; give one of them another subnet")
-            seen.append((name, table))
-
     def _board(self, name: str, table: BoardTable) -> Board:
         path = ("boards", name)
         if table.board_class not in self._names["classes"]:
             self._unknown((*path, "class"), "class", table.board_class, self._names["classes"])
-        if not table.all_macs:
+        port = " of ".join(part for part in (table.circuit_id, table.remote_id) if part)
+        if not table.all_macs and not port:
             self._fault(path, f'board "{name}" has no MAC; add mac = "…" so that it is known when it boots')
+        if port:
+            self._alone(name, "relay port", port, (*path, "circuit_id" if table.circuit_id else "remote_id"))
         for mac in table.all_macs:
             self._alone(name, "MAC", mac, (*path, "mac" if mac == table.mac else "macs"))
         if table.uuid:
@@ -177,6 +118,7 @@ class Reader:
             self._wire(name, "console", table.console) if table.console else None,
             self._watts(name, table),
             tuple(self._wire(name, "bootctl", wire) for wire in table.bootctl),
+            table.circuit_id, table.remote_id,
         )  # fmt: skip
 
     def _watts(self, name: str, table: BoardTable) -> float | None:
@@ -224,7 +166,7 @@ class Reader:
             return
         if table.address not in known.subnet:
             self._wrong(path, f'address {table.address} is outside network "{network}" ({known.subnet})')
-        elif table.address == known.address.ip:
+        elif table.address == known.own:
             self._wrong(path, f"address {table.address} is the host's own; give the board another")
         elif table.address in (known.subnet.network_address, known.subnet.broadcast_address):
             self._wrong(path, f"address {table.address} is everybody's on {known.subnet}; give another")

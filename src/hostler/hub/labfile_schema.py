@@ -21,7 +21,7 @@ from hostler.hub.inventory import KEEP_SECONDS, KEEP_TRACES_SECONDS
 from hostler.hub.oidc import protected
 from hostler.model.event_kinds import check_pattern
 from hostler.model.health import AfterFailure
-from hostler.model.identity import is_junk, normal_mac
+from hostler.model.identity import is_junk, normal_mac, relay_id
 from hostler.model.plan import parse_plan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -129,19 +129,45 @@ class LabTable(_Closed):
 class NetworkTable(_Closed):
     """``[networks.NAME]``."""
 
-    interface: Annotated[str, AfterValidator(_interface)]
-    address: IPv4Interface
+    interface: Annotated[str, AfterValidator(_interface)] | None = None
+    address: IPv4Interface | None = None
+    relayed: Name | None = None
+    behind: IPv4Network | None = Field(default=None, alias="subnet")
     range: str | None = None
-    dhcp: Literal["own", "off", "proxy"] = "own"
+    dhcp: Literal["own", "proxy", "off", "none"] = "own"
     router: IPv4Address | None = None
     dns: list[IPv4Address] = Field(default_factory=list)
     http_port: int = Field(default=8067, ge=1, le=65535)
     lease: Annotated[float, BeforeValidator(seconds), Field(ge=60, le=30 * 86400)] = 3600.0
     netns_pidfile: str | None = None
 
+    @model_validator(mode="after")
+    def _here_or_relayed(self) -> NetworkTable:
+        here, behind = ("interface", "address"), ("relayed", "subnet")
+        set_keys = {"subnet" if key == "behind" else key for key in self.model_fields_set}
+        if set_keys & {*behind}:
+            wanted, others = behind, {*here, "http_port", "netns_pidfile"}
+            kind = "a network behind a relay"
+        else:
+            wanted, others = here, set()
+            kind = "a network of this host"
+        if missing := [key for key in wanted if key not in set_keys]:
+            raise ValueError(f'{kind} lacks "{missing[0]}"; add it')
+        if wrong := sorted(set_keys & others):
+            raise ValueError(f'{kind} has no "{wrong[0]}" of its own; remove it')
+        return self
+
+    @property
+    def own(self) -> IPv4Address | None:
+        """The host's own address on the network; None: it is behind a relay."""
+        return self.address.ip if self.address else None
+
     @property
     def subnet(self) -> IPv4Network:
         """The addresses of the network."""
+        if self.behind is not None:
+            return self.behind
+        assert self.address is not None
         return self.address.network
 
 
@@ -199,6 +225,8 @@ class BoardTable(_Closed):
     macs: list[Mac] = Field(default_factory=list)
     uuid: Annotated[str, AfterValidator(_telling)] | None = None
     serial: Annotated[str, AfterValidator(_telling)] | None = None
+    circuit_id: Annotated[str, AfterValidator(relay_id)] | None = None
+    remote_id: Annotated[str, AfterValidator(relay_id)] | None = None
     address: IPv4Address | None = None
     labels: Annotated[dict[str, str], BeforeValidator(_labels)] = Field(default_factory=dict)
     power: Annotated[list[WireTable], BeforeValidator(_listed)] = Field(default_factory=list)

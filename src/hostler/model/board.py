@@ -130,6 +130,8 @@ class Board:
         power: Power wires in the order they are switched on.
         console: Serial console, or None.
         watts: The most it draws from each of its power wires, or None: not said.
+        circuit_id: Port on which a DHCP relay or switch hears it (option 82.1), as hex, or None.
+        remote_id: The relay or switch that has this port (option 82.2), as hex, or None.
         bootctl: What brings it to boot from the network, tried in order; empty: its firmware does by itself.
     """
 
@@ -145,3 +147,5 @@ class Board:
     console: Binding | None = None
     watts: float | None = None
     bootctl: tuple[Binding, ...] = ()
+    circuit_id: str | None = None
+    remote_id: str | None = None

@@ -26,6 +26,9 @@ _JUNK = frozenset(
 )  # fmt: skip
 
 
+_COLONS = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})+")
+
+
 def is_junk(value: str | None) -> bool:
     """Tell whether a serial or UUID says nothing: placeholders, zeros, one repeated character."""
     if value is None:
@@ -43,6 +46,32 @@ def normal_mac(text: str) -> str:
     if int(digits[:2], 16) & 1:
         raise ValueError(f'"{text}" is a multicast address; a board has a unicast MAC')
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def serial_digits(serial: str | None) -> str | None:
+    """Return the digits by which a Raspberry Pi's firmware tells its serial number; None if it is no such one.
+
+    Linux and the label say 16 hexadecimal digits (``10000000a1b2c3d4``), the firmware the last eight of them.
+    """
+    digits = (serial or "").strip().lower().removeprefix("0x")
+    return digits[-8:] if re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{16}", digits) else None
+
+
+def relay_id(text: str) -> str:
+    """Return a circuit or remote id (RFC 3046) as hex.
+
+    ``00:04:00:0a`` and ``0x0004000a`` mean those bytes, anything else the text itself. Raises ValueError for
+    one that cannot be.
+    """
+    bare = text.strip()
+    digits = bare[2:] if bare[:2].lower() == "0x" else bare.replace(":", "") if ":" in bare else ""
+    if re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", digits) and (":" not in bare or _COLONS.fullmatch(bare)):
+        value = digits.lower()
+    else:
+        value = bare.encode().hex()
+    if not 2 <= len(value) <= 510:
+        raise ValueError(f'"{text}" is not the id of a relay or its port: 1 to 255 bytes, as text or as hex')
+    return value
 
 
 def identify(

@@ -64,7 +64,7 @@ class BootFiles:
         target = self._table.by_mac(mac) if mac else None
         if match := _PXELINUX.match(name):
             asked = match[1].replace("-", ":").lower()
-            known = target.macs if target else (mac,)
+            known = (*target.macs, mac) if target else (mac,)
             return VirtualFile(render_pxelinux(target).encode()) if asked in known else None
         if name == HOLD:
             return VirtualFile(HOLD_IMAGE)
@@ -87,6 +87,6 @@ class BootFiles:
 
     def _rack(self, client: IPv4Address) -> str | None:
         for network in self._networks:
-            if client in network.address.network:
+            if client in network.subnet:
                 return f"http://{network.server}:{network.http_port}"
         return None

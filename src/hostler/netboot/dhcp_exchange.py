@@ -6,8 +6,11 @@ from socket import AF_INET, inet_ntoa, inet_pton
 from typing import TYPE_CHECKING, NamedTuple
 
 from hostler.model.trace import TraceEvent
+from hostler.netboot.dhcp_identity import NOT_RELAYED, RelayPort, relay_port, sender_of
 from hostler.netboot.dhcp_policy import Answer, Facts, Refusal, boot_answer, client_facts
-from hostler.netboot.leases import LeaseTable, NoAddressError
+from hostler.netboot.dhcp_proxy import proxy_answer, proxy_refusal, told_address, wants_proxy
+from hostler.netboot.leases import NoAddressError
+from hostler.netboot.table import DhcpMode
 from hostler.netboot.trace_budget import TraceBudget
 from hostler.wire import dhcp_options as option
 from hostler.wire.dhcp import (
@@ -26,9 +29,13 @@ if TYPE_CHECKING:
 
     from hostler.model.json import JSON
     from hostler.netboot.leases import Lease
-    from hostler.netboot.table import BootTable, NetworkConfig, Target
+    from hostler.netboot.served_network import ServedNetwork
+    from hostler.netboot.table import BootTable, Target
 
 EVERYBODY = "255.255.255.255"
+
+_NOTHING = Answer()
+_SILENT = frozenset({DhcpMode.OFF, DhcpMode.NONE})
 
 _OFFER, _ACK, _NAK = (bytes((kind,)) for kind in (MessageType.OFFER, MessageType.ACK, MessageType.NAK))
 # What a board does in a boot fits; a board that asks in a tight loop does not.
@@ -54,43 +61,6 @@ class Reply(NamedTuple):
     event: TraceEvent | None
 
 
-class ServedNetwork:
-    """One network and its leases, with what every answer on it says laid out beforehand."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        self.config = config
-        self.leases = LeaseTable(config)
-        self.server = config.server.packed
-        self.server_text = str(config.server)
-        subnet = config.address.network
-        self._mask, self._subnet = int(subnet.netmask), int(subnet.network_address)
-        self._subnet_broadcast = int(subnet.broadcast_address)
-        seconds = config.lease_seconds
-        settings: dict[int, bytes] = {option.SUBNET_MASK: subnet.netmask.packed}
-        if config.router is not None:
-            settings[option.ROUTER] = config.router.packed
-        if config.dns:
-            settings[option.DNS] = b"".join(server.packed for server in config.dns)
-        settings[option.BROADCAST] = subnet.broadcast_address.packed
-        self.settings = option.write_options(settings)
-        self.lease_settings = self.settings + option.write_options(
-            {
-                option.LEASE_TIME: seconds.to_bytes(4, "big"),
-                option.RENEWAL_TIME: (seconds // 2).to_bytes(4, "big"),
-                option.REBINDING_TIME: (seconds * 7 // 8).to_bytes(4, "big"),
-            }
-        )
-
-    def contains(self, address: bytes) -> bool:
-        """Whether it is an address a host on this network can have."""
-        number = int.from_bytes(address, "big")
-        return (
-            len(address) == 4
-            and number & self._mask == self._subnet
-            and self._subnet < number < self._subnet_broadcast
-        )
-
-
 class _NotServedError(Exception):
     """This client gets no answer; the text says why."""
 
@@ -108,10 +78,12 @@ class _Ask(NamedTuple):
     facts: Facts
     now: float
     traced: int | None
+    port: RelayPort = NOT_RELAYED
+    source: tuple[str, int] | None = None
 
 
 class DhcpExchange:
-    """Answers DHCP for networks of which we are the one DHCP server (RFC 2131, "authoritative").
+    """Answers DHCP: as the one server of a network (RFC 2131, "authoritative"), or as a proxy beside another.
 
     Args:
         networks: The networks, each with its leases.
@@ -138,13 +110,20 @@ class DhcpExchange:
         self.records: list[bytes] = []
         """Leases that changed and are to be written to disk; the caller takes them out."""
 
-    def receive(self, datagram: bytes, arrived: ServedNetwork, now: float) -> Reply | None:
+    def receive(
+        self,
+        datagram: bytes,
+        arrived: ServedNetwork,
+        now: float,
+        source: tuple[str, int] | None = None,
+    ) -> Reply | None:
         """Take one datagram that came in on a network; return the answer, if there is to be one.
 
         Args:
             datagram: Any bytes.
             arrived: The network whose interface it came in on.
             now: Unix time in seconds.
+            source: Who sent it, if it came to ``BINL_PORT``; None: it came to the DHCP port.
         """
         try:
             message = Message.parse(datagram)
@@ -160,6 +139,10 @@ class DhcpExchange:
         if ask is None:
             return None
         kind = message.message_type
+        if ask.network.config.dhcp is DhcpMode.PROXY:
+            return self._proxy(ask._replace(source=source))
+        if source is not None:
+            return None  # we said nothing that would send a client here
         if kind == MessageType.DISCOVER:
             return self._discover(ask)
         if kind == MessageType.REQUEST:
@@ -176,24 +159,38 @@ class DhcpExchange:
 
     def _look_up(self, message: Message, arrived: ServedNetwork, now: float) -> _Ask | None:
         mac = message.mac
-        target = self._table.by_mac(mac)
-        budget, sender = (self._boards, target.board) if target is not None else (self._strangers, mac)
-        traced = budget.take(sender, now)
         facts = client_facts(message)
         relay = message.relay_options if option.RELAY_AGENT in message.options else {}
-        network, fixed = arrived, None
+        port = relay_port(relay) if relay else NOT_RELAYED
+        target, conflict = sender_of(self._table, mac, facts, port)
+        network, fixed, mode = arrived, None, arrived.config.dhcp
+        wrong = ""
         try:
             network = self._network_of(message, relay, arrived)
-            if target is not None and target.address is not None:
+            mode = network.config.dhcp
+        except _NotServedError as error:
+            wrong = str(error)
+        if mode in _SILENT or (mode is DhcpMode.PROXY and target is None and not wants_proxy(facts)):
+            return None  # somebody else's machine on somebody else's network
+        budget, sender = (self._boards, target.board) if target is not None else (self._strangers, mac)
+        traced = budget.take(sender, now)
+        override = relay.get(option.RELAY_SERVER_ID, b"")
+        server_id = override if len(override) == 4 and mode is DhcpMode.OWN else network.server
+        ask = _Ask(message, network, mac, target, server_id, None, _NOTHING, facts, now, traced, port)
+        if wrong:
+            self._ignored(ask, wrong)
+            return None
+        if conflict:
+            self._asked(ask, "conflict", f"gets no answer: {conflict}", reason=conflict)
+            return None
+        try:
+            if target is not None and target.address is not None and mode is DhcpMode.OWN:
                 fixed = self._fixed_address(target, target.address, network, mac, now)
             answer = self._boot_answer(message, facts, target, network)
         except _NotServedError as error:
-            ask = _Ask(message, network, mac, target, network.server, fixed, Answer(), facts, now, traced)
             self._ignored(ask, str(error))
             return None
-        override = relay.get(option.RELAY_SERVER_ID, b"")
-        server_id = override if len(override) == 4 else network.server
-        return _Ask(message, network, mac, target, server_id, fixed, answer, facts, now, traced)
+        return ask._replace(fixed=fixed, answer=answer)
 
     def _boot_answer(
         self, message: Message, facts: Facts, target: Target | None, network: ServedNetwork
@@ -206,7 +203,15 @@ class DhcpExchange:
     def _network_of(self, message: Message, relay: dict[int, bytes], arrived: ServedNetwork) -> ServedNetwork:
         """The network a relay asks for, or else the one the message came in on."""
         link = relay.get(option.RELAY_LINK_SELECTION, message.giaddr)
-        if link == NOWHERE or arrived.contains(link):
+        if link == NOWHERE:
+            # A client behind a relay renews by itself, over a router.
+            has = message.ciaddr
+            if has != NOWHERE and not arrived.contains(has):
+                for network in self._networks:
+                    if network.config.behind is not None and network.contains(has):
+                        return network
+            return arrived
+        if arrived.contains(link):
             return arrived
         for network in self._networks:
             if network.contains(link):
@@ -224,7 +229,7 @@ class DhcpExchange:
         except OSError as error:
             raise _NotServedError(f"its fixed address {address!r} is no IPv4 address") from error
         if not network.contains(fixed) or fixed == network.server:
-            raise _NotServedError(f"its fixed address {address} cannot be used on {network.config.address}")
+            raise _NotServedError(f"its fixed address {address} cannot be used on {network.config.subnet}")
         holder = network.leases.at(fixed) if len(target.macs) > 1 else None
         if holder is None or holder.mac == mac or holder.mac not in target.macs or holder.expires <= now:
             return fixed
@@ -268,6 +273,43 @@ class DhcpExchange:
         self.records.append(lease.record())
         return self._give(ask, _ACK, lease)
 
+    def _proxy(self, ask: _Ask) -> Reply | None:
+        """Say what to boot and nothing else; note which address the client has from the other server."""
+        message, facts = ask.message, ask.facts
+        kind = message.message_type
+        asks_us = ask.source is not None
+        if kind == MessageType.DISCOVER and not asks_us:
+            self._asked(ask, "discover", f"asks for an address: {facts.name}")
+        elif kind in (MessageType.REQUEST, MessageType.INFORM):
+            self._hear(ask)
+        else:
+            return None
+        if not wants_proxy(facts) or (kind == MessageType.REQUEST and not asks_us):
+            return None
+        if ask.target is None:
+            # Other people's machines share this network, and to be held would keep them from their disks.
+            self._ignored(ask, "it is not in the inventory, and this network has another DHCP server")
+            return None
+        if refusal := proxy_refusal(facts):
+            self._ignored(ask, refusal)
+            return None
+        if asks_us and not ask.network.contains(inet_pton(AF_INET, ask.source[0])):  # type: ignore[index]
+            self._ignored(ask, "it asks from an address that is not of this network")
+            return None
+        offer = kind == MessageType.DISCOVER
+        answer = proxy_answer(ask.answer, facts, acknowledge=not offer)
+        return self._give(ask._replace(answer=answer), _OFFER if offer else _ACK, None)
+
+    def _hear(self, ask: _Ask) -> None:
+        address = told_address(ask.message)
+        if address is None or not ask.network.contains(address) or address == ask.network.server:
+            return
+        text = inet_ntoa(address)
+        self._asked(ask, "request", f"takes {text} from another DHCP server", address=text)
+        lease = ask.network.leases.hear(ask.mac, address, ask.now)
+        if lease is not None:
+            self.records.append(lease.record())
+
     def _inform(self, ask: _Ask) -> Reply | None:
         if not ask.network.contains(ask.message.ciaddr):
             self._ignored(ask, "an inform from an address that is not of this network")
@@ -301,7 +343,8 @@ class DhcpExchange:
         """Return an OFFER or ACK; without a lease the ACK to an INFORM."""
         message, network, answer = ask.message, ask.network, ask.answer
         first = bytes((option.MESSAGE_TYPE, 1)) + kind + bytes((option.SERVER_ID, 4)) + ask.server_id
-        first += network.lease_settings if lease is not None else network.settings
+        if network.config.dhcp is DhcpMode.OWN:
+            first += network.lease_settings if lease is not None else network.settings
         options = dict(answer.options)
         reply = self._reply(
             message,
@@ -326,7 +369,7 @@ class DhcpExchange:
     def _given(ask: _Ask, kind: bytes, lease: Lease | None) -> tuple[str, dict[str, JSON]]:
         config = ask.network.config
         details: dict[str, JSON] = {"server": ask.network.server_text}
-        text = "is told the settings"
+        text = "is told the settings" if config.dhcp is DhcpMode.OWN else "is told that this host boots it"
         if lease is not None:
             details["address"] = lease.text
             details["lease_seconds"] = config.lease_seconds
@@ -385,6 +428,8 @@ class DhcpExchange:
 
     def _destination(self, ask: _Ask) -> tuple[str, int]:
         message, port = ask.message, ask.network.config.dhcp_port
+        if ask.source is not None:
+            return ask.source
         if message.giaddr != NOWHERE:
             return inet_ntoa(message.giaddr), port
         # Only within the network: nobody is to aim our answers at somebody far away.
@@ -399,7 +444,7 @@ class DhcpExchange:
 
     def _asked(self, ask: _Ask, kind: str, text: str, **details: JSON) -> None:
         if ask.traced is not None:
-            self._emit(self._event(ask, kind, text, {**ask.facts.to_json(), **details}))
+            self._emit(self._event(ask, kind, text, {**ask.facts.to_json(), **ask.port.to_json(), **details}))
 
     def _ignored(self, ask: _Ask, reason: str, **details: JSON) -> None:
         self._asked(ask, "ignored", f"gets no answer: {reason}", reason=reason, **details)

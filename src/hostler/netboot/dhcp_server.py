@@ -7,6 +7,7 @@ go there together.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import socket
@@ -15,10 +16,15 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from hostler.model.trace import TraceEvent
-from hostler.netboot.dhcp_exchange import DhcpExchange, Reply, ServedNetwork
+from hostler.netboot.dhcp_exchange import DhcpExchange, Reply
+from hostler.netboot.dhcp_others import OtherServers, open_ears
 from hostler.netboot.dhcp_policy import BIOS_FILE, UEFI_X64_FILE
+from hostler.netboot.dhcp_proxy import BINL_PORT
 from hostler.netboot.lease_journal import LeaseJournal, LeaseJournalError, read_journal
 from hostler.netboot.leases import read_records
+from hostler.netboot.neighbours import neighbour_mac
+from hostler.netboot.served_network import ServedNetwork
+from hostler.netboot.table import DhcpMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 
     from hostler.netboot.leases import Lease
     from hostler.netboot.table import BootTable, NetworkConfig
+
+log = logging.getLogger(__name__)
 
 DEFAULT_BOOT_FILES = frozenset((BIOS_FILE, UEFI_X64_FILE))
 
@@ -49,13 +57,14 @@ class DhcpServerError(RuntimeError):
 class _Port(NamedTuple):
     network: ServedNetwork
     socket: socket.socket
+    binl: bool = False
 
 
 class DhcpServer:
     """DHCP for one group of networks.
 
     Args:
-        networks: Where to answer; each on its own interface.
+        networks: Where to answer; each on its own interface, or through relays that another one reaches.
         table: The boards, read for each request.
         emit: Takes trace events, from the server's thread; must not block.
         state: File that keeps the leases; its folder must exist.
@@ -75,10 +84,13 @@ class DhcpServer:
     ) -> None:
         self._networks = tuple(ServedNetwork(config) for config in networks)
         self._exchange = DhcpExchange(self._networks, table, boot_files, emit)
+        self._others_give = any(config.dhcp is not DhcpMode.OWN for config in networks)
         self._emit = emit
         self._state = state
         self._clock = clock
         self._ports: dict[int, _Port] = {}
+        self._ears: dict[int, _Port] = {}
+        self._others = OtherServers({str(config.server) for config in networks}, table, emit)
         self._wake = -1
         self._stopping = False
         self._journal: LeaseJournal[list[tuple[socket.socket, Reply]]] | None = None
@@ -92,9 +104,21 @@ class DhcpServer:
             DhcpServerError: A port, an interface, an address or the lease file cannot be used.
         """
         try:
-            for network in self._networks:
-                opened = open_socket(network.config, alone=len(self._networks) == 1)
-                self._ports[opened.fileno()] = _Port(network, opened)
+            here = [network for network in self._networks if network.config.behind is None]
+            for network in here:
+                modes = {
+                    config.dhcp
+                    for config in (other.config for other in self._networks)
+                    if config.interface == network.config.interface
+                }
+                if DhcpMode.OWN in modes or DhcpMode.PROXY in modes:
+                    shared = network.config.dhcp is not DhcpMode.OWN
+                    opened = open_socket(network.config, alone=len(here) == 1, shared=shared)
+                    self._ports[opened.fileno()] = _Port(network, opened)
+                if DhcpMode.PROXY in modes:
+                    opened = open_socket(network.config, alone=len(here) == 1, binl=True)
+                    self._ports[opened.fileno()] = _Port(network, opened, binl=True)
+                self._listen_to_others(network)
             self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._restore()
         except (DhcpServerError, LeaseJournalError) as error:
@@ -116,16 +140,30 @@ class DhcpServer:
             self._close()
 
     def mac_of(self, address: str) -> str | None:
-        """Return the MAC that has an IPv4 address by our leases, or None; from any thread."""
+        """Return the MAC that has an IPv4 address, or None; from any thread.
+
+        By our leases, by what clients of another server said, or there by the kernel's neighbours.
+        """
         for network in self._networks:
             mac = network.leases.mac_of(address)
             if mac is not None:
                 return mac
+        if self._others_give:
+            return neighbour_mac(address)
         return None
 
     def leases(self) -> list[Lease]:
         """Return all leases, for people; from any thread."""
         return [lease for network in self._networks for lease in network.leases]
+
+    def _listen_to_others(self, network: ServedNetwork) -> None:
+        try:
+            ears = open_ears(network.config.interface)
+        except OSError as error:
+            text = f"other DHCP servers on {network.config.interface} are not noticed: {error.strerror}"
+            log.info("network %s: %s", network.config.name, text)
+        else:
+            self._ears[ears.fileno()] = _Port(network, ears)
 
     def _restore(self) -> None:
         leases = list(read_records(read_journal(self._state)))
@@ -144,28 +182,47 @@ class DhcpServer:
         poll = select.epoll()
         try:
             poll.register(self._wake, select.EPOLLIN)
-            for number in self._ports:
+            for number in (*self._ports, *self._ears):
                 poll.register(number, select.EPOLLIN)
             while not self._stopping:
                 for number, _ in poll.poll():
                     if number == self._wake:
                         os.eventfd_read(number)
                         self._send_committed()
+                    elif number in self._ears:
+                        self._hear_others(self._ears[number])
                     else:
                         self._serve(self._ports[number])
                 time.sleep(_PAUSE_SECONDS)
         finally:
             poll.close()
 
+    def _hear_others(self, port: _Port) -> None:
+        now = self._clock()
+        for _ in range(_BATCH):
+            try:
+                packet, sender = port.socket.recvfrom(_LONGEST)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._fault(
+                    port.network, f"cannot listen on {port.network.config.interface}: {error.strerror}"
+                )
+                return
+            try:
+                self._others.hear(packet, sender[4].hex(":"), port.network.config, now)
+            except Exception as error:  # noqa: BLE001 - one odd packet must not end the service for all
+                self._fault(port.network, f"a packet of another server could not be read: {error!r}")
+
     def _serve(self, port: _Port) -> None:
         """Take what has arrived on one socket, answer what needs no disk, hand the rest to the journal."""
-        network, sock = port
+        network, sock, binl = port
         receive = self._exchange.receive
         waiting: list[tuple[socket.socket, Reply]] = []
         now = self._clock()
         for _ in range(_BATCH):
             try:
-                datagram = sock.recv(_LONGEST)
+                datagram, source = sock.recvfrom(_LONGEST)
             except BlockingIOError:
                 break
             except OSError as error:
@@ -173,7 +230,7 @@ class DhcpServer:
                 self._fault(network, f"cannot receive on {network.config.interface}: {error.strerror}")
                 break
             try:
-                reply = receive(datagram, network, now)
+                reply = receive(datagram, network, now, source if binl else None)
             except Exception as error:  # noqa: BLE001 - one odd datagram must not end the service for all
                 self._fault(network, f"a datagram could not be handled: {error!r}")
                 continue
@@ -225,20 +282,25 @@ class DhcpServer:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
-        for port in self._ports.values():
+        for port in (*self._ports.values(), *self._ears.values()):
             port.socket.close()
         self._ports.clear()
+        self._ears.clear()
         if self._wake >= 0:
             os.close(self._wake)
             self._wake = -1
 
 
-def open_socket(config: NetworkConfig, *, alone: bool) -> socket.socket:
+def open_socket(
+    config: NetworkConfig, *, alone: bool, shared: bool = False, binl: bool = False
+) -> socket.socket:
     """Return a socket that hears what clients and relays send on one network.
 
     Args:
         config: The network.
         alone: It is the only one, so the socket may do without being bound to its interface.
+        shared: Another DHCP server may run on this host and have the port as well.
+        binl: For ``BINL_PORT`` instead of the DHCP port.
 
     Raises:
         DhcpServerError: It cannot be had.
@@ -247,6 +309,8 @@ def open_socket(config: NetworkConfig, *, alone: bool) -> socket.socket:
     where = f"network {config.name}"
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _widen(sock)
         _check_address(config)
         try:
@@ -254,10 +318,12 @@ def open_socket(config: NetworkConfig, *, alone: bool) -> socket.socket:
         except PermissionError:
             if not alone:
                 raise
-        sock.bind(("", config.dhcp_port))
+        # To the address itself where clients are to see it as the sender.
+        sock.bind((str(config.server), BINL_PORT) if binl else ("", config.dhcp_port))
     except OSError as error:
         sock.close()
-        raise DhcpServerError(f"{where}: {_advice(error, config)}") from error
+        port = BINL_PORT if binl else config.dhcp_port
+        raise DhcpServerError(f"{where}: {_advice(error, config, port)}") from error
     except DhcpServerError as error:
         sock.close()
         raise DhcpServerError(f"{where}: {error}") from error
@@ -284,12 +350,12 @@ def _widen(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
-def _advice(error: OSError, config: NetworkConfig) -> str:
-    port = f"UDP port {config.dhcp_port} on {config.interface}"
+def _advice(error: OSError, config: NetworkConfig, number: int) -> str:
+    port = f"UDP port {number} on {config.interface}"
     if error.errno == errno.EADDRINUSE:
         return (
             f"{port} is in use; another DHCP server runs here:"
-            f" find it with `ss -ulnp sport = {config.dhcp_port}` and stop it"
+            f" find it with `ss -ulnp sport = {number}` and stop it"
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{port} is not permitted; run as root, or grant CAP_NET_BIND_SERVICE and CAP_NET_RAW"

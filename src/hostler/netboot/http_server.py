@@ -130,7 +130,7 @@ class BootHttp:
         stage = request.query.get("failed")
         if stage in _STAGES:
             self._trace("failed", f"{_who(target, client)}: iPXE could not get its {stage}", target, mac)
-        lease = next((n.lease_seconds for n in self._networks if client in n.address.network), 3600)
+        lease = next((n.lease_seconds for n in self._networks if client in n.subnet), 3600)
         text = render_ipxe(target, _base(request), lease)
         intent = target.intent if target else BootIntent.HOLD
         kind = "head" if request.method == hdrs.METH_HEAD else "get"
@@ -219,6 +219,8 @@ def _base(request: web.BaseRequest) -> str:
 def _listening(networks: Iterable[NetworkConfig]) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     for network in networks:
+        if network.behind is not None:
+            continue  # reached by the network its relays are on
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sockets.append(listening)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

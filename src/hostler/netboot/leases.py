@@ -38,6 +38,12 @@ class LeaseState(IntEnum):
     BOUND = 1
     RELEASED = 2
     DECLINED = 3
+    HEARD = 4
+    """Given by somebody else's server; a client said so."""
+
+
+IN_USE = frozenset({LeaseState.OFFERED, LeaseState.BOUND, LeaseState.HEARD})
+"""States in which an address means the machine it was given to."""
 
 
 @dataclass(slots=True)
@@ -82,7 +88,9 @@ class LeaseTable:
 
     def __init__(self, network: NetworkConfig) -> None:
         self._seconds = float(network.lease_seconds)
-        self._first, self._last = int(network.range_first), int(network.range_last)
+        first, last = network.range_first, network.range_last
+        # Without a range: an empty one.
+        self._first, self._last = (int(first), int(last)) if first and last else (1, 0)
         self._own = network.server.packed
         self._next = self._first
         self._by_mac: dict[str, Lease] = {}
@@ -108,7 +116,7 @@ class LeaseTable:
             lease = self._by_address.get(inet_aton(address))
         except OSError:
             return None
-        return lease.mac if lease is not None and lease.state <= LeaseState.BOUND else None
+        return lease.mac if lease is not None and lease.state in IN_USE else None
 
     def at(self, address: bytes) -> Lease | None:
         """Return the lease of an address (four bytes), whatever its state."""
@@ -184,6 +192,17 @@ class LeaseTable:
             return None
         del self._by_mac[mac]
         self._set(lease, LeaseState.DECLINED, now + REST_SECONDS)
+        return lease
+
+    def hear(self, mac: str, address: bytes, now: float) -> Lease | None:
+        """Note the address a client has from somebody else's server; None: that was known already."""
+        lease = self._by_mac.get(mac)
+        known = lease is not None and lease.address == address and lease.state is LeaseState.HEARD
+        if lease is None or not known:
+            lease = self._assign(address, mac, now)
+        elif lease.expires > now + self._seconds / 2:
+            return None
+        self._set(lease, LeaseState.HEARD, now + self._seconds)
         return lease
 
     def drop_offer(self, mac: str) -> None:

@@ -11,6 +11,7 @@ from hostler.netboot.dhcp_server import DhcpServer, DhcpServerError
 from hostler.netboot.http_server import BootHttp, HttpBindError
 from hostler.netboot.no_router import NoRouter
 from hostler.netboot.setup import LEASES_FILE
+from hostler.netboot.table import DhcpMode
 from hostler.netboot.tftp_server import TftpServer, TftpStartError
 from hostler.netboot.trace_budget import WithinBudget
 
@@ -49,8 +50,9 @@ class Services:
             setup.networks, table, emit, state=setup.state_dir / LEASES_FILE, boot_files=firmware.keys()
         )
         files = BootFiles(table, setup.networks, self._mac_of, firmware)
-        self._tftp = TftpServer(setup.networks, files.open, self._emit_named)
-        self._no_router = NoRouter(setup.networks)
+        here = [network for network in setup.networks if network.behind is None]
+        self._tftp = TftpServer(here, files.open, self._emit_named)
+        self._no_router = NoRouter(network for network in here if network.dhcp is DhcpMode.OWN)
         self._http = BootHttp(table, setup.networks, self._mac_of, WithinBudget(emit), rack, setup.store)
 
     async def start(self) -> None:

@@ -7,8 +7,11 @@ needs a lock and no answer ever waits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING, cast
 
 from hostler.model.boot import BootIntent
@@ -36,8 +39,11 @@ class Target:
         kernel: Artefact id of the kernel for intent STEP.
         initrd: Artefact id of the initramfs for intent STEP.
         cmdline: Kernel command line for intent STEP, quoted for the kernel.
+        files: Artefact ids of further boot files by the name its firmware asks for (``start4.elf``).
         step: What the agent is told when it asks; None: nothing now.
         message: What a person at the board's screen reads while it is held.
+        circuit_id: Port by which a relay knows it (option 82.1) as hex, or None.
+        remote_id: Relay or switch that has that port (option 82.2) as hex, or None.
     """
 
     board: str
@@ -53,13 +59,17 @@ class Target:
     kernel: str | None = None
     initrd: str | None = None
     cmdline: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
     step: Document | None = None
     message: str = ""
+    circuit_id: str | None = None
+    remote_id: str | None = None
 
     def to_json(self) -> Document:
         """Return the target as a JSON object for the pipe to the netboot process."""
         document: Document = {name: getattr(self, name) for name in self.__dataclass_fields__}
         document["macs"] = list(self.macs)
+        document["files"] = dict(self.files)
         return document
 
     @classmethod
@@ -71,16 +81,38 @@ class Target:
         return cls(**known)  # type: ignore[arg-type]
 
 
+MOST_STAND_INS = 4096
+"""MACs remembered that are not in the inventory and belong to a known board."""
+
+
+class DhcpMode(StrEnum):
+    """Who gives out addresses on a network, and who says what to boot.
+
+    Attributes:
+        OWN: Hostler does both.
+        PROXY: Somebody else's server gives addresses, Hostler says what to boot.
+        OFF: Somebody else's server does both; Hostler serves the files.
+        NONE: Nothing is served: no board boots over it.
+    """
+
+    OWN = "own"
+    PROXY = "proxy"
+    OFF = "off"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """One L2 segment on which boards are booted.
 
     Attributes:
         name: Its name in ``lab.toml``.
-        interface: The host's interface on it.
+        interface: The host's interface on it, or on the network by which its relays are reached.
         address: The server's own address and the subnet, for example ``10.77.0.1/24``.
-        range_first: First address handed out to boards without a fixed one.
+        range_first: First address handed out to boards without a fixed one; None: nobody gets such a one.
         range_last: Last such address.
+        dhcp: Who answers DHCP.
+        behind: The boards' subnet when it lies behind relays; None: that of ``address``.
         router: Default gateway told to boards, or None.
         dns: Name servers told to boards.
         lease_seconds: How long a lease lasts.
@@ -92,14 +124,21 @@ class NetworkConfig:
     name: str
     interface: str
     address: IPv4Interface
-    range_first: IPv4Address
-    range_last: IPv4Address
+    range_first: IPv4Address | None
+    range_last: IPv4Address | None
     router: IPv4Address | None = None
     dns: tuple[IPv4Address, ...] = ()
     lease_seconds: int = 3600
     http_port: int = 8067
     dhcp_port: int = 67
     tftp_port: int = 69
+    dhcp: DhcpMode = DhcpMode.OWN
+    behind: IPv4Network | None = None
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The addresses boards have on this network."""
+        return self.behind if self.behind is not None else self.address.network
 
     @property
     def server(self) -> IPv4Address:
@@ -112,42 +151,50 @@ class NetworkConfig:
             "name": self.name,
             "interface": self.interface,
             "address": str(self.address),
-            "range_first": str(self.range_first),
-            "range_last": str(self.range_last),
+            "range_first": str(self.range_first) if self.range_first else None,
+            "range_last": str(self.range_last) if self.range_last else None,
             "router": str(self.router) if self.router else None,
             "dns": [str(server) for server in self.dns],
             "lease_seconds": self.lease_seconds,
             "http_port": self.http_port,
             "dhcp_port": self.dhcp_port,
             "tftp_port": self.tftp_port,
+            "dhcp": self.dhcp.value,
+            "behind": str(self.behind) if self.behind else None,
         }
 
     @classmethod
     def from_json(cls, document: Document) -> NetworkConfig:
         """Read what ``to_json`` wrote."""
-        router = document["router"]
+        router, behind = document["router"], document["behind"]
+        first, last = document["range_first"], document["range_last"]
         return cls(
             name=str(document["name"]),
             interface=str(document["interface"]),
             address=IPv4Interface(str(document["address"])),
-            range_first=IPv4Address(str(document["range_first"])),
-            range_last=IPv4Address(str(document["range_last"])),
+            range_first=IPv4Address(str(first)) if first else None,
+            range_last=IPv4Address(str(last)) if last else None,
             router=IPv4Address(str(router)) if router else None,
             dns=tuple(IPv4Address(server) for server in cast("list[str]", document["dns"])),
             lease_seconds=int(cast("int", document["lease_seconds"])),
             http_port=int(cast("int", document["http_port"])),
             dhcp_port=int(cast("int", document["dhcp_port"])),
             tftp_port=int(cast("int", document["tftp_port"])),
+            dhcp=DhcpMode(str(document["dhcp"])),
+            behind=IPv4Network(str(behind)) if behind else None,
         )
 
 
 class BootTable:
-    """Every target by name, MAC and token, and every registered artefact by id."""
+    """Every target by name, MAC, UUID, relay's port and token, and every registered artefact by id."""
 
     def __init__(self) -> None:
         self._by_board: dict[str, Target] = {}
         self._by_mac: dict[str, Target] = {}
+        self._by_uuid: dict[str, Target] = {}
+        self._by_port: dict[tuple[str | None, str | None], Target] = {}
         self._by_token: dict[str, Target] = {}
+        self._stand_ins: OrderedDict[str, str] = OrderedDict()
         self._artefacts: dict[str, Path] = {}
 
     def put(self, target: Target) -> None:
@@ -156,26 +203,61 @@ class BootTable:
         self._by_board[target.board] = target
         for mac in target.macs:
             self._by_mac[mac] = target
+        if target.uuid:
+            self._by_uuid[target.uuid] = target
+        if target.circuit_id or target.remote_id:
+            self._by_port[target.circuit_id, target.remote_id] = target
         if target.token:
             self._by_token[target.token] = target
         if old is not None:
-            for mac in set(old.macs) - set(target.macs):
-                self._by_mac.pop(mac, None)
-            if old.token and old.token != target.token:
-                self._by_token.pop(old.token, None)
+            self._forget(old, target)
 
     def drop(self, board: str) -> None:
         """Forget a board; nothing happens if it is not known."""
         old = self._by_board.pop(board, None)
         if old is not None:
-            for mac in old.macs:
-                self._by_mac.pop(mac, None)
-            if old.token:
-                self._by_token.pop(old.token, None)
+            self._forget(old, None)
+
+    def _forget(self, old: Target, new: Target | None) -> None:
+        """Take out what found the old target and does not find the new one."""
+        for mac in set(old.macs) - set(new.macs if new else ()):
+            self._by_mac.pop(mac, None)
+        if old.uuid and (new is None or old.uuid != new.uuid):
+            self._by_uuid.pop(old.uuid, None)
+        port = (old.circuit_id, old.remote_id)
+        if new is None or port != (new.circuit_id, new.remote_id):
+            self._by_port.pop(port, None)
+        if old.token and (new is None or old.token != new.token):
+            self._by_token.pop(old.token, None)
 
     def by_mac(self, mac: str) -> Target | None:
-        """Return the target that asks with this MAC (lower case, colons)."""
-        return self._by_mac.get(mac)
+        """Return the target that asks with this MAC (lower case, colons), its own or one that stands in."""
+        target = self._by_mac.get(mac)
+        if target is None and (board := self._stand_ins.get(mac)) is not None:
+            return self._by_board.get(board)
+        return target
+
+    def by_uuid(self, uuid: str) -> Target | None:
+        """Return the target with this SMBIOS UUID (lower case)."""
+        return self._by_uuid.get(uuid)
+
+    def by_port(self, circuit_id: str | None, remote_id: str | None) -> Target | None:
+        """Return the target behind a relay's port (hex): by both ids, or else by the one a board names."""
+        for port in ((circuit_id, remote_id), (circuit_id, None), (None, remote_id)):
+            if any(port) and (target := self._by_port.get(port)) is not None:
+                return target
+        return None
+
+    def stand_in(self, mac: str, board: str | None) -> None:
+        """Let a MAC the inventory lacks mean a board that was known otherwise; None: nobody any more.
+
+        At most ``MOST_STAND_INS`` are kept, the latest ones. Only the DHCP thread calls this.
+        """
+        self._stand_ins.pop(mac, None)
+        if board is not None:
+            self._stand_ins[mac] = board
+            if len(self._stand_ins) > MOST_STAND_INS:
+                self._stand_ins.popitem(last=False)
 
     def by_token(self, token: str) -> Target | None:
         """Return the target whose present boot has this token."""

@@ -187,7 +187,7 @@ class _Check:
             wire_text(board.power),
             wire_text((board.console,)) if board.console else None,
             board.macs,
-            served=network.get("dhcp", "own") == "own",
+            served=network.get("dhcp", "own") in ("own", "proxy"),
         )
 
     async def run(

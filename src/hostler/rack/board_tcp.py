@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from hostler.link.frames import BYTES, COMMAND, FrameError, Unpacker, pack
 from hostler.link.port import LinkError, RequestRefusedError
 from hostler.netboot.lease_journal import LeaseJournalError, read_journal
-from hostler.netboot.leases import LeaseState, read_records
+from hostler.netboot.leases import IN_USE, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -62,7 +62,7 @@ def leased_address(journal: Path | None, macs: Collection[str]) -> str | None:
     for lease in read_records(records):
         # Another machine may have got the address since.
         found = {address: mac for address, mac in found.items() if address != lease.text}
-        if lease.mac in macs and lease.state in (LeaseState.BOUND, LeaseState.OFFERED):
+        if lease.mac in macs and lease.state in IN_USE:
             found[lease.text] = lease.mac
     return next(reversed(found), None)
 

@@ -130,7 +130,7 @@ class Netboot:
         for group in self._groups.values():
             if any(served.name == network for served in group.setup.networks):
                 return group.refused or group.child.problem or ""
-        return "Hostler does not serve it (dhcp is not own)"
+        return "nothing is served on it (dhcp is none)"
 
     def leases(self, network: str) -> Path | None:
         """Return the file that keeps a network's leases; None: Hostler gives no addresses there."""

@@ -3,39 +3,63 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hostler.netboot.table import NetworkConfig
+from hostler.netboot.table import DhcpMode, NetworkConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def network_config(name: str, values: Mapping[str, Any]) -> NetworkConfig:
-    """Read one network of a rack's plan; raises KeyError or ValueError for what is not one."""
-    first, _, last = str(values["range"]).partition("-")
+def network_config(
+    name: str, values: Mapping[str, Any], through: Mapping[str, Any] | None = None
+) -> NetworkConfig:
+    """Read one network of a rack's plan.
+
+    Args:
+        name: Its name.
+        values: Its keys.
+        through: The keys of the network by which its relays reach this host; None: it has an interface here.
+
+    Raises:
+        KeyError, ValueError: It is not a network.
+    """
+    first, _, last = str(values["range"] or "").partition("-")
     router = values.get("router")
+    here = through if through is not None else values
     return NetworkConfig(
         name=name,
-        interface=str(values["interface"]),
-        address=IPv4Interface(str(values["address"])),
-        range_first=IPv4Address(first.strip()),
-        range_last=IPv4Address(last.strip()),
+        interface=str(here["interface"]),
+        address=IPv4Interface(str(here["address"])),
+        range_first=IPv4Address(first.strip()) if first else None,
+        range_last=IPv4Address(last.strip()) if last else None,
         router=IPv4Address(str(router)) if router else None,
         dns=tuple(IPv4Address(str(server)) for server in values.get("dns", ())),
         lease_seconds=int(values.get("lease", 3600)),
-        http_port=int(values.get("http_port", 8067)),
+        http_port=int(here.get("http_port", 8067)),
+        dhcp=DhcpMode(str(values.get("dhcp", "own"))),
+        behind=IPv4Network(str(values["subnet"])) if through is not None else None,
     )
 
 
 def by_namespace(networks: Mapping[str, Mapping[str, Any]]) -> dict[Path | None, list[NetworkConfig]]:
-    """Group the networks Hostler serves itself by the pid file of their namespace; None: the rack's own."""
+    """Group the networks that are served by the pid file of their namespace; None: the rack's own."""
     groups: dict[Path | None, list[NetworkConfig]] = defaultdict(list)
     for name, values in networks.items():
-        if values.get("dhcp", "own") != "own":
+        if values.get("dhcp") == DhcpMode.NONE:
             continue
-        pidfile = values.get("netns_pidfile")
-        groups[Path(str(pidfile)) if pidfile else None].append(network_config(name, values))
+        relayed = values.get("relayed")
+        through = networks[str(relayed)] if relayed else None
+        pidfile = (through or values).get("netns_pidfile")
+        config = network_config(name, values, through)
+        groups[Path(str(pidfile)) if pidfile else None].append(config)
     return dict(groups)
+
+
+def namespace_of(networks: Mapping[str, Mapping[str, Any]], name: str) -> Path | None:
+    """Return the pid file of the namespace by which a network is reached; None: the rack's own."""
+    values = networks.get(name, {})
+    pidfile = networks.get(str(values.get("relayed")), values).get("netns_pidfile")
+    return Path(str(pidfile)) if pidfile else None

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.drivers.errors import DriverError
@@ -29,12 +28,14 @@ from hostler.rack.ears import Ears
 from hostler.rack.find_wires import WireFinder
 from hostler.rack.keeper import Keeper
 from hostler.rack.netboot import Netboot
+from hostler.rack.networks import namespace_of
 from hostler.rack.strangers import Strangers
 from hostler.rack.targets import artefacts, target
 from hostler.rack.wires import Wires
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from hostler.images.store import ImageStore
     from hostler.link.port import RackLink, Stream
@@ -346,10 +347,9 @@ class Rack:
 
     async def _tcp(self, body: Document, stream: Stream) -> None:
         board = self._find(body).keeper.view.desired.board
-        pidfile = self._plan.networks.get(board.network, {}).get("netns_pidfile")
         await serve_tcp(
             body, board.address, board.macs, self.netboot.leases(board.network),
-            Path(str(pidfile)) if pidfile else None, stream,
+            namespace_of(self._plan.networks, board.network), stream,
         )  # fmt: skip
 
     @property

@@ -57,6 +57,8 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
         initrd=agent.get("initrd"),
         cmdline=f"{kernel_parameter('console', platform.console)} quiet",
         step=_step(view),
+        circuit_id=board.circuit_id,
+        remote_id=board.remote_id,
         message=f'Board "{board.name}" is held: {why}.',
     )
 

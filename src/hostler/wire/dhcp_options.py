@@ -38,10 +38,18 @@ END = 255
 
 PXE_DISCOVERY_CONTROL = 6
 """Sub-option of 43: bit 3 set says "use the boot file you were given, look for no boot server"."""
+PXE_BOOT_MENU = 9
+"""Sub-option of 43: entries of a boot menu, each a type (2 bytes), a length (1 byte) and a text."""
+PXE_MENU_PROMPT = 10
+"""Sub-option of 43: seconds (1 byte; 0 chooses the first entry at once) and a text."""
 IPXE_NO_PROXY = 176
 """Sub-option of 175: do not wait for a ProxyDHCP offer."""
 IPXE_HTTP = 0x13
 """Sub-option of 175: this build of iPXE speaks HTTP."""
+RELAY_CIRCUIT_ID = 1
+"""Sub-option of 82: the port a request came in on (RFC 3046)."""
+RELAY_REMOTE_ID = 2
+"""Sub-option of 82: the relay or switch that has this port (RFC 3046)."""
 RELAY_LINK_SELECTION = 5
 """Sub-option of 82: the subnet to serve when it is not the relay's own (RFC 3527)."""
 RELAY_SERVER_ID = 11

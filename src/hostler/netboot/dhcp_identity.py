@@ -1,0 +1,97 @@
+"""Which board sends this DHCP message: by its UUID, its MAC, or the port a relay names; all must agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hostler.wire import dhcp_options as option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hostler.model.json import Document
+    from hostler.netboot.dhcp_policy import Facts
+    from hostler.netboot.table import BootTable, Target
+
+
+class Sender(NamedTuple):
+    """Who sent a message.
+
+    Attributes:
+        target: The board, or None for a machine nobody knows.
+        conflict: Why it cannot be told which board it is; empty if it can. ``target`` is then the one to
+            trace it for.
+    """
+
+    target: Target | None
+    conflict: str = ""
+
+
+class RelayPort(NamedTuple):
+    """Where a relay got the message from (RFC 3046), as hex; None where it does not say.
+
+    Attributes:
+        circuit_id: The port.
+        remote_id: The relay or switch.
+    """
+
+    circuit_id: str | None = None
+    remote_id: str | None = None
+
+    def to_json(self) -> Document:
+        """Return what is known, for the trace."""
+        document: Document = {}
+        if self.circuit_id:
+            document["circuit_id"] = self.circuit_id
+        if self.remote_id:
+            document["remote_id"] = self.remote_id
+        return document
+
+
+NOT_RELAYED = RelayPort()
+
+
+def relay_port(relay: Mapping[int, bytes]) -> RelayPort:
+    """Read the sub-options of option 82."""
+    circuit, remote = relay.get(option.RELAY_CIRCUIT_ID), relay.get(option.RELAY_REMOTE_ID)
+    return RelayPort(circuit.hex() if circuit else None, remote.hex() if remote else None)
+
+
+def sender_of(table: BootTable, mac: str, facts: Facts, port: RelayPort) -> Sender:
+    """Return the board that sent a message.
+
+    A board whose interface was exchanged is still known by its UUID and by its port; its new MAC then stands
+    for it until the server ends, so that its TFTP and HTTP requests are known too.
+
+    Args:
+        table: The boards; learns the MAC.
+        mac: The sender's.
+        facts: What it says about itself.
+        port: What the relay says.
+    """
+    named = table.by_mac(mac)
+    by_uuid = table.by_uuid(facts.uuid) if facts.uuid else None
+    by_port = table.by_port(*port) if port != NOT_RELAYED else None
+    if named is not None and mac not in named.macs and by_port is None and by_uuid is None:
+        # It stood for a board it no longer shows any sign of.
+        if port == NOT_RELAYED:
+            return Sender(named)  # a renewal, which no relay passes on
+        table.stand_in(mac, None)
+        return Sender(None)
+    own = named if named is not None and mac in named.macs else None
+    hits = [
+        (f"UUID {facts.uuid}", by_uuid),
+        (f"MAC {mac}", own),
+        (f"relay port {port.circuit_id or '?'} of {port.remote_id or '?'}", by_port),
+    ]
+    found = {target.board: target for _, target in hits if target is not None}
+    if len(found) > 1:
+        says = "; ".join(f"{what} belongs to {target.board}" for what, target in hits if target is not None)
+        return Sender(own or by_uuid or by_port, f"its facts belong to different boards: {says}; {_ADVICE}")
+    target = next(iter(found.values()), None)
+    if target is not None and own is None:
+        table.stand_in(mac, target.board)
+    return Sender(target)
+
+
+_ADVICE = "put the cables right or correct lab.toml"
