@@ -260,6 +260,9 @@ async def test_held_boards_are_not_removed(tmp_path: Path):
         'power = { equipment = "shell", outlet = "1" }',
         'power = { driver = "qemu", command = ["/bin/evil"], monitor = "/tmp/m" }',
         'console = { driver = "command", command = ["/bin/evil"] }',
+        'console = { driver = "unix-socket", path = "/run/docker.sock" }',
+        'power = { driver = "fake", outlet = "1", file = "/etc/passwd" }',
+        'power = { driver = "libvirt", domain = "x" }',
     ],
 )
 async def test_programs_come_from_the_servers_own_file(tmp_path: Path, wire: str):
@@ -279,7 +282,7 @@ mac = "52:54:00:00:00:09"
         more = more[more.index("[boards") :]
     async with running(tmp_path) as lab:
         admin = lab.hub.state.principals["admin"]
-        with pytest.raises(ForbiddenError, match="runs a program on the server"):
+        with pytest.raises(ForbiddenError, match="on the server; such a wire"):
             await lab.hub.apply_inventory(admin, LAB + more)
         assert "pc-9" not in lab.hub.state.boards
         await lab.hub.apply_inventory(HUB, LAB + more)

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
     from hostler.hub.inventory import Inventory
     from hostler.hub.records import BoardRecord, Principal
     from hostler.hub.state import Draft
+    from hostler.model.board import Binding, Equipment
 
-_PROGRAMS = frozenset({"command", "qemu"})
-"""Drivers that run on the server what their table names."""
+_HOSTS_OWN = {
+    "command": "runs a program",
+    "fake": "writes a file",
+    "libvirt": "runs a program",  # an address such as qemu+ext:///system?command=/bin/x names it
+    "qemu": "runs a program",
+    "unix-socket": "talks to a socket",  # of any daemon that trusts who may open its socket
+}
+"""Drivers that do on the server itself what their table says, and what that is."""
 
 _HELD = frozenset({Lifecycle.CLAIMED, Lifecycle.RELEASING})
 
@@ -37,7 +44,8 @@ def apply(
 
     Raises:
         ConflictError: something must wait, or another inventory is in force than was compared with.
-        ForbiddenError: it runs a program that is not in force, and was not read from the server's own file.
+        ForbiddenError: it has a wire that acts on the host, is not in force, and was not read from the
+            server's own file.
     """
     if base is not None and base != draft.inventory.digest:
         raise ConflictError(
@@ -46,7 +54,7 @@ def apply(
         )
     changes = differences(draft.inventory, new)
     if principal != HUB:
-        _refuse_programs(draft.inventory, new)
+        _refuse_hosts_own(draft.inventory, new)
     faults = tuple(_faults(draft, new))
     if faults:
         raise ConflictError("\n".join(fault.text for fault in faults), kind="board-held", faults=faults)
@@ -74,11 +82,11 @@ def apply(
     return changes
 
 
-def _refuse_programs(old: Inventory, new: Inventory) -> None:
-    """Take programs from the server's own file alone: an admin of the lab is not the owner of its host."""
+def _refuse_hosts_own(old: Inventory, new: Inventory) -> None:
+    """Take what acts on the host from its own file alone: an admin of the lab does not own the host."""
     for name, unit in new.equipment.items():
-        if unit.driver in _PROGRAMS and old.equipment.get(name) != unit:
-            raise _program(f"[equipment.{name}]", unit.driver)
+        if _acts_on_host(unit) and old.equipment.get(name) != unit:
+            raise _hosts_own(f"[equipment.{name}]", unit.driver)
     for name, board in new.boards.items():
         known = old.boards.get(name)
         for kind, wires, before in (
@@ -87,13 +95,17 @@ def _refuse_programs(old: Inventory, new: Inventory) -> None:
             ("bootctl", board.bootctl, known.bootctl if known else ()),
         ):
             for wire in wires:
-                if wire is not None and wire.driver in _PROGRAMS and wire not in before:
-                    raise _program(f"{kind} of [boards.{name}]", wire.driver)
+                if wire is not None and _acts_on_host(wire) and wire not in before:
+                    raise _hosts_own(f"{kind} of [boards.{name}]", wire.driver)
 
 
-def _program(where: str, driver: str) -> ForbiddenError:
+def _acts_on_host(table: Equipment | Binding) -> bool:
+    return table.driver in _HOSTS_OWN and (table.driver != "fake" or "file" in table.params)
+
+
+def _hosts_own(where: str, driver: str) -> ForbiddenError:
     return ForbiddenError(
-        f'{where}: driver "{driver}" runs a program on the server; such a wire is taken only from the '
+        f'{where}: driver "{driver}" {_HOSTS_OWN[driver]} on the server; such a wire is taken only from the '
         "lab.toml that the server was started with (hostler serve --config)"
     )
 
