@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hostler.api.gate import Caller, TheHub
 from hostler.hub.errors import InvalidError
 from hostler.hub.inventory_changes import InventoryChange
+from hostler.hub.records import Agent
 
 router = APIRouter()
 
@@ -59,10 +60,11 @@ class ChangesDocument(BaseModel):
 
 
 class AgentRequest(_Request):
-    """Absolute paths on the server."""
+    """Absolute paths on the server; ``boot_files`` by the names that boards' firmware asks for."""
 
     kernel: str
     initrd: str
+    boot_files: dict[str, str] = Field(default_factory=dict, max_length=256)
 
 
 class AgentDocument(BaseModel):
@@ -71,6 +73,7 @@ class AgentDocument(BaseModel):
     arch: str
     kernel: str
     initrd: str
+    boot_files: dict[str, str] = Field(default_factory=dict)
 
 
 @router.get("/inventory")
@@ -132,14 +135,22 @@ def _change_document(change: InventoryChange) -> ChangeDocument:
 async def list_agents(hub: TheHub) -> list[AgentDocument]:
     """List the agents, one an architecture."""
     agents = sorted(hub.state.agents.values(), key=lambda agent: agent.arch)
-    return [AgentDocument(arch=agent.arch, kernel=agent.kernel, initrd=agent.initrd) for agent in agents]
+    return [_agent(agent) for agent in agents]
 
 
 @router.put("/agents/{arch}")
 async def put_agent(hub: TheHub, caller: Caller, arch: str, body: AgentRequest) -> AgentDocument:
     """Let these files be the agent of an architecture from now on (admin)."""
-    agent = await hub.images.register_agent(caller, arch, Path(body.kernel), Path(body.initrd))
-    return AgentDocument(arch=agent.arch, kernel=agent.kernel, initrd=agent.initrd)
+    boot_files = {name: Path(path) for name, path in body.boot_files.items()}
+    return _agent(
+        await hub.images.register_agent(caller, arch, Path(body.kernel), Path(body.initrd), boot_files)
+    )
+
+
+def _agent(agent: Agent) -> AgentDocument:
+    return AgentDocument(
+        arch=agent.arch, kernel=agent.kernel, initrd=agent.initrd, boot_files=agent.boot_files
+    )
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from hostler.build.progress import silent
 from hostler.wire import newc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from hostler.build.apt import Archive
     from hostler.build.progress import Progress
@@ -30,6 +32,7 @@ _PYTHON_PACKAGES = ("libpython3.", "python3.", "python3-zstandard")
 _OUR_MODULES = ("hostler", "hostler.agent", "hostler.model", "hostler.model.chunkindex")
 _CODE_HOME = "usr/lib/hostler"
 _STAGES = 5
+_DEVICE_TREE = re.compile(r"usr/lib/linux-image-[^/]+/broadcom/bcm2[78]\d\d-rpi-[^/]+\.dtb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,14 @@ class AgentImage:
         kernel: Kernel file: a bzImage on amd64, an uncompressed EFI-stub ``Image`` on arm64.
         initrd: zstd-compressed newc archive; its length is a multiple of 4, so another may follow it.
         record: JSON file with the packages, their versions and hashes.
+        device_trees: Device trees of this kernel that boards' firmware fetches by name; empty on amd64.
     """
 
     arch: str
     kernel: Path
     initrd: Path
     record: Path
+    device_trees: Mapping[str, Path] = field(default_factory=dict)
 
 
 def our_sources(modules: Sequence[str] = _OUR_MODULES) -> dict[str, bytes]:
@@ -114,7 +119,8 @@ def build_agent(
 
     place = kept(output_dir, f"agent-{arch}", key, make, fresh=refresh)
     progress(f"agent {arch}", _STAGES, _STAGES)
-    return AgentImage(arch, place / "kernel", place / "initrd", place / "packages.json")
+    trees = {path.name: path for path in sorted((place / "dtb").glob("*.dtb"))}
+    return AgentImage(arch, place / "kernel", place / "initrd", place / "packages.json", trees)
 
 
 def _make(arch: str, program: Mapping[str, bytes], place: Path, cache_dir: Path, progress: Progress) -> None:
@@ -155,6 +161,11 @@ def _make(arch: str, program: Mapping[str, bytes], place: Path, cache_dir: Path,
     (place / "kernel").write_bytes(kernel.image)
     (place / "initrd").write_bytes(initrd)
     (place / "packages.json").write_text(json.dumps(describe(archives), indent=1) + "\n")
+    trees = list(deb.members(packages[kernel_name].path, _is_fetched_device_tree))
+    if trees:
+        (place / "dtb").mkdir()
+    for tree in trees:
+        (place / "dtb" / tree.path.rpartition("/")[2]).write_bytes(tree.data)
 
 
 def _carried(name: str) -> bool:
@@ -171,6 +182,11 @@ def _carried(name: str) -> bool:
 
 def _is_busybox(path: str) -> bool:
     return path in ("usr/bin/busybox", "bin/busybox")
+
+
+def _is_fetched_device_tree(path: str) -> bool:
+    """Whether it belongs to a Raspberry Pi: U-Boot and UEFI bring their own, its firmware fetches one."""
+    return _DEVICE_TREE.fullmatch(path) is not None
 
 
 def _python_entries(arch: str, program: Mapping[str, bytes], archives: Sequence[Archive]) -> list[newc.Entry]:

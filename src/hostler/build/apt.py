@@ -96,13 +96,23 @@ class Apt:
         cache: Directory for lists and archives of all architectures.
         progress: Told about downloads.
         etc: Configuration of the host.
+        beside: A component to read beside ``main``. It has lists of its own: a mirror that lacks it is to
+            stop nothing else.
     """
 
-    def __init__(self, arch: str, cache: Path, progress: Progress = silent, etc: Path = Path("/etc")) -> None:
+    def __init__(
+        self,
+        arch: str,
+        cache: Path,
+        progress: Progress = silent,
+        etc: Path = Path("/etc"),
+        beside: str | None = None,
+    ) -> None:
         if arch not in ARCHITECTURES:
             raise PackageError(f'unknown architecture "{arch}"; known are {", ".join(ARCHITECTURES)}')
         self.arch = arch
-        self._root = cache.absolute() / f"apt-{arch}"
+        self._root = cache.absolute() / (f"apt-{arch}-{beside}" if beside else f"apt-{arch}")
+        self._components = ("main", beside) if beside else ("main",)
         self._progress = progress
         self._etc = etc
         self._archives = self._root / "archives"
@@ -250,7 +260,7 @@ class Apt:
         for place in ("lists/partial", "archives", "none/partial", "preferences.d"):
             (self._root / place).mkdir(parents=True, exist_ok=True)
         (self._root / "status").touch()
-        text = "\n".join(source.stanza() for source in host_sources(self._etc))
+        text = "\n".join(source.stanza(self._components) for source in host_sources(self._etc))
         if not self.sources_file.exists() or self.sources_file.read_text() != text:
             self.sources_file.write_text(text)
             (self._root / "updated").unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hostler.build.errors import PackageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _POCKETS = ("", "-updates", "-security", "/updates")
@@ -39,13 +39,13 @@ class Source:
     signed_by: str = ""
     trusted: str = ""
 
-    def stanza(self) -> str:
-        """The source as a deb822 paragraph, component ``main`` only."""
+    def stanza(self, components: Sequence[str] = ("main",)) -> str:
+        """The source as a deb822 paragraph."""
         lines = [
             "Types: deb",
             f"URIs: {' '.join(self.uris)}",
             f"Suites: {' '.join(self.suites)}",
-            "Components: main",
+            f"Components: {' '.join(components)}",
         ]
         if self.signed_by:
             lines.append(f"Signed-By:{_folded(self.signed_by)}")

@@ -43,17 +43,21 @@ def agent(args: argparse.Namespace, out: Output) -> int:
     built: list[dict[str, Any]] = []
     client = None if args.no_register else Client()
     for arch in args.arch or ARCHITECTURES:
-        kernel, initrd = _build(arch, output, cache, out)
+        kernel, initrd, boot_files, lacks = _build(arch, output, cache, out)
         size = kernel.stat().st_size + initrd.stat().st_size
         document = {
             "arch": arch,
             "kernel": str(kernel),
             "initrd": str(initrd),
+            "boot_files": {name: str(path) for name, path in boot_files.items()},
+            "lacks": lacks,
             "size": size,
             "registered": False,
         }
+        if lacks:
+            out.note(f"agent {arch}: {lacks}")
         if client is not None:
-            client.register_agent(arch, kernel, initrd)
+            client.register_agent(arch, kernel, initrd, boot_files)
             document["registered"] = True
         built.append(document)
         out.line(f"agent {arch}: {size_text(size)} in {kernel.parent}" + (", registered" if client else ""))
@@ -64,10 +68,14 @@ def agent(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Path]:
+def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Path, dict[str, Path], str]:
+    """Return kernel, initramfs, what boards' firmware fetches besides, and what of that could not be had."""
     from hostler.build.agent_image import build_agent
     from hostler.build.errors import BuildError
+    from hostler.build.raspberrypi import build_firmware
 
+    boot_files: dict[str, Path] = {}
+    lacks = ""
     with progress(live=out.live, quiet=out.json) as view:
         try:
             image = build_agent(
@@ -78,7 +86,13 @@ def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Pat
             )
         except BuildError as error:
             raise ClientError(f"cannot build the agent for {arch}: {error}") from None
-    return image.kernel, image.initrd
+        if arch == "arm64":
+            boot_files.update(image.device_trees)
+            try:
+                boot_files.update(build_firmware(output, cache))
+            except BuildError as error:
+                lacks = f"no boot files for Raspberry Pi 3 and 4, which then cannot boot from here: {error}"
+    return image.kernel, image.initrd, boot_files, lacks
 
 
 VERBS = {"agent": (_agent_arguments, agent)}

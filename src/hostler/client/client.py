@@ -13,7 +13,7 @@ from hostler.client.settings import load_settings
 from hostler.client.transport import Transport, part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -252,9 +252,19 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
         """Return the agents registered."""
         return cast("list[Agent]", self._http.call("GET", "agents"))
 
-    def register_agent(self, arch: str, kernel: Path, initrd: Path) -> Agent:
-        """Register an agent's files, which must lie where the server can read them."""
-        body = {"kernel": str(kernel), "initrd": str(initrd)}
+    def register_agent(
+        self, arch: str, kernel: Path, initrd: Path, boot_files: Mapping[str, Path] | None = None
+    ) -> Agent:
+        """Register an agent's files, which must lie where the server can read them.
+
+        Args:
+            arch: ``amd64`` or ``arm64``.
+            kernel: Kernel file.
+            initrd: Initramfs file.
+            boot_files: What boards' firmware fetches besides, by the name it asks for.
+        """
+        files = {name: str(path) for name, path in (boot_files or {}).items()}
+        body = {"kernel": str(kernel), "initrd": str(initrd), "boot_files": files}
         return cast(
             "Agent", self._http.call("PUT", f"agents/{part(arch)}", body=body, seconds=_CHECK_SECONDS)
         )

@@ -280,6 +280,7 @@ class Agent(TypedDict):
     arch: str
     kernel: str
     initrd: str
+    boot_files: dict[str, str]
 
 
 class SshAuthority(TypedDict):

@@ -18,7 +18,7 @@ from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 from hostler.hub.state import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from hostler.hub.hub import Hub
@@ -123,14 +123,33 @@ class ImageDesk:
             self._unwanted.add(index)
             await self._drop()
 
-    async def register_agent(self, by: Principal, arch: str, kernel: Path, initrd: Path) -> Agent:
-        """Keep an agent's files and let boards boot it from now on."""
-        images.check_agent(by, arch, {"kernel": kernel, "initrd": initrd})
-        agent = Agent(
-            arch,
-            await self._in_thread(lambda: self._files.keep(kernel)),
-            await self._in_thread(lambda: self._files.keep(initrd)),
-        )
+    async def register_agent(
+        self,
+        by: Principal,
+        arch: str,
+        kernel: Path,
+        initrd: Path,
+        boot_files: Mapping[str, Path] | None = None,
+    ) -> Agent:
+        """Keep an agent's files and let boards boot it from now on.
+
+        Args:
+            by: Who asks; an admin.
+            arch: Its architecture.
+            kernel: Kernel file on this host.
+            initrd: Initramfs file on this host.
+            boot_files: What firmware fetches besides, by the name it asks for.
+
+        Raises:
+            Refusal: Who asks may not, or a file is not there.
+        """
+        more = dict(boot_files or {})
+        images.check_agent(by, arch, {"kernel": kernel, "initrd": initrd}, more)
+        kept = {
+            name: await self._in_thread(lambda path=path: self._files.keep(path))  # type: ignore[misc]
+            for name, path in {**more, "kernel": kernel, "initrd": initrd}.items()
+        }
+        agent = Agent(arch, kept.pop("kernel"), kept.pop("initrd"), kept)
         return await self._hub.change(lambda draft: images.set_agent(draft, by, agent))
 
     async def _drop(self) -> None:

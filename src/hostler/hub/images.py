@@ -13,7 +13,7 @@ from hostler.model.claim import ClaimState
 from hostler.model.platform import PLATFORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from hostler.hub.records import Agent, ImageRecord, Principal
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = tuple(sorted({platform.arch for platform in PLATFORMS.values()}))
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_BOOT_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 class Progress(Protocol):
@@ -182,16 +183,30 @@ def set_agent(draft: Draft, principal: Principal, agent: Agent) -> Agent:
     return agent
 
 
-def check_agent(principal: Principal, arch: str, paths: dict[str, Path]) -> None:
-    """Raise a Refusal when an agent may not be registered from these files."""
+def check_agent(
+    principal: Principal, arch: str, paths: dict[str, Path], boot_files: Mapping[str, Path] | None = None
+) -> None:
+    """Raise a Refusal when an agent may not be registered from these files.
+
+    Args:
+        principal: Who asks.
+        arch: The agent's architecture.
+        paths: ``kernel`` and ``initrd``.
+        boot_files: Further files, by the name firmware asks for.
+    """
     admin_only(principal, "register agents")
     if arch not in ARCHITECTURES:
         raise InvalidError(f'there is no architecture "{arch}"; known: {", ".join(ARCHITECTURES)}')
+    more = boot_files or {}
+    wrong = sorted(name for name in more if name in paths or not _BOOT_FILE.fullmatch(name))
+    if wrong:
+        text = f'boot_files: "{wrong[0]}" is not a name a boot file can have; write it like start4.elf'
+        raise InvalidError(text, kind="bad-agent")
     faults = tuple(
         Fault(
             f'{key}: "{path}" is not a file the server can read; give an absolute path on the server', key=key
         )
-        for key, path in paths.items()
+        for key, path in {**paths, **{f"boot_files.{name}": path for name, path in more.items()}}.items()
         if not path.is_absolute() or not path.is_file()
     )
     if faults:

@@ -89,5 +89,8 @@ class Inventory:
         return RackPlan(
             networks=self.networks,
             equipment=tuple(self.equipment[name] for name in sorted(self.equipment)),
-            agents={arch: {"kernel": agent.kernel, "initrd": agent.initrd} for arch, agent in agents.items()},
+            agents={
+                arch: {**agent.boot_files, "kernel": agent.kernel, "initrd": agent.initrd}
+                for arch, agent in agents.items()
+            },
         )

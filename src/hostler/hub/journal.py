@@ -98,7 +98,9 @@ def rows(draft: Draft, batch: Batch) -> None:
             batch.put(tables.images, name, {"name": name, "doc": to_text(image)})
     for arch, agent in draft.agents.changed.items():
         if agent is not None:
-            for kind, artefact in (("kernel", agent.kernel), ("initrd", agent.initrd)):
+            files = [("kernel", agent.kernel), ("initrd", agent.initrd)]
+            files += [("boot-file", artefact) for artefact in agent.boot_files.values()]
+            for kind, artefact in files:
                 row = {"id": artefact, "kind": kind, "arch": arch, "created": draft.now}
                 batch.put(tables.artefacts, artefact, row)
             _meta(batch, f"agent/{arch}", to_text(agent))

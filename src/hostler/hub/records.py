@@ -414,8 +414,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """The agent of one architecture: artefact ids of its kernel and initramfs."""
+    """The agent of one architecture, by artefact ids.
+
+    Attributes:
+        arch: Debian's name of the architecture.
+        kernel: Its kernel.
+        initrd: Its initramfs.
+        boot_files: What some boards' firmware fetches besides, by the name it asks for: device trees of this
+            kernel, the firmware's own later stages.
+    """
 
     arch: str
     kernel: str
     initrd: str
+    boot_files: dict[str, str] = field(default_factory=dict)

@@ -33,6 +33,11 @@ PLATFORMS: dict[str, Platform] = {
         Platform("x86-bios", "amd64", "ttyS0,115200", _BOOT_SECONDS),
         Platform("x86-uefi", "amd64", "ttyS0,115200", _BOOT_SECONDS),
         Platform("arm64-uboot", "arm64", "ttyAMA0,115200", _BOOT_SECONDS),
+        # Models B and the Compute Modules; mainline Linux calls the UART on pins 8 and 10 the second one.
+        Platform("raspberrypi3", "arm64", "ttyS1,115200", _BOOT_SECONDS),
+        Platform("raspberrypi4", "arm64", "ttyS1,115200", _BOOT_SECONDS),
+        # On a connector of its own, between the two HDMI sockets.
+        Platform("raspberrypi5", "arm64", "ttyAMA10,115200", _BOOT_SECONDS),
     )
 }
 """Every platform Hostler can boot, by name."""

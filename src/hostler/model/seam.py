@@ -102,7 +102,8 @@ class RackPlan:
     Attributes:
         networks: By name: the values of ``[networks.NAME]`` in ``lab.toml``.
         equipment: Every piece of equipment.
-        agents: By architecture: the artefact ids of the agent, ``{"amd64": {"kernel": id, "initrd": id}}``.
+        agents: By architecture: the artefact ids of the agent, ``{"amd64": {"kernel": id, "initrd": id}}``,
+            and of what firmware fetches besides, by the name it asks for.
     """
 
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)

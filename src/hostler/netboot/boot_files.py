@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from hostler.model.boot import BootIntent
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.hold_image import HOLD_IMAGE
+from hostler.netboot.raspberrypi_tree import RaspberryPiTree
 from hostler.netboot.render_pxelinux import HOLD, INITRD, KERNEL, render_pxelinux
+from hostler.netboot.render_raspberrypi import GENERATIONS
 from hostler.netboot.virtual_file import VirtualFile
 
 if TYPE_CHECKING:
@@ -62,6 +64,10 @@ class BootFiles:
             return VirtualFile(loader)
         mac = self._mac_of(client)
         target = self._table.by_mac(mac) if mac else None
+        if target is not None and target.platform in GENERATIONS:
+            tree = RaspberryPiTree(target, self._table.artefact, lambda: self._config(client, target))
+            if (parts := tree.parts(name)) is not None:
+                return VirtualFile(*parts)
         if match := _PXELINUX.match(name):
             asked = match[1].replace("-", ":").lower()
             known = (*target.macs, mac) if target else (mac,)
@@ -78,12 +84,15 @@ class BootFiles:
             return VirtualFile(kernel) if kernel else None
         if name == INITRD and target.initrd:
             initrd = self._table.artefact(target.initrd)
-            rack = self._rack(client)
-            config = config_cpio(target, rack) if rack else None
+            config = self._config(client, target)
             # The archive is padded to four bytes; the kernel looks for the next one only at such offsets, and
             # nothing says that the initramfs, which is compressed, ends at one. So this order.
             return VirtualFile(config, initrd) if initrd and config else None
         return None
+
+    def _config(self, client: IPv4Address, target: Target) -> bytes | None:
+        rack = self._rack(client)
+        return config_cpio(target, rack) if rack else None
 
     def _rack(self, client: IPv4Address) -> str | None:
         for network in self._networks:

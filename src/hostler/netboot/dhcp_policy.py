@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hostler.model.boot import BootIntent
+from hostler.netboot.dhcp_raspberrypi import menu as raspberrypi_menu
+from hostler.netboot.dhcp_raspberrypi import serials as raspberrypi_serials
+from hostler.netboot.render_raspberrypi import GENERATIONS
+from hostler.netboot.render_raspberrypi import missing as missing_files
 from hostler.wire.dhcp_options import (
     BOOT_FILE,
     CLIENT_ARCH,
@@ -62,6 +66,8 @@ _ARCHITECTURE_NAMES = {
 # Bit 3: use the file you were given. UEFI and BIOS ROMs would otherwise look for a boot server by multicast.
 _USE_FILE = encapsulate([(PXE_DISCOVERY_CONTROL, b"\x08")], end=True)
 _NO_PROXY = encapsulate([(IPXE_NO_PROXY, b"\x01")])
+# What only firmware and iPXE send. A Raspberry Pi's REQUEST may have no more than option 97.
+_FIRMWARE_OPTIONS = frozenset({VENDOR_CLASS, CLIENT_ARCH, USER_CLASS, CLIENT_UUID})
 _JUNK_IDS = (bytes(16), b"\xff" * 16)
 
 
@@ -71,6 +77,7 @@ class Firmware(StrEnum):
     Attributes:
         IPXE: iPXE that speaks HTTP.
         PXE: A PXE ROM, BIOS or UEFI, or an iPXE that cannot do HTTP: fetches one file by TFTP.
+        RASPBERRY_PI: The ROM or EEPROM of a Raspberry Pi: fetches files whose names it knows by TFTP.
         UBOOT: U-Boot: looks for ``pxelinux.cfg`` by TFTP.
         HTTP: UEFI HTTP boot.
         SYSTEM: An operating system, or anything else that wants an address and no more.
@@ -78,6 +85,7 @@ class Firmware(StrEnum):
 
     IPXE = "ipxe"
     PXE = "pxe"
+    RASPBERRY_PI = "raspberry-pi"
     UBOOT = "u-boot"
     HTTP = "uefi-http"
     SYSTEM = "system"
@@ -93,6 +101,7 @@ class Facts:
         uuid: Option 97 as the SMBIOS UUID reads in ``dmidecode``; None if absent or junk.
         vendor_class: Option 60.
         user_class: Option 77, classes joined by commas.
+        serials: What a Raspberry Pi's serial number may be, 8 hexadecimal digits each, the likely one first.
     """
 
     firmware: Firmware
@@ -100,10 +109,13 @@ class Facts:
     uuid: str | None = None
     vendor_class: str = ""
     user_class: str = ""
+    serials: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The client in words: ``iPXE (x86 BIOS)``."""
+        if self.firmware is Firmware.RASPBERRY_PI:
+            return "Raspberry Pi"  # the architecture it tells is not its own
         kind = {"ipxe": "iPXE", "pxe": "PXE", "u-boot": "U-Boot", "uefi-http": "HTTP boot"}.get(self.firmware)
         if kind is None:
             return self.vendor_class or "system"
@@ -116,6 +128,7 @@ class Facts:
             document["architecture"] = self.architecture
         for name, value in (
             ("uuid", self.uuid),
+            ("serial", self.serials[0] if self.serials else ""),
             ("vendor_class", self.vendor_class),
             ("user_class", self.user_class),
         ):
@@ -153,8 +166,11 @@ _SYSTEM = Facts(Firmware.SYSTEM)
 def client_facts(message: Message) -> Facts:
     """Return what the sender of a DISCOVER, REQUEST or INFORM says about itself."""
     options = message.options
-    if VENDOR_CLASS not in options and CLIENT_ARCH not in options and USER_CLASS not in options:
+    if not _FIRMWARE_OPTIONS & options.keys():
         return _SYSTEM
+    serials = raspberrypi_serials(message)
+    if serials is not None and "iPXE" not in message.user_classes:
+        return Facts(Firmware.RASPBERRY_PI, None, None, message.vendor_class, "", serials)
     vendor_class = message.vendor_class
     user_classes = message.user_classes
     architectures = message.architectures
@@ -208,6 +224,8 @@ def boot_answer(
         return Answer(url, next_server=True, options={BOOT_FILE: url.encode(), IPXE: _NO_PROXY})
     if firmware is Firmware.HTTP:
         return Refusal("UEFI HTTP boot is not served here; let the board boot by PXE")
+    if firmware is Firmware.RASPBERRY_PI or (target is not None and _is_rom_of_pi(target, facts)):
+        return _raspberrypi_answer(message, target, server)
     if facts.architecture is None:
         return Refusal("a PXE client that does not tell its architecture (option 93)")
     file = _PXE_FILES.get(facts.architecture)
@@ -227,6 +245,29 @@ def boot_answer(
     if machine is not None:
         options[CLIENT_UUID] = machine  # RFC 4578 section 2.3 and the PXE specification want it back
     return Answer(file, next_server=True, options=options)
+
+
+def _is_rom_of_pi(target: Target, facts: Facts) -> bool:
+    """Whether what looks like a BIOS is a Raspberry Pi with an unknown OUI."""
+    return target.platform in GENERATIONS and facts.architecture in (None, _BIOS)
+
+
+def _raspberrypi_answer(message: Message, target: Target | None, server: str) -> Answer | Refusal:
+    if target is None:
+        return Refusal("a Raspberry Pi nobody knows; add it to lab.toml, or it boots from its own disk")
+    if target.platform not in GENERATIONS:
+        return Refusal(f"it is a Raspberry Pi, and its class says that it is {target.platform}")
+    if target.intent is not BootIntent.LOCAL and (absent := missing_files(target.platform, target.files)):
+        return Refusal(absent)
+    options = {
+        VENDOR_CLASS: _PXE.encode(),
+        VENDOR: raspberrypi_menu(message.mac),
+        TFTP_SERVER: server.encode(),
+    }
+    machine = message.options.get(CLIENT_UUID)
+    if machine is not None:
+        options[CLIENT_UUID] = machine
+    return Answer(next_server=True, options=options)
 
 
 def architecture_name(number: int | None) -> str:

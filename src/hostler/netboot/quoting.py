@@ -69,6 +69,14 @@ def pxelinux_cmdline(cmdline: str) -> str:
     return text
 
 
+def raspberrypi_cmdline(cmdline: str) -> str:
+    """Return a kernel command line for ``cmdline.txt``.
+
+    The firmware passes the first line on as it is, behind what it adds itself.
+    """
+    return _plain_cmdline(cmdline, "a Raspberry Pi's firmware")
+
+
 def url(text: str) -> str:
     """Return a URL that is one word in every boot language, or refuse it."""
     if not _URL.match(text) or text.startswith("-") or text in ("&&", "||"):

@@ -10,6 +10,7 @@ from hostler.model.keeper import View, agent_step, reboot_asked
 from hostler.model.plan import StepKind
 from hostler.model.platform import PLATFORMS
 from hostler.netboot.quoting import kernel_parameter
+from hostler.netboot.render_raspberrypi import GENERATIONS
 from hostler.netboot.table import Target
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
 
     Args:
         view: The keeper's view.
-        agents: By architecture, the artefact ids of the agent's ``kernel`` and ``initrd``.
+        agents: By architecture, the artefact ids of the agent's ``kernel`` and ``initrd``, and of further
+            files by the name firmware asks for.
     """
     desired, memory = view.desired, view.memory
     board, platform = desired.board, PLATFORMS[desired.platform]
@@ -40,6 +42,7 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
     why = _HELD[desired.lifecycle]
     if intent is BootIntent.STEP and not agent:
         intent, why = BootIntent.HOLD, f"there is no agent for {platform.arch}; run: hostler agent build"
+    files = {name: agent[name] for name in agent if name not in ("kernel", "initrd")}
     if desired.reason:
         why = f"{why}: {desired.reason}"
     return Target(
@@ -55,6 +58,7 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
         token=memory.boot.token if memory.boot else None,
         kernel=agent.get("kernel"),
         initrd=agent.get("initrd"),
+        files=files if platform.name in GENERATIONS else {},
         cmdline=f"{kernel_parameter('console', platform.console)} quiet",
         step=_step(view),
         circuit_id=board.circuit_id,

@@ -1,0 +1,110 @@
+"""The files a Raspberry Pi finds by TFTP: a tree of its own, under its serial number and without it.
+
+The firmware looks for ``start4.elf`` and ``start.elf`` under a prefix first, which is the serial number,
+or the MAC with dashes (EEPROM setting ``TFTP_PREFIX``). If neither is there, it drops the prefix for all
+later files. A Pi 5 fetches neither of them to boot and looks for ``config.txt`` at once.
+
+For intent ``local`` the tree is empty: the firmware is told so at its first file and goes on to the next
+entry of its boot order, without waiting until its DHCP timeout is over.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from hostler.model.boot import BootIntent
+from hostler.model.identity import serial_digits
+from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM
+from hostler.netboot.render_raspberrypi import (
+    CMDLINE,
+    CONFIG,
+    GENERATIONS,
+    INITRD,
+    KERNEL,
+    STAND_INS,
+    render_cmdline,
+    render_config,
+    runs_agent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hostler.netboot.table import Target
+
+    Parts = tuple[bytes | Path, ...]
+
+BOOT_IMAGE = "boot.img"
+_SERIAL = re.compile(r"[0-9a-f]{8}\Z")
+_MAC = re.compile(r"(?:[0-9a-f]{2}-){5}[0-9a-f]{2}\Z")
+
+
+class RaspberryPiTree:
+    """One board's files.
+
+    Args:
+        target: The board.
+        artefact: Finds a registered file by its id.
+        config: The agent's configuration as an initramfs, or None.
+    """
+
+    def __init__(
+        self, target: Target, artefact: Callable[[str], Path | None], config: Callable[[], bytes | None]
+    ) -> None:
+        self._target = target
+        self._artefact = artefact
+        self._config = config
+        self._generation = GENERATIONS[target.platform]
+
+    def parts(self, name: str) -> Parts | None:
+        """Return what a file consists of, or None if the board has no such file now.
+
+        Args:
+            name: Cleaned name as asked for, with or without the board's prefix.
+        """
+        if self._target.intent in (BootIntent.LOCAL, BootIntent.DENY):
+            return None
+        inner = self._inner(name)
+        return self._file(inner) if inner is not None else None
+
+    def _inner(self, name: str) -> str | None:
+        """Take the board's own prefix off; None for that of another board."""
+        first, slash, rest = name.partition("/")
+        if not slash:
+            return name
+        folder = first.lower()
+        if _SERIAL.match(folder):
+            known = serial_digits(self._target.serial)
+            return rest if known in (None, folder) else None
+        if _MAC.match(folder):
+            return rest if folder.replace("-", ":") in self._target.macs else None
+        return name
+
+    def _file(self, name: str) -> Parts | None:
+        target = self._target
+        agent = runs_agent(target)
+        if name == CONFIG:
+            return (render_config(target).encode(),)
+        if name == CMDLINE:
+            return ((render_cmdline(target) if agent else "\n").encode(),)
+        if name == KERNEL:
+            return self._registered(target.kernel) if agent else (HOLD_PROGRAM,)
+        if name == INITRD:
+            return self._initrd() if agent else None
+        for alias in self._generation.aliases:
+            if name.startswith(alias):
+                name = self._generation.device_trees + name.removeprefix(alias)
+        if name in self._generation.firmware or name.startswith(self._generation.device_trees):
+            return self._registered(target.files.get(name) or target.files.get(STAND_INS.get(name, "")))
+        return None
+
+    def _registered(self, artefact: str | None) -> Parts | None:
+        path = self._artefact(artefact) if artefact else None
+        return (path,) if path is not None else None
+
+    def _initrd(self) -> Parts | None:
+        """The firmware loads one file of this name; two archives, one after the other, are one initramfs."""
+        config, initrd = self._config(), self._registered(self._target.initrd)
+        return (config, *initrd) if config and initrd else None
