@@ -39,6 +39,8 @@ _CHASSIS = """#!/bin/sh
 case "$1 $2" in
   "get power") echo "power:$(cat {state})" ;;
   "set power") echo "$3" > {state} ;;
+  "get boot") echo "boot:$(cat {state}.boot)" ;;
+  "set boot") echo "$3" > {state}.boot ;;
 esac
 """
 
@@ -55,6 +57,7 @@ async def ipmi_sim(folder: Path) -> AsyncIterator[str]:
     chassis.write_text(_CHASSIS.format(state=state))
     chassis.chmod(0o755)
     state.write_text("0\n")
+    Path(f"{state}.boot").write_text("default\n")
     process = await asyncio.create_subprocess_exec(
         "ipmi_sim", "-n", "-c", str(config), "-f", str(controller), "-s", str(folder),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,

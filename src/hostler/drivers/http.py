@@ -75,9 +75,13 @@ class HttpTalk:
     def __init__(self, host: HttpHost, client: httpx2.AsyncClient) -> None:
         self._host = host
         self._client = client
+        self.etag = ""
+        """The entity tag of the last answer, or empty."""
 
-    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+    async def ask(self, method: str, path: str, body: object = None, *, match: str = "") -> tuple[int, bytes]:
         """Send one request, with JSON when there is a body; return status and answer.
+
+        With ``match``, an entity tag, only to what is still as it was read (If-Match, RFC 9110, 13.1.1).
 
         Raises:
             EquipmentRefused: The login is wrong, or the answer has no end.
@@ -85,24 +89,29 @@ class HttpTalk:
         host = self._host
         answer = b""
         headers = {"accept": "*/*"} if body is None else {"content-type": "application/json"}
+        if match:
+            headers["if-match"] = match
         content = None if body is None else json.dumps(body).encode()
         async with self._client.stream(method, host.url + path, content=content, headers=headers) as response:
             async for piece in response.aiter_bytes():
                 answer += piece
                 if len(answer) > _LARGEST_ANSWER:
                     raise EquipmentRefused(f"{host.name}: its answer does not end; is it the right host?")
+        self.etag = response.headers.get("etag", "")
         if response.status_code in (401, 403):
             who = f"as {host.user} ({host.password})" if host.user else "without a login"
             raise EquipmentRefused(f"{host.name}: may not be asked {who}: check user, password and rights")
         return response.status_code, answer
 
-    async def ask_json(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+    async def ask_json(
+        self, method: str, path: str, body: object = None, *, match: str = ""
+    ) -> tuple[int, dict[str, Any]]:
         """Send one request whose answer is a JSON object; an empty answer is an empty one.
 
         Raises:
             EquipmentRefused: As ``ask``, and when the answer is something else.
         """
-        status, answer = await self.ask(method, path, body)
+        status, answer = await self.ask(method, path, body, match=match)
         try:
             tree = json.loads(answer or b"{}")
         except (ValueError, RecursionError):

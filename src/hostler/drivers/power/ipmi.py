@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.drivers import settings
-from hostler.drivers.errors import DriverConfigError, EquipmentRefused, EquipmentUnreachable
+from hostler.drivers.errors import DriverConfigError, DriverError, EquipmentRefused, EquipmentUnreachable
 from hostler.drivers.power.calls import wants_on
 from hostler.drivers.secrets import SecretReference
 from hostler.drivers.tool import Finished, last_line, run_tool
@@ -102,35 +102,37 @@ class Ipmi:
 
     async def set(self, state: PowerState) -> None:
         """Switch the chassis hard; an orderly shutdown is the operating system's business."""
-        done = await self._ask("on" if wants_on(state) else "off")
+        done = await self.ask("power", "on" if wants_on(state) else "off")
         if done.code and _ALREADY not in done.complaint.lower():
-            self._complain(done)
+            raise self.complaint(done)
 
     async def get(self) -> PowerReading:
         """Ask for the chassis' power."""
-        done = await self._ask("status")
+        done = await self.ask("power", "status")
         if done.code:
-            self._complain(done)
+            raise self.complaint(done)
         said = last_line(done.output)
         return PowerReading(_STATES.get(said.lower(), PowerState.UNKNOWN), None, said)
 
-    async def _ask(self, verb: str) -> Finished:
+    async def ask(self, *words: str) -> Finished:
+        """Run ``ipmitool chassis WORDS``; raises DriverError when it cannot be run or does not end."""
         config = self.config
         cipher = [] if config.cipher is None else ["-C", str(config.cipher)]
         argv = [
             "ipmitool", "-I", config.interface, "-H", config.host, "-p", str(config.port), "-U", config.user,
-            "-L", config.privilege.upper(), *cipher, "-E", "-N", "1", "-R", "3", "chassis", "power", verb,
+            "-L", config.privilege.upper(), *cipher, "-E", "-N", "1", "-R", "3", "chassis", *words,
         ]  # fmt: skip
         password = {"IPMI_PASSWORD": config.password.reveal()}  # an argument would be seen by every user
         return await run_tool(str(self), argv, config.timeout, environment=password)
 
-    def _complain(self, done: Finished) -> None:
+    def complaint(self, done: Finished) -> DriverError:
+        """Return what an ``ipmitool`` that failed means for the operator."""
         if "unable to establish" in done.complaint.lower():
-            raise EquipmentUnreachable(
+            return EquipmentUnreachable(
                 f"{self}: no session; check the address, the user and its password ({self.config.password}), "
                 "and that IPMI over LAN is enabled: a controller says no more than that"
             )
-        raise EquipmentRefused(f"{self}: {last_line(done.complaint)}")
+        return EquipmentRefused(f"{self}: {last_line(done.complaint)}")
 
     def __str__(self) -> str:
         return f"ipmi {self.config.host}:{self.config.port}"

@@ -86,10 +86,10 @@ class Redfish:
         """Reset the system hard to on or off; to one that is so already nothing is sent: some refuse that."""
         on = wants_on(state)
         async with self.config.host.connect() as talk:
-            system = await self._system(talk)
+            system = await self.system(talk)
             if _STATES.get(str(system.get("PowerState"))) is state:
                 return
-            action = _member(_member(system, "Actions"), "#ComputerSystem.Reset")
+            action = member(member(system, "Actions"), "#ComputerSystem.Reset")
             target = action.get("target")
             if not isinstance(target, str) or not target.startswith("/"):
                 raise EquipmentRefused(f"{self}: offers no reset to this user")
@@ -100,16 +100,22 @@ class Redfish:
                 raise EquipmentRefused(f"{self}: can only {', '.join(map(str, allowed))}")
             status, answer = await talk.ask_json("POST", target, {"ResetType": reset})
             if not 200 <= status < 300:
-                raise EquipmentRefused(f"{self}: refuses {reset} ({status}): {_message(answer)}")
+                raise EquipmentRefused(f"{self}: refuses {reset} ({status}): {own_words(answer)}")
 
     async def get(self) -> PowerReading:
         """Read the system's power state."""
         async with self.config.host.connect() as talk:
-            said = (await self._system(talk)).get("PowerState")
+            said = (await self.system(talk)).get("PowerState")
         detail = said if isinstance(said, str) and said else "no power state"
         return PowerReading(_STATES.get(detail, PowerState.UNKNOWN), None, detail)
 
-    async def _system(self, talk: HttpTalk) -> dict[str, Any]:
+    async def system(self, talk: HttpTalk) -> dict[str, Any]:
+        """Read the whole computer system.
+
+        Raises:
+            UnknownPort: There is no such system, or which one it is was not said.
+            EquipmentRefused: The controller does not tell.
+        """
         path = f"{_SYSTEMS}/{quote(self.config.system, safe='')}"
         if not self.config.system:
             path = await self._only_system(talk)
@@ -117,13 +123,13 @@ class Redfish:
         if status == 404:
             raise UnknownPort(f"{self}: has no such system; check system")
         if status != 200:
-            raise EquipmentRefused(f"{self}: answers {status}: {_message(system)}")
+            raise EquipmentRefused(f"{self}: answers {status}: {own_words(system)}")
         return system
 
     async def _only_system(self, talk: HttpTalk) -> str:
         status, systems = await talk.ask_json("GET", _SYSTEMS)
         if status != 200:
-            raise EquipmentRefused(f"{self}: answers {status}: {_message(systems)}; does it speak Redfish?")
+            raise EquipmentRefused(f"{self}: answers {status}: {own_words(systems)}; does it speak Redfish?")
         members = systems.get("Members")
         listed = members if isinstance(members, list) else []
         ids = [item.get("@odata.id") for item in listed if isinstance(item, dict)]
@@ -144,14 +150,15 @@ def _flag(table: Mapping[str, object], key: str) -> bool:
     return value
 
 
-def _member(tree: dict[str, Any], key: str) -> dict[str, Any]:
+def member(tree: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the object under a key; an empty one where there is none."""
     value = tree.get(key)
     return value if isinstance(value, dict) else {}
 
 
-def _message(answer: dict[str, Any]) -> str:
+def own_words(answer: dict[str, Any]) -> str:
     """Return the controller's own words (Redfish error responses, DSP0266 section 8.6)."""
-    error = _member(answer, "error")
+    error = member(answer, "error")
     details = error.get("@Message.ExtendedInfo")
     for info in [*(details if isinstance(details, list) else []), {"Message": error.get("message")}]:
         if isinstance(info, dict) and isinstance(info.get("Message"), str):

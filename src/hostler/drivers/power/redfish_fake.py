@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from base64 import b64encode
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ class FakeRedfish:
         lag: That many readings after a reset say PoweringOn or PoweringOff.
         misbehaviour: Empty, ``lie`` (agrees and does nothing), ``garbage`` (answers no JSON).
         resets: Every reset asked for: system and type.
+        boot: The boot override by the system's id, as the property ``Boot`` shows it.
+        tags: Empty, ``needed`` (428 without If-Match), ``fickle`` (no tag it told ever matches).
     """
 
     def __init__(self, systems: list[str], user: str, password: str) -> None:
@@ -33,6 +36,15 @@ class FakeRedfish:
         self.lag = 0
         self.misbehaviour = ""
         self.resets: list[tuple[str, str]] = []
+        self.boot: dict[str, dict[str, Any]] = {
+            name: {
+                "BootSourceOverrideEnabled": "Disabled",
+                "BootSourceOverrideTarget": "None",
+                "BootSourceOverrideTarget@Redfish.AllowableValues": ["None", "Pxe", "Hdd", "UefiHttp"],
+            }
+            for name in systems
+        }
+        self.tags = ""
         self._login = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
         self._changing: dict[str, tuple[int, str]] = {}
 
@@ -63,7 +75,10 @@ class FakeRedfish:
         if name not in self.systems:
             return _error(404, "Base.1.8.ResourceMissingAtURI", f"The resource at {path} was not found.")
         if not action and request.method == "GET":
-            return _answer(self._system(name))
+            return _answer(self._system(name), tag=self._tag(name) if self.tags else "")
+        if not action and request.method == "PATCH":
+            match = request.headers.get("If-Match", "")
+            return self._patch(name, json.loads(await request.read()), match)
         if action == "Actions/ComputerSystem.Reset" and request.method == "POST":
             return self._reset(name, json.loads(await request.read()))
         return _error(405, "Base.1.8.OperationNotAllowed", "The method is not allowed.")
@@ -79,9 +94,25 @@ class FakeRedfish:
             "@odata.id": f"{_ROOT}/Systems/{name}",
             "@odata.type": "#ComputerSystem.v1_13_0.ComputerSystem",
             "Id": name,
+            "Boot": self.boot[name],
             "PowerState": passing or self.systems[name],
             "Actions": {"#ComputerSystem.Reset": reset},
         }
+
+    def _tag(self, name: str) -> str:
+        return f'W/"{zlib.crc32(json.dumps(self.boot[name]).encode()):08x}"'
+
+    def _patch(self, name: str, body: dict[str, Any], match: str) -> web.Response:
+        if self.tags == "needed" and match != self._tag(name):
+            status = 412 if match else 428
+            return _error(status, "Base.1.8.PreconditionFailed", "The ETag supplied did not match.")
+        if self.tags == "fickle" and match:
+            return _error(412, "Base.1.8.PreconditionFailed", "The ETag supplied did not match.")
+        if body.keys() != {"Boot"}:
+            return _error(400, "Base.1.8.PropertyUnknown", "The property is not known.")
+        if self.misbehaviour != "lie":
+            self.boot[name] |= body["Boot"]
+        return web.Response(status=204)
 
     def _reset(self, name: str, body: dict[str, Any]) -> web.Response:
         kind = body.get("ResetType")
@@ -98,8 +129,8 @@ class FakeRedfish:
         return web.Response(status=204)
 
 
-def _answer(value: Any, status: int = 200) -> web.Response:
-    headers = {"OData-Version": "4.0"}
+def _answer(value: Any, status: int = 200, tag: str = "") -> web.Response:
+    headers = {"OData-Version": "4.0"} | ({"ETag": tag} if tag else {})
     return web.Response(
         text=json.dumps(value), content_type="application/json", status=status, headers=headers
     )
