@@ -11,6 +11,7 @@ from hostler.hub.labfile_networks import NetworkRules
 from hostler.model.board import Binding, Board, BoardClass, Equipment
 from hostler.model.health import HealthPlan
 from hostler.model.hook import HookPlan
+from hostler.model.identity import serial_digits
 from hostler.model.platform import PLATFORMS
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Reader:
         if table.board_class not in self._names["classes"]:
             self._unknown((*path, "class"), "class", table.board_class, self._names["classes"])
         port = " of ".join(part for part in (table.circuit_id, table.remote_id) if part)
-        if not table.all_macs and not port:
+        if not table.all_macs and not port and not self._tells_serial(table):
             self._fault(path, f'board "{name}" has no MAC; add mac = "…" so that it is known when it boots')
         if port:
             self._alone(name, "relay port", port, (*path, "circuit_id" if table.circuit_id else "remote_id"))
@@ -120,6 +121,15 @@ class Reader:
             tuple(self._wire(name, "bootctl", wire) for wire in table.bootctl),
             table.circuit_id, table.remote_id,
         )  # fmt: skip
+
+    def _tells_serial(self, table: BoardTable) -> bool:
+        """Whether a board is known by its serial number alone: a Raspberry Pi's EEPROM tells it by DHCP."""
+        of_class = self._parsed.classes.get(table.board_class)
+        return (
+            of_class is not None
+            and of_class.platform in ("raspberrypi4", "raspberrypi5")
+            and serial_digits(table.serial) is not None
+        )
 
     def _watts(self, name: str, table: BoardTable) -> float | None:
         """Return what a board draws; one on equipment with a budget must say it and fit in."""

@@ -1,9 +1,10 @@
-"""Which board sends this DHCP message: by its UUID, its MAC, or the port a relay names; all must agree."""
+"""Which board sends this DHCP message: by UUID, serial, MAC, or the port a relay names; all must agree."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from hostler.model.identity import serial_digits
 from hostler.wire import dhcp_options as option
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def relay_port(relay: Mapping[int, bytes]) -> RelayPort:
 def sender_of(table: BootTable, mac: str, facts: Facts, port: RelayPort) -> Sender:
     """Return the board that sent a message.
 
-    A board whose interface was exchanged is still known by its UUID and by its port; its new MAC then stands
-    for it until the server ends, so that its TFTP and HTTP requests are known too.
+    A board whose interface was exchanged is still known by its UUID, its serial and its port; its new MAC
+    then stands for it until the server ends, so that its TFTP and HTTP requests are known too.
 
     Args:
         table: The boards; learns the MAC.
@@ -71,8 +72,10 @@ def sender_of(table: BootTable, mac: str, facts: Facts, port: RelayPort) -> Send
     """
     named = table.by_mac(mac)
     by_uuid = table.by_uuid(facts.uuid) if facts.uuid else None
+    by_serial = next(filter(None, map(table.by_serial, facts.serials)), None)
     by_port = table.by_port(*port) if port != NOT_RELAYED else None
-    if named is not None and mac not in named.macs and by_port is None and by_uuid is None:
+    shown = by_uuid or by_serial or by_port
+    if named is not None and mac not in named.macs and shown is None:
         # It stood for a board it no longer shows any sign of.
         if port == NOT_RELAYED:
             return Sender(named)  # a renewal, which no relay passes on
@@ -81,14 +84,20 @@ def sender_of(table: BootTable, mac: str, facts: Facts, port: RelayPort) -> Send
     own = named if named is not None and mac in named.macs else None
     hits = [
         (f"UUID {facts.uuid}", by_uuid),
+        (f"serial {by_serial.serial if by_serial else ''}", by_serial),
         (f"MAC {mac}", own),
         (f"relay port {port.circuit_id or '?'} of {port.remote_id or '?'}", by_port),
     ]
     found = {target.board: target for _, target in hits if target is not None}
     if len(found) > 1:
         says = "; ".join(f"{what} belongs to {target.board}" for what, target in hits if target is not None)
-        return Sender(own or by_uuid or by_port, f"its facts belong to different boards: {says}; {_ADVICE}")
+        return Sender(own or shown, f"its facts belong to different boards: {says}; {_ADVICE}")
     target = next(iter(found.values()), None)
+    known = serial_digits(target.serial) if target is not None and facts.serials else None
+    if target is not None and known is not None and known not in facts.serials:
+        return Sender(
+            target, f"it should have serial {target.serial} but says {facts.serials[0]}; was it swapped?"
+        )
     if target is not None and own is None:
         table.stand_in(mac, target.board)
     return Sender(target)

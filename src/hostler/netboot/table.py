@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING, cast
 
 from hostler.model.boot import BootIntent
+from hostler.model.identity import serial_digits
 from hostler.model.json import Document
 
 if TYPE_CHECKING:
@@ -185,6 +186,11 @@ class NetworkConfig:
         )
 
 
+def _told_serial(target: Target) -> str | None:
+    """The serial number as a board's firmware tells it by DHCP; only those of Raspberry Pis do."""
+    return serial_digits(target.serial) if target.platform.startswith("raspberrypi") else None
+
+
 class BootTable:
     """Every target by name, MAC, UUID, relay's port and token, and every registered artefact by id."""
 
@@ -192,6 +198,7 @@ class BootTable:
         self._by_board: dict[str, Target] = {}
         self._by_mac: dict[str, Target] = {}
         self._by_uuid: dict[str, Target] = {}
+        self._by_serial: dict[str, Target] = {}
         self._by_port: dict[tuple[str | None, str | None], Target] = {}
         self._by_token: dict[str, Target] = {}
         self._stand_ins: OrderedDict[str, str] = OrderedDict()
@@ -205,6 +212,8 @@ class BootTable:
             self._by_mac[mac] = target
         if target.uuid:
             self._by_uuid[target.uuid] = target
+        if (serial := _told_serial(target)) is not None:
+            self._by_serial[serial] = target
         if target.circuit_id or target.remote_id:
             self._by_port[target.circuit_id, target.remote_id] = target
         if target.token:
@@ -224,6 +233,9 @@ class BootTable:
             self._by_mac.pop(mac, None)
         if old.uuid and (new is None or old.uuid != new.uuid):
             self._by_uuid.pop(old.uuid, None)
+        serial = _told_serial(old)
+        if serial is not None and (new is None or serial != _told_serial(new)):
+            self._by_serial.pop(serial, None)
         port = (old.circuit_id, old.remote_id)
         if new is None or port != (new.circuit_id, new.remote_id):
             self._by_port.pop(port, None)
@@ -240,6 +252,10 @@ class BootTable:
     def by_uuid(self, uuid: str) -> Target | None:
         """Return the target with this SMBIOS UUID (lower case)."""
         return self._by_uuid.get(uuid)
+
+    def by_serial(self, serial: str) -> Target | None:
+        """Return the Raspberry Pi whose serial number ends in these eight digits (lower case)."""
+        return self._by_serial.get(serial)
 
     def by_port(self, circuit_id: str | None, remote_id: str | None) -> Target | None:
         """Return the target behind a relay's port (hex): by both ids, or else by the one a board names."""
