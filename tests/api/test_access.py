@@ -77,6 +77,11 @@ async def test_a_token_is_narrower_than_its_owner(tmp_path: Path):
             key = make_key(tmp_path).with_suffix(".pub").read_text()
             for narrow in (viewer, only_red):
                 await ask(narrow, "POST", "/keys", 403, {"key": key})
+                await ask(narrow, "DELETE", "/tokens/first", 403)
+            await ask(only_red, "DELETE", f"/tokens/{look['id']}", 403)
+            await ask(viewer, "DELETE", f"/tokens/{wider['id']}", 204)
+            await ask(viewer, "DELETE", "/me/tokens/current", 204)
+            await ask(api.anna, "DELETE", f"/tokens/{red['id']}", 204)
         scoped = await ask(api.admin, "POST", "/tokens", 201, {"project": "red"})
         async with bearing(api, scoped["token"]) as boss:
             await ask(boss, "POST", "/principals", 403, {"name": "x"})
@@ -343,6 +348,7 @@ async def test_projects(tmp_path: Path):
         terms = {"name": "red", "weight": 2, "priority": 5, "quotas": {"pc": 1, "*": 10}}
         made = await ask(api.admin, "POST", "/projects", 201, terms)
         assert {key: made[key] for key in terms} == terms
+        await ask(api.admin, "POST", "/projects", 409, {"name": "hostler"})  # its members would own checks
         await ask(api.admin, "PUT", "/projects/red/members/anna", 200, {"role": "admin"})
         await ask(api.anna, "PUT", "/projects/red/members/bert", 200, {"role": "viewer"})
         await ask(api.bert, "PUT", "/projects/red/members/bert", 403, {"role": "admin"})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hostler.hub import access
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from hostler.hub.records import DEFAULT_PROJECT, Principal, Project, Role
+from hostler.hub.records import DEFAULT_PROJECT, HUB, Principal, Project, Role
 from hostler.model.claim import ClaimState
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def add(draft: Draft, by: Principal, name: str, **terms: object) -> Project:
         raise InvalidError(
             f'"{name}" is not a project name; use letters, digits, ".", "_" and "-", at most 63'
         )
-    if name == DEFAULT_PROJECT or name in draft.projects:
+    if name in (DEFAULT_PROJECT, HUB.name) or name in draft.projects:  # the hub's own claims are on its name
         raise ConflictError(f'there is a project "{name}" already')
     project = _changed(draft, Project(name, created=draft.now), **terms)  # type: ignore[arg-type]
     draft.projects.put(name, project)

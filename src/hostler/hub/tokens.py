@@ -128,6 +128,7 @@ def revoke(draft: Draft, by: Principal, key: str) -> Token:
     Raises:
         NotFoundError: there is none that this principal may see.
         ConflictError: the name is not unique; the text gives the ids.
+        ForbiddenError: it may do more than the token at hand: who got hold of that shuts nobody else out.
     """
     known = [token for token in draft.tokens.values() if by.admin or token.principal == by.name]
     token = find(known, key)
@@ -140,12 +141,20 @@ def revoke(draft: Draft, by: Principal, key: str) -> Token:
         token = named[0] if named else None
     if token is None:
         raise NotFoundError(f'there is no token "{key}"', kind="unknown-token")
+    shown = find(draft.tokens.values(), by.token) if by.token else None
+    if shown is not None and _wider(token, shown):
+        raise ForbiddenError(f"token {token.id} may do more than yours, which cannot end it")
     if token.ended is None:
         token = replace(token, ended=draft.now, why="revoked")
         draft.tokens.put(token.hash, token)
         data = {"token": token.id, "of": token.principal}
         draft.event("token.revoked", f"{by.name} revoked token {token.id}", principal=by.name, data=data)
     return token
+
+
+def _wider(token: Token, than: Token) -> bool:
+    most, own = than.role or Role.ADMIN, token.role or Role.ADMIN
+    return access.weaker(own, most) is not own or than.project not in (None, token.project)
 
 
 def spend(draft: Draft, hashed: str) -> None:
