@@ -103,6 +103,24 @@ async def test_what_did_not_arrive_is_tried_again_and_nothing_overtakes(tmp_path
         assert (progress.error, progress.trying_since) == ("", None)
 
 
+async def test_what_is_no_text_is_told_all_the_same(tmp_path: Path):
+    """Half a character in what a board said ends neither the hook nor the server."""
+    out = tmp_path / "told"
+    more = f"""
+[hooks.file]
+command = ["sh", "-c", "cat >> {out}"]
+kinds = ["run.*"]
+"""
+    async with running(tmp_path) as lab, listening() as ear:
+        await lab.hub.apply_inventory(HUB, LAB + more)
+        await lab.hub.hooks.add(ADMIN, ear.url, ("run.*",))
+        await lab.hub.change(lambda draft: draft.event("run.said", "odd", data={"found": "\ud800"}))
+        await say(lab, "next", kind="run.said")
+        await until(lambda: [event["text"] for event in ear.events] == ["odd", "next"])
+        assert ear.events[0]["data"] == {"found": "\ud800"}
+        await until(lambda: out.exists() and out.read_bytes().count(b"\n") == 2)
+
+
 async def test_a_slow_receiver_delays_nobody_else(tmp_path: Path):
     """A receiver that does not answer holds up its own events alone."""
     async with running(tmp_path) as lab, listening() as slow, listening() as quick:

@@ -57,7 +57,7 @@ async def post(
     session: aiohttp.ClientSession, hook: Hook, document: Document, reveal: Callable[[str], str]
 ) -> Told:
     """Post an event; an answer of 2xx within the time means that it arrived."""
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    body = json.dumps(document, separators=(",", ":")).encode()
     message_id, timestamp = f"{document['lab']}-{document['seq']}", int(time.time())
     headers = {
         "Content-Type": "application/json",
@@ -95,7 +95,7 @@ async def run(hook: Hook, document: Document) -> Told:
         )  # fmt: skip
     except (OSError, ValueError) as error:
         return Told(False, f"{hook.command[0]}: {getattr(error, 'strerror', None) or error}")
-    body = json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    body = json.dumps(document).encode() + b"\n"
     try:
         async with asyncio.timeout(COMMAND_SECONDS):
             output = await _talk(process, body)
