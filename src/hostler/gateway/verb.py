@@ -125,7 +125,8 @@ def _refused(verb: str, module: str, arguments: list[str]) -> int | None:
         # A key from standard input is the caller's; one from a file would be the server's.
         if (arguments and arguments[0] in SUBVERBS[verb]) or (verb, *arguments[:2]) == ("key", "add", "-"):
             return None
-        print(f"hostler: {verb}: by ssh it is: {', '.join(sorted(SUBVERBS[verb]))}", file=sys.stderr)
+        names = sorted(SUBVERBS[verb]) + (["add - (the key on standard input)"] if verb == "key" else [])
+        print(f"hostler: {verb}: by ssh it is: {', '.join(names)}", file=sys.stderr)
         return USAGE
     parser = argparse.ArgumentParser(prog=verb, allow_abbrev=False)
     parser.add_argument("--json", action="store_true")
