@@ -16,7 +16,7 @@ import pytest
 
 from hostler.api import authority as ca
 from hostler.api.authority import CertificateError
-from hostler.api.public_port import PortError, Protection
+from hostler.api.public_port import PortError, Protection, listening
 from hostler.api.tls import LiveCertificate
 from hostler.client.client import Client
 from hostler.client.settings import Settings
@@ -195,6 +195,23 @@ def test_tokens_in_the_clear_are_refused_with_both_ways_out(tmp_path: Path, lan:
     assert "--plain-http" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("8066", "write HOST:PORT"),
+        (":8066", "write HOST:PORT"),
+        ("127.0.0.1:\u00b2", "write HOST:PORT"),
+        ("127.0.0.1:65536", "write HOST:PORT"),
+        ("192.0.2.1:8066", "is that an address of this host"),
+        ("a..b:8066", "is that an address of this host"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_told(address: str, says: str) -> None:
+    """Another server is suspected only where there is one."""
+    with pytest.raises(PortError, match=says), listening(address, Protection(plain=True)):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -24,6 +25,13 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
 """How often the files of a certificate are looked at for a change."""
+
+_LAST_PORT = 65535
+
+_ADVICE = {
+    errno.EADDRINUSE: "is another server running there? stop it or choose another with --listen",
+    errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose another with --listen",
+}
 
 _RENEW_SECONDS = 3600.0
 """How often the lab's own certificate is looked at for its end and this host for new addresses."""
@@ -184,7 +192,7 @@ def listening(address: str, protection: Protection) -> Iterator[PublicPort]:
     """
     protection.check()
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:
         raise PortError(f'--listen {address}: write HOST:PORT, for example "127.0.0.1:8066"')
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -192,8 +200,8 @@ def listening(address: str, protection: Protection) -> Iterator[PublicPort]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, int(port)))
-        except (OSError, OverflowError) as error:
-            advice = "is another server running there? stop it or choose another with --listen"
+        except OSError as error:
+            advice = _ADVICE.get(error.errno or 0, "is that an address of this host?")
             raise PortError(f"cannot listen on {address}: {error}; {advice}") from None
         held = PublicPort(listener, protection)
         if not held.protected and not protection.plain and not _is_loopback(held.host):
