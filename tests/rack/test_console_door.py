@@ -316,18 +316,19 @@ async def test_a_log_is_of_the_claim_that_held_the_board(tmp_path: Path):
         assert (await bench.ask("console-claims", boot="boot-2"))["claims"] == ["c2", None]
 
 
-async def test_a_restart_goes_on_with_claim_and_screen(tmp_path: Path):
+@pytest.mark.parametrize("boot", ["boot-1", None])
+async def test_a_restart_goes_on_with_claim_and_screen(tmp_path: Path, boot: str | None):
     """After the end of the process the claim's log goes on, and its holder sees the screen of before."""
-    async with kept(tmp_path, "c1", "boot-1") as bench:
+    async with kept(tmp_path, "c1", boot) as bench:
         bench.say(b"mine\r\n# ")
         await bench.recorded(b"# ")
-    async with kept(tmp_path, "c1", "boot-1") as bench:
+    async with kept(tmp_path, "c1", boot) as bench:
         again = await bench.join("ann")
         assert await again.see(b"# ") == b"mine\r\n# "
         await again.type(b"ls")
         await again.see(b"ls")
         assert await bench.log(claims=["c1"]) == b"mine\r\n# ls"
-    async with kept(tmp_path, "c2", "boot-1") as bench:
+    async with kept(tmp_path, "c2", boot) as bench:
         assert (await bench.join("bob")).attached["replay"] == 0
         assert await bench.log(claims=["c1"]) == b"mine\r\n# ls"
         assert await bench.log(claims=["c2"]) == b""

@@ -65,7 +65,7 @@ class RackConsole:
         self._boot = boot
         if boot is not None:
             self.broker.new_boot(boot)
-        same = boot is not None and claim is not None and self.marks.claim == claim
+        same = claim is not None and self.marks.claim == claim
         self.claim = claim
         self._mark()
         if same:
@@ -155,9 +155,9 @@ class RackConsole:
 
     def _remember(self, claim: str | None) -> None:
         """Show viewers again what this claim's board said before the restart."""
-        boot = self._boot
+        boot = self._boot or BEFORE
         own = [extent for extent in self.marks.extents() if extent.boot == boot]
-        if boot is None or not own or own[-1].claim != claim:
+        if not own or own[-1].claim != claim:
             return
         start = max(own[-1].start, self.log.size - REPLAY_BYTES)
         data = self.log.read(boot, start, REPLAY_BYTES).data
