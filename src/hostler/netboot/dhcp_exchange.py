@@ -211,10 +211,10 @@ class DhcpExchange:
                     if network.config.behind is not None and network.contains(has):
                         return network
             return arrived
-        if arrived.contains(link):
+        if arrived.means(link):
             return arrived
         for network in self._networks:
-            if network.contains(link):
+            if network.means(link):
                 return network
         where = inet_ntoa(link) if len(link) == 4 else "malformed"
         raise _NotServedError(f"a relay asks for a network that is not served here ({where})")

@@ -38,6 +38,10 @@ class ServedNetwork:
             }
         )
 
+    def means(self, link: bytes) -> bool:
+        """Whether a relay means this network by this address: one of it, or the subnet itself (RFC 3527)."""
+        return len(link) == 4 and int.from_bytes(link, "big") & self._mask == self._subnet
+
     def contains(self, address: bytes) -> bool:
         """Whether it is an address a host on this network can have."""
         number = int.from_bytes(address, "big")
