@@ -57,6 +57,18 @@ async def test_a_removed_document_is_told_as_none(link: InProcessLink):
     assert (change.key, change.document) == ("board/a", None)
 
 
+async def test_a_rack_is_told_of_itself_before_its_boards(link: InProcessLink, tmp_path: Path):
+    """After a restart, too: a board whose equipment is not known yet would seem to have none."""
+    for key in ("board/a", "rack", "board/b"):
+        await link.desire(key, {"n": 1})
+    link = await reopened(link, tmp_path)
+    try:
+        watch = link.desired()
+        assert [(await next_of(watch)).key for _ in range(3)] == ["rack", "board/a", "board/b"]
+    finally:
+        await link.close()
+
+
 async def test_documents_survive_a_restart(link: InProcessLink, tmp_path: Path):
     """What was desired and observed is there after a restart."""
     await link.desire("board/a", {"n": 1})

@@ -61,7 +61,8 @@ class _Side:
             wake.set()
 
     async def watch(self) -> AsyncIterator[Change]:
-        changed: dict[str, None] = dict.fromkeys(self.documents)
+        # A board's wires go through equipment, and that is what the document of the rack tells.
+        changed: dict[str, None] = dict.fromkeys(sorted(self.documents, key=lambda key: key != "rack"))
         wake = asyncio.Event()
         watcher = _Watcher((changed, wake))
         self._watchers.add(watcher)

@@ -89,7 +89,7 @@ class RackLink(Protocol):
     """A rack's end."""
 
     def desired(self) -> AsyncIterator[Change]:
-        """Watch what is wanted: everything there is, then every change."""
+        """Watch what is wanted: everything there is, ``rack`` first, then every change."""
         ...
 
     async def observe(self, key: str, document: Document | None) -> None:
