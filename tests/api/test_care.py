@@ -68,6 +68,8 @@ async def test_bad_requests_change_nothing(tmp_path: Path):
             ("/boards/pc-1/training", {"boots": 0}, 422),
             ("/boards/pc-1/training", {"boots": "many"}, 422),
             ("/boards/pc-1/maintenance", {"reason": 5}, 422),
+            ("/boards/pc-1/maintenance", {"reason": "x" * 501}, 422),
+            ("/boards/pc-1/health", {"action": "bad", "reason": "x" * 501}, 422),
             ("/hooks", {"url": "ftp://x/"}, 422),
             ("/hooks", {"url": "http://x/", "kinds": ["A B"]}, 422),
             ("/hooks", {"url": "http://x/", "secret": "s3cret"}, 422),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hostler.api.documents import BoardDocument, board_document, iso, iso_or_none
 from hostler.api.gate import Caller, TheHub
 from hostler.hub.records import BoardRecord, HealthVerdict, Principal
 
 router = APIRouter()
+
+_REASON_LENGTH = 500  # it is shown in a line of a table
 
 
 class _Request(BaseModel):
@@ -22,7 +24,7 @@ class HealthRequest(_Request):
     """What to do about a board's health: check it, set a verdict, loop, or stop the check it is in."""
 
     action: Literal["check", "good", "bad", "unknown", "looping", "stop"]
-    reason: str = ""
+    reason: str = Field(default="", max_length=_REASON_LENGTH)
 
 
 class TrainingRequest(_Request):
@@ -34,7 +36,7 @@ class TrainingRequest(_Request):
 class MaintenanceRequest(_Request):
     """Why, and whether the claim that holds the board ends now."""
 
-    reason: str = ""
+    reason: str = Field(default="", max_length=_REASON_LENGTH)
     now: bool = False
 
 
