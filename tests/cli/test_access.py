@@ -52,6 +52,7 @@ def test_people_and_projects(lab: SimulatedLab):
     assert "hst_" in run(lab, "principal", "add", "ci", "--role", "viewer").stdout
     project = ask(lab, "project", "add", "red", "--weight", "2", "--priority", "5", "--quota", "*=10")
     assert (project["weight"], project["priority"], project["quotas"]) == (2.0, 5, {"*": 10})
+    assert "no weight" in run(lab, "project", "set", "red", "--weight", "nan", status=2).stderr
     project = ask(lab, "project", "set", "red", "--quota", "pc=1", "--quota", "*=none")
     assert project["quotas"] == {"pc": 1}
     assert ask(lab, "project", "member", "red", "anna", "admin")["members"]["anna"] == "admin"

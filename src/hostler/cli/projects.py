@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from hostler.cli.principals import ROLES
@@ -23,6 +24,17 @@ def quota(text: str) -> tuple[str, int | None]:
     return board_class, int(number)
 
 
+def weight(text: str) -> float:
+    """Read a number; an argparse type. JSON has no word for what is none, such as ``nan``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f'"{text}" is no weight; write for example 2 or 0.5')
+    return value
+
+
 def _project_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", required=True, metavar="add|list|show|set|member|remove")
     add = verbs.add_parser("add", help="make a project", allow_abbrev=False)
@@ -35,7 +47,7 @@ def _project_arguments(parser: argparse.ArgumentParser) -> None:
         verb.add_argument("name", metavar="PROJECT")
     for verb in (add, change):
         verb.add_argument(
-            "--weight", type=float, metavar="W", help="its part of a lab too small for all: 2 is twice 1"
+            "--weight", type=weight, metavar="W", help="its part of a lab too small for all: 2 is twice 1"
         )
         verb.add_argument(
             "--priority", type=int, metavar="P", help="the highest priority its claims may have"
