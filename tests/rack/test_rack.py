@@ -95,6 +95,15 @@ async def test_power_follows_the_wish(tmp_path: Path):
         await made.until(lambda o: o.power.state is PowerState.OFF)
 
 
+async def test_what_was_read_on_a_wire_goes_with_the_wire(tmp_path: Path):
+    """A board whose power wire was taken out of lab.toml is not shown as it was last seen."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted())
+        await made.until(lambda o: o.power.state is PowerState.ON)
+        await made.want(wanted(board=replace(BOARD, power=())))
+        await made.until(lambda o: o.power.state is PowerState.UNKNOWN, seconds=5)
+
+
 async def test_a_run_ends_with_the_agents_result_and_survives_the_rack(tmp_path: Path):
     """A rack that is stopped in mid-step goes on with the same boot, and takes the report it missed."""
     outlet = Binding("fake", params={"file": str(tmp_path / "outlet")})

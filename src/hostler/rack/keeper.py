@@ -361,6 +361,8 @@ class Keeper:
 
     async def _poll_forever(self) -> None:
         """Read the supply now and then, so that what is shown is what is."""
+        if self.power is None:
+            self._dirty.set()  # nothing will be read that could replace what was seen on a wire that is gone
         while self.power is not None:
             try:
                 reading = await self.power.get()
