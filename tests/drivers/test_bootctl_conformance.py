@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TABLES: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
-    name: (case.equipment, case.binding) for name, case in CASES.items()
+    **{name: (case.equipment, case.binding) for name, case in CASES.items()},
+    "uboot-console": ({}, {"commands": ["dhcp", "pxe get", "pxe boot"]}),
 }
 
 

@@ -536,3 +536,16 @@ def test_every_run_of_a_directed_board_ends(steps, control_fails, takeover_fails
     run = w.run(limit=20_000, kill_every=kill_every).memory.run
     assert run.state.ended
     assert run.state is RunState.SUCCEEDED or run.error
+
+
+def test_a_boot_that_was_meant_for_a_run_and_never_got_power_is_not_used_for_anything_else():
+    """Switching on after a run was cancelled begins a boot of its own, directed to the disk."""
+    w = controlled(WIPE)
+    while not isinstance(w.act(), DirectBoot):
+        pass
+    w.view = replace(w.view, desired=replace(w.view.desired, run=RunOrder("r1", (WIPE,), cancelled=True)))
+    w.run()
+    for _ in range(5):
+        w.act()
+    assert directed(w) == [(BootTarget.NETWORK, 1), (BootTarget.DISK, 1)]
+    assert [a.purpose for a in w.actions if isinstance(a, StartBoot)] == ["agent", "local"]

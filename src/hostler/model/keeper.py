@@ -276,7 +276,9 @@ def _mend(view: View, now: float) -> Action:
         return Wait(match.next_mend)
     # A supply that nobody can tell of may be on: switching it on again is no new boot of a board that runs.
     off = PowerState.OFF in (view.seen.power.state, view.seen.sent)
-    if view.desired.power is PowerState.ON and (boot is None or (boot.powered and off)):
+    fresh = boot is not None and not boot.powered and boot.purpose == "local"
+    begun = boot is not None and boot.powered and not off
+    if view.desired.power is PowerState.ON and not (fresh or begun):
         return StartBoot("local")
     if view.desired.power is PowerState.ON and _undirected(view):
         return _direct(view)

@@ -20,7 +20,8 @@ class TraceEvent:
 
     Attributes:
         at: Unix time in seconds.
-        source: Who saw it: ``power`` ``link`` ``dhcp`` ``tftp`` ``http`` ``console`` ``agent`` ``run``.
+        source: Who saw it: ``power`` ``link`` ``dhcp`` ``tftp`` ``http`` ``console`` ``agent`` ``run``
+            ``bootctl``.
         kind: What it was, in the words of the source, for example ``dhcp`` ``offer`` or ``tftp`` ``done``.
         text: One line for people.
         board: The board's name; None for a machine nobody knows.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hostler.consoles.ring import Viewer
     from hostler.rack.console import RackConsole
 
+_LINE_SECONDS = 0.05
+
 WRITER = "Hostler, which stops the boot loader,"
 """Who types while a board is taken over, for those who look on."""
 
@@ -145,8 +147,8 @@ class _Borrowed:
         self._heard = b""
 
     def __enter__(self) -> _Borrowed:
-        self._viewer: Viewer = self._broker.view(b"")
         self._writer: Writer = self._broker.keyboard.borrow(WRITER)
+        self._viewer: Viewer = self._broker.view(b"")  # after the note that it was borrowed
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -161,10 +163,15 @@ class _Borrowed:
         return data
 
     async def write(self, data: bytes) -> None:
-        try:
-            await self._writer.write(data)
-        except (ConsoleDownError, WriterTakenError) as error:
-            raise EquipmentUnreachable(str(error)) from error
+        while True:
+            try:
+                await self._writer.write(data)
+            except ConsoleDownError:  # a USB line that gets its power from the board is there a while later
+                await asyncio.sleep(_LINE_SECONDS)
+            except WriterTakenError as error:
+                raise EquipmentUnreachable(str(error)) from error
+            else:
+                return
 
     def last_words(self) -> str:
         """Return the end of what the board said, in one printable line."""
