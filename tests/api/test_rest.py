@@ -266,6 +266,11 @@ async def test_agents_and_principals(tmp_path: Path):
         (tmp_path / "kernel").write_bytes(b"k")
         (tmp_path / "initrd").write_bytes(b"i")
         body = {"kernel": str(tmp_path / "kernel"), "initrd": str(tmp_path / "initrd")}
+        (tmp_path / "initrd").chmod(0o640)
+        refused = await api.admin.put("/agents/amd64", json=body)
+        assert "not for everybody" in refused.json()["detail"]
+        assert await get(api.anna, "/agents") == []
+        (tmp_path / "initrd").chmod(0o644)
         agent = (await api.admin.put("/agents/amd64", json=body)).json()
         assert await get(api.anna, "/agents") == [agent]
         await until(lambda: api.lab.rack.plan.agents["amd64"]["kernel"] == agent["kernel"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 import sys
 import threading
@@ -187,3 +188,21 @@ def test_partitions_and_boot_code_share_the_first_sector(tmp_path: Path) -> None
     assert struct.unpack_from("<QHH", data, (1 << 20) + 500) == (2049, 4, 0x820)
     with pytest.raises(BuildError, match="core image"):
         grub.embed(image, b"\0" * 512, b"\0" * 3000, 1 << 20, 1024)
+
+
+def test_what_is_kept_is_for_everybody_to_read(tmp_path: Path):
+    """Under the strictest umask, too: boards are served what was built."""
+
+    def make(place: Path) -> None:
+        (place / "dtb").mkdir()
+        (place / "dtb" / "board").write_bytes(b"d")
+        (place / "run").write_bytes(b"x")
+        (place / "run").chmod(0o700)
+
+    before = os.umask(0o077)
+    try:
+        final = kept(tmp_path, "agent", "k", make)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [final, *final.rglob("*")]}
+    assert modes == {"agent-k": 0o755, "dtb": 0o755, "board": 0o644, "run": 0o744}

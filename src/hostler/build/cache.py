@@ -84,7 +84,7 @@ def kept(directory: Path, name: str, key: str, make: Callable[[Path], None], *, 
             place = Path(tempfile.mkdtemp(prefix=f".{name}.making-", dir=directory))
             try:
                 make(place)
-                place.chmod(0o755)
+                _open_to_all(place)
                 _replace(place, final)
             finally:
                 shutil.rmtree(place, ignore_errors=True)
@@ -140,6 +140,14 @@ def _sweep(directory: Path, name: str) -> None:
     # The lock is ours, so nobody works in these: their makers were killed.
     for leftover in directory.glob(f".{name}.making-*"):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _open_to_all(place: Path) -> None:
+    """Let everybody read a result, whatever the umask: boards are served what is in it."""
+    place.chmod(0o755)
+    for path in place.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
 
 def _replace(place: Path, final: Path) -> None:

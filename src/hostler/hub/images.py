@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from typing import TYPE_CHECKING, Protocol
 
 from hostler.hub import runs
@@ -183,6 +184,20 @@ def set_agent(draft: Draft, principal: Principal, agent: Agent) -> Agent:
     return agent
 
 
+def _agent_file_fault(path: Path) -> str:
+    """Return why a file cannot be part of an agent, or an empty text."""
+    try:
+        mode = path.stat().st_mode if path.is_absolute() else 0
+    except (OSError, ValueError):
+        mode = 0
+    if not stat.S_ISREG(mode):
+        return f'"{path}" is not a file the server can read; give an absolute path on the server'
+    # It is about to be served to every board: an admin of the lab gets no secrets of the host that way.
+    if not mode & stat.S_IROTH:
+        return f'"{path}" is not for everybody on the server to read, and so not for boards: chmod o+r'
+    return ""
+
+
 def check_agent(
     principal: Principal, arch: str, paths: dict[str, Path], boot_files: Mapping[str, Path] | None = None
 ) -> None:
@@ -202,12 +217,11 @@ def check_agent(
     if wrong:
         text = f'boot_files: "{wrong[0]}" is not a name a boot file can have; write it like start4.elf'
         raise InvalidError(text, kind="bad-agent")
+    everything = {**paths, **{f"boot_files.{name}": path for name, path in more.items()}}
     faults = tuple(
-        Fault(
-            f'{key}: "{path}" is not a file the server can read; give an absolute path on the server', key=key
-        )
-        for key, path in {**paths, **{f"boot_files.{name}": path for name, path in more.items()}}.items()
-        if not path.is_absolute() or not path.is_file()
+        Fault(f"{key}: {fault}", key=key)
+        for key, path in everything.items()
+        if (fault := _agent_file_fault(path))
     )
     if faults:
         raise InvalidError("; ".join(fault.text for fault in faults), kind="bad-agent", faults=faults)
