@@ -203,6 +203,12 @@ class SimRack:
                 "ok": True,
                 "checks": [{"what": "switch rack1", "ok": True, "text": "answers", "advice": ""}],
             }
+        if kind == "leases":
+            held: Document = {
+                "network": "boot", "address": "10.77.0.100", "mac": "52:54:00:00:00:01", "board": "pc-1",
+                "kind": "dynamic", "state": "bound", "expires": 4102444800.0,
+            }  # fmt: skip
+            return {"leases": [held] if body["board"] in (None, "pc-1") else []}
         if kind == "active-check":
             if self.trying is not None:
                 await self.trying.wait()

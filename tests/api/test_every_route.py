@@ -124,6 +124,7 @@ ROUTES: dict[str, Row] = {
     "POST /claims": Row((401, 201, 403, 201, 201), {"class": "arm", "wait": True}),
     # The lab
     "POST /check": Row(SIGNED_IN, {}),
+    "GET /leases": Row(SIGNED_IN),
     "PUT /inventory": Row(admins(422), content=b"nonsense"),
     "PUT /agents/{arch}": Row(admins(422), {"kernel": "none", "initrd": "none"}),
     "POST /images": Row((401, 200, 403, 409, 409), content=b"x", query="?name=new&arch=amd64"),

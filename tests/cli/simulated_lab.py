@@ -186,6 +186,12 @@ class SimulatedRack:
             bad = {"what": "power pc-2", "ok": False, "text": "no answer", "advice": "look at the cable"}
             rows = [good] if body["board"] == "pc-1" else [good, bad]
             return {"ok": len(rows) == 1, "checks": rows}  # type: ignore[dict-item]
+        if kind == "leases":
+            held: Document = {
+                "network": "boot", "address": "10.77.0.100", "mac": "52:54:00:00:00:01", "board": "pc-1",
+                "kind": "dynamic", "state": "bound", "expires": 4102444800.0,
+            }  # fmt: skip
+            return {"leases": [held] if body["board"] in (None, "pc-1") else []}
         if kind == "active-check":
             return await self._try_wires(body)
         if kind == "find-wires":

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         HostCertificate,
         Image,
         ImportProgress,
+        Lease,
         Power,
         PowerCut,
         Problem,
@@ -305,6 +306,11 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
         return cast(
             "CheckReport", self._http.call("POST", "check", body={"board": board}, seconds=_CHECK_SECONDS)
         )
+
+    def leases(self, board: str | None = None, network: str | None = None) -> list[Lease]:
+        """Return the addresses of the lab's networks, of one board or one network if given."""
+        query = {"board": board, "network": network}
+        return cast("list[Lease]", self._http.call("GET", "leases", query=query))
 
     def test_wires(self, board: str, *, force: bool = False, seconds: float = 180.0) -> CheckReport:
         """Try a board's wires by switching it; events ``check.step`` tell of each as it is known.

@@ -226,6 +226,18 @@ class Changes(TypedDict):
     changes: list[Change]
 
 
+class Lease(TypedDict):
+    """One address on a network of the lab; ``kind``: static, dynamic, or foreign (another server gave it)."""
+
+    network: str
+    address: str
+    mac: str | None
+    board: str | None
+    kind: str
+    state: str
+    expires: str | None
+
+
 class Check(TypedDict):
     """One wire or service looked at."""
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from hostler.hub import access
-from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
+from hostler.hub.console_hands import WhileAllowed
+from hostler.hub.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    Refusal,
+    UnavailableError,
+)
 from hostler.link.port import LinkError, RackUnreachableError, RequestRefusedError
 from hostler.model.board import Lifecycle
 
@@ -74,9 +82,10 @@ class Metal:
             "lines": lines,
         }
         try:
-            return await self._link.open_stream("console", body)
+            stream = await self._link.open_stream("console", body)
         except LinkError as error:
             raise refusal(error) from error
+        return stream
 
     async def console_log(
         self,
@@ -199,6 +208,21 @@ class Metal:
             self._hub.reading.board(board)
         return await self._request("check", {"board": board}, CHECK_SECONDS)
 
+    async def leases(self, board: str | None, network: str | None) -> list[dict[str, Any]]:
+        """Return the addresses on the racks' networks, of one board or one network if given.
+
+        Raises:
+            NotFoundError: There is no such board or network.
+        """
+        if board is not None:
+            self._hub.reading.board(board)
+        known = self._hub.state.inventory.networks
+        if network is not None and network not in known:
+            names = ", ".join(sorted(known)) or "none yet"
+            raise NotFoundError(f'there is no network "{network}"; known: {names}', kind="no-network")
+        answer = await self._request("leases", {"board": board, "network": network}, CHECK_SECONDS)
+        return cast("list[dict[str, Any]]", answer["leases"])
+
     async def active_check(self, board: str, *, test: str = "", seconds: float = NETBOOT_SECONDS) -> Document:
         """Have a board's wires tried by switching it; whoever calls sees to it that nobody else has it.
 
@@ -244,6 +268,12 @@ class Metal:
             return await self._link.request(kind, body, deadline=deadline)
         except LinkError as error:
             raise refusal(error) from error
+
+    def _may_type(self, by: Principal, board: str) -> bool:
+        try:
+            return self._console_right(by, board)
+        except Refusal:
+            return False
 
     def _console_right(self, by: Principal, board: str) -> bool:
         """Tell whether somebody may type on a board's console; raises a Refusal if they may not even look."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hostler.model.trace import TraceEvent
-    from hostler.netboot.table import Target
+    from hostler.netboot.table import NetworkConfig, Target
     from hostler.rack.agents import AgentReports
 
 log = logging.getLogger(__name__)
@@ -138,6 +138,14 @@ class Netboot:
             if any(served.name == network for served in group.setup.networks):
                 return group.setup.state_dir / LEASES_FILE
         return None
+
+    def served(self) -> list[tuple[NetworkConfig, Path]]:
+        """Return the networks that are served, each with the file that keeps its leases."""
+        return [
+            (network, group.setup.state_dir / LEASES_FILE)
+            for group in self._groups.values()
+            for network in group.setup.networks
+        ]
 
     def _setup(self, pidfile: Path | None, networks: list[Any]) -> NetbootSetup:
         place = "-".join(sorted(network.name for network in networks))

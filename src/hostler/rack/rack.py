@@ -27,8 +27,10 @@ from hostler.rack.console_door import serve_console
 from hostler.rack.ears import Ears
 from hostler.rack.find_wires import WireFinder
 from hostler.rack.keeper import Keeper
+from hostler.rack.lease_list import list_leases
 from hostler.rack.netboot import Netboot
 from hostler.rack.networks import namespace_of
+from hostler.rack.stand_ins import StandIns
 from hostler.rack.strangers import Strangers
 from hostler.rack.targets import artefacts, target
 from hostler.rack.wires import Wires
@@ -94,6 +96,7 @@ class Rack:
         self._plan = RackPlan()
         self._kept: dict[str, _Kept] = {}
         self._strangers = Strangers()
+        self._stand_ins = StandIns()
         self.ears = Ears()
         self._active_checks = ActiveChecks(self)
         self._wire_finder = WireFinder(self, self._active_checks.turn)
@@ -318,6 +321,7 @@ class Rack:
     def _heard(self, event: TraceEvent) -> None:
         self.trace(event)
         self.ears.hear(event)
+        self._stand_ins.note(event)
         stranger = self._strangers.note(event)
         if stranger is not None:
             self._tasks.create_task(self._observe(f"stranger/{stranger.mac}", to_document(stranger)))
@@ -328,6 +332,8 @@ class Rack:
             return await check_lab(self._plan, boards, self.netboot, body.get("board"))
         if kind == "active-check":
             return await self._active_checks.check(body)
+        if kind == "leases":
+            return await self._leases(body)
         if kind == "find-wires":
             return await self._wire_finder.find(body)
         if kind in CONSOLE_REQUESTS:
@@ -336,6 +342,14 @@ class Rack:
                 raise RequestRefusedError("the board has no console")
             return await CONSOLE_REQUESTS[kind](console, body)
         raise RequestRefusedError(f'this rack does not know the request "{kind}"')
+
+    async def _leases(self, body: Document) -> Document:
+        boards = {name: kept.keeper.view.desired.board for name, kept in self._kept.items()}
+        board, network = body.get("board"), body.get("network")
+        return await list_leases(
+            self.netboot.served(), boards, self._stand_ins.boards,
+            board=str(board) if board else None, network=str(network) if network else None,
+        )  # fmt: skip
 
     async def _stream(self, kind: str, body: Document, stream: Stream) -> None:
         if kind == "tcp":
@@ -348,7 +362,8 @@ class Rack:
     async def _tcp(self, body: Document, stream: Stream) -> None:
         board = self._find(body).keeper.view.desired.board
         await serve_tcp(
-            body, board.address, board.macs, self.netboot.leases(board.network),
+            body, board.address, (*board.macs, *self._stand_ins.macs(board.name)),
+            self.netboot.leases(board.network),
             namespace_of(self._plan.networks, board.network), stream,
         )  # fmt: skip
 
