@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hostler.link.inprocess import InProcessLink
-from hostler.link.port import LinkError, RackUnreachableError, RequestRefusedError
+from hostler.link.port import LinkError, RackUnreachableError, RequestRefusedError, Stream
 
 
 @pytest.fixture
@@ -161,3 +161,28 @@ async def test_a_refused_stream_raises_on_opening(link: InProcessLink):
     link.serve(requests, streams)
     with pytest.raises(RequestRefusedError, match="no console"):
         await link.open_stream("console", {})
+
+
+async def test_a_stream_nobody_waits_for_any_more_is_closed(link: InProcessLink):
+    """Who goes away while a stream is being opened leaves none behind at the rack."""
+    asked, go = asyncio.Event(), asyncio.Event()
+    read: list[bytes] = []
+
+    async def requests(_kind: str, _body: dict) -> dict:
+        return {}
+
+    async def streams(_kind: str, _body: dict, stream: Stream) -> None:
+        asked.set()
+        await go.wait()
+        read.append(await stream.read())
+
+    link.serve(requests, streams)
+    opening = asyncio.ensure_future(link.open_stream("console", {}))
+    await asked.wait()
+    opening.cancel()
+    await asyncio.wait({opening}, timeout=5)
+    go.set()
+    async with asyncio.timeout(5):
+        while not read:
+            await asyncio.sleep(0.01)
+    assert (opening.cancelled(), read) == (True, [b""])

@@ -187,7 +187,11 @@ class InProcessLink:
         task = asyncio.get_running_loop().create_task(serve())
         self._open.add(task)
         task.add_done_callback(self._open.discard)
-        error = await refused
+        try:
+            error = await refused
+        except asyncio.CancelledError:
+            await mine.close()  # whoever asked has gone; the rack would go on for nobody
+            raise
         if error is not None:
             raise error
         return mine
