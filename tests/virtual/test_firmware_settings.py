@@ -42,6 +42,16 @@ def test_the_network_is_asked_before_the_disk() -> None:
     assert "bootcmd_virtio0" in defaults
 
 
+def test_a_board_as_it_is_shipped_boots_its_disk_after_its_usual_delay() -> None:
+    """The firmware's own commands, order and delay; only what tells this board from another is added."""
+    defaults = uboot_env.default_environment(qemu.UBOOT.read_bytes())
+    settings = uboot_env.disk_first(defaults, MAC, BOARD)
+    assert settings["bootcmd"] == "run distro_bootcmd"
+    assert settings["boot_targets"].index("virtio") < settings["boot_targets"].index("dhcp")
+    assert settings["bootdelay"] == "2"
+    assert (settings["ethaddr"], settings["pxeuuid"]) == (MAC, str(BOARD))
+
+
 def test_a_binary_without_an_environment_is_refused() -> None:
     """A firmware this lab does not know is not started with a guess."""
     with pytest.raises(uboot_env.NoDefaultEnvironment):

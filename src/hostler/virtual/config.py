@@ -44,6 +44,7 @@ class BoardConfig:
         memory: MiB.
         cpus: Virtual processors.
         disk: Bytes; the file is sparse.
+        disk_first: Whether its firmware boots the disk and asks the network only when there is nothing on it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class BoardConfig:
     memory: int
     cpus: int
     disk: int
+    disk_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +132,20 @@ def load(path: Path) -> LabConfig:
 
 
 def _board(table: _Table, ports: int) -> BoardConfig:
-    table.only("name", "kind", "port", "mac", "uuid", "serial", "console", "memory", "cpus", "disk")
+    table.only("name", "kind", "port", "mac", "uuid", "serial", "console", "memory", "cpus", "disk", "first")
     name = table.text("name", None, r"[a-z0-9][a-z0-9-]{0,62}")
     uuid = table.text("uuid")
     try:
         parsed = UUID(uuid)
     except ValueError:
         raise table.wrong("uuid", f"is not a UUID: {uuid!r}") from None
+    kind = Kind(table.choice("kind", tuple(Kind)))
+    disk_first = table.choice("first", ("network", "disk"), "network") == "disk"
+    if disk_first and kind is not Kind.ARM64_UBOOT:
+        raise table.wrong("first", f'can be "disk" only for kind {Kind.ARM64_UBOOT}')
     return BoardConfig(
         name=name,
-        kind=Kind(table.choice("kind", tuple(Kind))),
+        kind=kind,
         port=table.number("port", 1, ports),
         mac=table.text("mac", None, r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}"),
         uuid=parsed,
@@ -148,6 +154,7 @@ def _board(table: _Table, ports: int) -> BoardConfig:
         memory=table.number("memory", 128, 1 << 20, 1024),
         cpus=table.number("cpus", 1, 64, 1),
         disk=_size(table, "disk", "4G"),
+        disk_first=disk_first,
     )
 
 

@@ -88,7 +88,8 @@ def prepare(board: BoardConfig, directory: Path) -> None:
         (directory / "nvram.fd").write_bytes(uefi_nvram.boot_order(OVMF_VARS.read_bytes(), board.mac))
     elif board.kind is Kind.ARM64_UBOOT:
         defaults = uboot_env.default_environment(UBOOT.read_bytes())
-        settings = uboot_env.network_first(defaults, board.mac, board.uuid)
+        order = uboot_env.disk_first if board.disk_first else uboot_env.network_first
+        settings = order(defaults, board.mac, board.uuid)
         with (directory / "environment.img").open("wb") as file:
             file.write(uboot_env.encode(settings))
             file.truncate(_FLASH_BANK)

@@ -58,6 +58,11 @@ def network_first(defaults: dict[str, str], mac: str, uuid: UUID) -> dict[str, s
     }
 
 
+def disk_first(defaults: dict[str, str], mac: str, uuid: UUID) -> dict[str, str]:
+    """Return the environment of one board as it is shipped: two seconds, its disk, and then the network."""
+    return defaults | {"pxeuuid": str(uuid), "ethaddr": mac, "tftpblocksize": "1468", "tftpwindowsize": "16"}
+
+
 def encode(environment: dict[str, str]) -> bytes:
     """Return the environment as it lies in flash: CRC-32, then NUL-terminated lines, padded with 0xff.
 
