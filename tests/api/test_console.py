@@ -101,6 +101,26 @@ async def test_who_gives_a_board_back_has_no_hands_on_it(tmp_path: Path):
             assert json.loads((await socket.recv())[1:])["event"] == "attached"
 
 
+async def test_a_share_that_becomes_one_for_reading_takes_the_keyboard(tmp_path: Path):
+    """What a share allows counts when somebody types, not when they joined; looking on is left to them."""
+    async with served(tmp_path) as api:
+        claim = (await api.anna.post("/claims", json={"class": "pc"})).json()["id"]
+        await until(lambda: "pc-1" in api.lab.rack.boards)
+        await api.anna.put(f"/claims/{claim}/shares/bert", json={"sharing": "write"})
+        async with console(api, api.tokens["bert"]) as socket:
+            await socket.send(b"\x01first")
+            await until(lambda: b"first" in api.lab.rack.typed)
+            await api.anna.put(f"/claims/{claim}/shares/bert", json={"sharing": "read"})
+            await socket.send(b'\x00{"cmd":"take"}')
+            async with asyncio.timeout(5):
+                said = [message async for message in socket]
+        assert "may not type" in json.loads(said[-1][1:])["text"]
+        assert b'{"cmd":"take"}' not in api.lab.rack.typed
+        async with console(api, api.tokens["bert"]) as socket:
+            assert json.loads((await socket.recv())[1:])["event"] == "attached"
+        assert api.lab.rack.opened[-1]["mode"] == "read"
+
+
 async def asked(api, kind):
     """Return what the rack was asked for last of a kind."""
     return [body for what, body in api.lab.rack.requests if what == kind][-1]

@@ -85,7 +85,7 @@ class Metal:
             stream = await self._link.open_stream("console", body)
         except LinkError as error:
             raise refusal(error) from error
-        return stream
+        return WhileAllowed(stream, lambda: self._may_type(by, board)) if may_write else stream
 
     async def console_log(
         self,
