@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hostler.consoles.broker import ConsoleBroker, ConsoleDownError, WriterTakenError
+from hostler.consoles.keyboard import KeyboardLentError
 from hostler.consoles.log import ConsoleLog
 from hostler.consoles.watch import PatternError
 from hostler.drivers.console.raw_tcp import RawTcp
@@ -179,6 +180,33 @@ async def test_one_writes_at_a_time(bench: Bench):
     bob.release()
     assert bench.broker.writer is None
     await until(lambda: bench.server.typed == b"ab")
+
+
+async def test_a_keyboard_that_was_lent_comes_back(bench: Bench):
+    """Who typed is refused for that time, by name, and types again; who left meanwhile does not."""
+    ann = bench.broker.take("ann")
+    borrowed = bench.broker.keyboard.borrow("the lab")
+    await borrowed.write(b"l")
+    with pytest.raises(KeyboardLentError, match="the lab has the console"):
+        await ann.write(b"x")
+    borrowed.release()
+    await ann.write(b"a")
+    borrowed = bench.broker.keyboard.borrow("the lab")
+    ann.release()
+    borrowed.release()
+    assert bench.broker.writer is None
+    await until(lambda: bench.server.typed == b"la")
+
+
+async def test_a_person_may_take_a_borrowed_keyboard(bench: Bench):
+    """People come first: the borrower is told who has it, and gives nothing back to anybody."""
+    bench.broker.take("ann")
+    borrowed = bench.broker.keyboard.borrow("the lab")
+    bench.broker.take("bob", steal=True)
+    with pytest.raises(WriterTakenError, match="bob has the console"):
+        await borrowed.write(b"x")
+    borrowed.release()
+    assert bench.broker.writer == "bob"
 
 
 async def test_words_are_found_across_pieces(bench: Bench):

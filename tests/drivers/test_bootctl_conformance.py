@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from bootctl_cases import CASES
 
-from hostler.drivers.bootctl.protocol import BootOverride, BootTakeover
+from hostler.drivers.bootctl.protocol import BootOverride, BootTakeover, CanLook
 from hostler.drivers.errors import DriverConfigError
 from hostler.drivers.registry import BOOTCTL, bootctl_driver, driver_names
 from hostler.model.boot import BootTarget
@@ -39,6 +39,9 @@ async def test_the_firmware_is_really_told_and_told_again_without_harm(name: str
         for target in (BootTarget.NETWORK, BootTarget.NETWORK, BootTarget.DISK, BootTarget.NETWORK):
             assert await driver.direct(target)
             assert await told() == (case.network if target is BootTarget.NETWORK else case.disk)
+            if isinstance(driver, CanLook):
+                assert await driver.look()
+                assert await told() == (case.network if target is BootTarget.NETWORK else case.disk)
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

@@ -52,6 +52,8 @@ MISTAKES = [
     ('class = "arm"', 'class = "arm"\nwatts = 0', "boards.arm-1.watts: input should be greater than 0"),
     ('"arm64-uboot"', '"arm64-uboot"\nidle_off = "10s"', "classes.arm.idle_off: "),
     ('driver = "snmp-poe"', 'driver = "snmp-poe"\nstagger = "soon"', "is not a length of time"),
+    ('class = "arm"', 'class = "arm"\nbootctl = { driver = "boot-dance" }', "there is no bootctl driver"),
+    ('class = "arm"', 'class = "arm"\nbootctl = { driver = "uboot-console" }', "and has none; add console"),
     ("[boards.arm-1]", "[boards.unknown-1]", 'begins with "unknown-", which is kept for'),
     ("[boards.arm-1]", '[boards."arm 1"]', "is not a name; use letters, digits"),
     ("[boards.arm-1]", "[boards.pc-1]", "this is not TOML: cannot declare"),

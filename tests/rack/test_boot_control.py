@@ -137,6 +137,19 @@ async def test_a_takeover_without_a_console_refuses(tmp_path: Path) -> None:
     assert "because not uboot-console: the board has no console" in text
 
 
+async def test_a_check_asks_the_controls_without_a_boot(tmp_path: Path) -> None:
+    """What can be asked is asked; what cannot work for want of a console is told before it is needed."""
+    wired = replace(BOARD, console=None, bootctl=(AGREES, Binding("uboot-console")))
+    async with lab(tmp_path) as made:
+        await made.want(wired)
+        await made.until(lambda o: o.power.state is PowerState.ON)
+        report = await made.link.request("check", {"board": "b1"}, deadline=10)
+    rows = {str(row["what"]): row for row in report["checks"]}  # type: ignore[index,union-attr]
+    assert rows["bootctl of b1, fake"]["ok"]
+    assert rows["bootctl of b1, uboot-console"]["text"] == "the board has no console"
+    assert not rows["bootctl of b1, uboot-console"]["ok"]
+
+
 class SerialServer:
     """What is between a board's UART and the network: always there, with power on the board or not."""
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from hostler.hub.toml_lines import Places
 
 
+_ON_THE_CONSOLE = frozenset({"uboot-console"})
+"""Boot controls that type on the board's console."""
+
+
 class Reader:
     """Makes an inventory of a file whose tables are right one by one, and gathers what is wrong between them.
 
@@ -108,6 +112,12 @@ class Reader:
             self._alone(name, "UUID", table.uuid.lower(), (*path, "uuid"))
         if table.serial:
             self._alone(name, "serial", table.serial, (*path, "serial"))
+        for wire in table.bootctl:
+            if wire.driver in _ON_THE_CONSOLE and table.console is None:
+                self._fault(
+                    (*path, "bootctl"),
+                    f'board "{name}" is to be taken over on its console and has none; add console = {{ … }}',
+                )
         network = self._network_of(name, table)
         if table.address is not None:
             self._address(name, table, network)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.consoles.broker import ConsoleDownError, WriterTakenError
-from hostler.drivers.bootctl.protocol import BootctlDriver, BootOverride, BootTakeover
+from hostler.drivers.bootctl.protocol import BootctlDriver, BootOverride, BootTakeover, CanLook
 from hostler.drivers.errors import DriverError, DriverTimeout, EquipmentRefused, EquipmentUnreachable
 from hostler.drivers.power.queue import EquipmentQueue
 from hostler.model.boot import BootTarget
@@ -53,6 +53,22 @@ class BootControls:
     def armed(self) -> bool:
         """Whether the boot that begins is to be taken over once the board has power."""
         return self._armed is not None
+
+    async def look(self) -> list[tuple[str, str, bool]]:
+        """Ask each control without changing anything: its name, what it says, and whether it would work."""
+        rows = []
+        for control in self._controls:
+            driver = control.driver
+            if isinstance(driver, CanLook):
+                try:
+                    rows.append((control.name, await control.queue.call(driver.look), True))
+                except DriverError as error:
+                    rows.append((control.name, str(error), False))
+            elif isinstance(driver, BootTakeover) and self._console is None:
+                rows.append((control.name, "the board has no console", False))
+            else:
+                rows.append((control.name, "cannot be tried without a boot", True))
+        return rows
 
     async def direct(self, target: BootTarget, attempt: int = 1) -> str:
         """Ask the controls for the boot that is about to begin.

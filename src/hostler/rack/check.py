@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _POWER_SECONDS = 15.0
 """Longest wait for one supply's reading, its equipment's queue included."""
 
+_BOOT_CONTROL_SECONDS = 25.0
+"""Longest wait for all boot controls of one board: two controllers that do not answer."""
+
 
 async def check_lab(plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot, board: object) -> Document:
     """Check networks, supplies and consoles without switching anything.
@@ -43,6 +46,8 @@ async def check_lab(plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot,
         checks.append(_row(f"agent for {arch}", arch in plan.agents, "registered", "not registered", advice))
     checks += await asyncio.gather(*(_power(keeper) for keeper in chosen))
     checks += [_console(keeper) for keeper in chosen]
+    for rows in await asyncio.gather(*(_boot_control(keeper) for keeper in chosen)):
+        checks += rows
     return {"ok": all(check["ok"] for check in checks), "checks": list(checks)}
 
 
@@ -80,6 +85,21 @@ async def _power(keeper: Keeper) -> dict[str, Any]:
         text = f"reads {reading.state} ({reading.detail}) though it should be {want}"
         return _row(what, False, "", text, "is the board plugged into this port?")
     return _row(what, True, f"reads {reading.state} ({reading.detail})", "", "")
+
+
+async def _boot_control(keeper: Keeper) -> list[dict[str, Any]]:
+    control, what = keeper.boot_control, f"bootctl of {keeper.name}"
+    advice = "look at the equipment, its address and credentials"
+    if control is None:
+        if not keeper.view.desired.board.bootctl:
+            return []
+        return [_row(what, False, "", "cannot be made", "look into the log for the key that is wrong")]
+    try:
+        async with asyncio.timeout(_BOOT_CONTROL_SECONDS):
+            rows = await control.look()
+    except TimeoutError:
+        return [_row(what, False, "", f"no answer within {_BOOT_CONTROL_SECONDS:g} s", advice)]
+    return [_row(f"{what}, {name}", ok, text, text, advice) for name, text, ok in rows]
 
 
 def _console(keeper: Keeper) -> dict[str, Any]:

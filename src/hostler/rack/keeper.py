@@ -327,7 +327,7 @@ class Keeper:
         await self._end_takeover()
         error = ""
         if control is None:
-            error = "its boot controls are not as lab.toml may say"
+            error = "its bootctl in lab.toml is wrong; the trace of the rack's start says why"
         else:
             try:
                 text = await control.direct(target, attempt)

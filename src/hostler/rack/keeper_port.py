@@ -40,6 +40,10 @@ class BoardBootControl(Protocol):
         """
         ...
 
+    async def look(self) -> list[tuple[str, str, bool]]:
+        """Ask each control without changing anything: its name, what it says, and whether it would work."""
+        ...
+
     @property
     def armed(self) -> bool:
         """Whether the boot that begins is to be taken over once the board has power."""

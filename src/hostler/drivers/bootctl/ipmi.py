@@ -63,13 +63,17 @@ class IpmiBoot:
         done = await server.ask("bootdev", device, *(("options=efiboot",) if self.config.efi else ()))
         if done.code:
             raise server.complaint(done)
-        done = await server.ask("bootparam", "get", "5")
-        if done.code:
-            raise server.complaint(done)
-        reads = [line.strip(" -") for line in done.output.splitlines()]
-        selector = next((line for line in reads if line.lower().startswith("boot device selector")), "")
+        selector = await self.look()
         if _READS[target] not in selector.lower():
             raise DidNotHappen(
                 f"{server}: agreed to boot from {device}, but reads {selector or 'no boot device'}"
             )
         return f"{server}: {selector}"
+
+    async def look(self) -> str:
+        """Read the boot device."""
+        done = await self.config.server.ask("bootparam", "get", "5")
+        if done.code:
+            raise self.config.server.complaint(done)
+        reads = [line.strip(" -") for line in done.output.splitlines()]
+        return next((line for line in reads if line.lower().startswith("boot device selector")), "")

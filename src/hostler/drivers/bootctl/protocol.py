@@ -26,6 +26,19 @@ class BootOverride(Protocol):
         ...
 
 
+@runtime_checkable
+class CanLook(Protocol):
+    """An override whose equipment can be asked without changing anything: ask with ``isinstance``."""
+
+    async def look(self) -> str:
+        """Return where the board is told to boot from now, for people.
+
+        Raises:
+            DriverError: One of its leaves.
+        """
+        ...
+
+
 class BoardLine(Protocol):
     """A board's serial line while it is taken over; nobody else types on it."""
 

@@ -89,6 +89,15 @@ class RedfishBoot:
         enabled = boot.get("BootSourceOverrideEnabled")
         return f"{server}: boots from {source} ({enabled})" if source != "None" else f"{server}: no override"
 
+    async def look(self) -> str:
+        """Read the override."""
+        server = self.config.server
+        async with server.config.host.connect() as talk:
+            boot = member(await server.system(talk), "Boot")
+        if not boot:
+            raise EquipmentRefused(f"{server}: has no boot override")
+        return f"override {boot.get('BootSourceOverrideTarget')} ({boot.get('BootSourceOverrideEnabled')})"
+
     async def _override(self, talk: HttpTalk, system: dict[str, Any], source: str) -> None:
         wanted = {
             "BootSourceOverrideTarget": source,
