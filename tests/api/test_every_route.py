@@ -125,6 +125,8 @@ ROUTES: dict[str, Row] = {
     # The lab
     "POST /check": Row(SIGNED_IN, {}),
     "GET /leases": Row(SIGNED_IN),
+    "GET /networks": Row(SIGNED_IN),
+    "GET /networks/{network}/dhcp-lines/{kind}": Row((401, 422, 422, 422, 422)),
     "PUT /inventory": Row(admins(422), content=b"nonsense"),
     "PUT /agents/{arch}": Row(admins(422), {"kernel": "none", "initrd": "none"}),
     "POST /images": Row((401, 200, 403, 409, 409), content=b"x", query="?name=new&arch=amd64"),

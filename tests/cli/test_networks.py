@@ -20,6 +20,18 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         yield Shell(lab)
 
 
+def test_lines_for_another_server(shell: Shell) -> None:
+    """The one network need not be named; who would run both servers is warned."""
+    done = shell("dhcp-lines", "--for", "dnsmasq")
+    assert "dhcp-boot=tag:hostler-ipxe,http://10.77.0.1:8067/boot/ipxe\n" in done.stdout
+    assert 'network boot has dhcp = "own"' in done.stderr
+    assert shell.json("dhcp-lines", "boot", "--for", "kea")["kind"] == "kea"
+    assert "attic" in shell("dhcp-lines", "attic", "--for", "isc", status=1).stderr
+    assert shell("networks").stdout.splitlines()[1].split()[:4] == [
+        "boot", "own", "10.77.0.0/24", "10.77.0.1",
+    ]  # fmt: skip
+
+
 def test_leases_are_listed_for_people_and_programs(shell: Shell) -> None:
     """A table, one document with --json, and a mistake is named with what there is."""
     done = shell("leases")

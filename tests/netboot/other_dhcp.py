@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +52,24 @@ def dhcpd(namespace: Namespace, interface: str, folder: Path, config: str = DHCP
 
 
 @contextmanager
-def _running(namespace: Namespace, interface: str, *command: str) -> Iterator[None]:
+def kea(namespace: Namespace, interface: str, folder: Path, more: str) -> Iterator[None]:
+    """Run Kea's DHCPv4 server on an interface that gets ``OTHER_SERVER``; ``more`` are keys of ``Dhcp4``."""
+    file = folder / "kea.conf"
+    file.write_text(
+        '{ "Dhcp4": { "interfaces-config": { "interfaces": [ "' + interface + '" ] },'
+        ' "lease-database": { "type": "memfile", "persist": false },'
+        ' "subnet4": [ { "subnet": "10.77.0.0/24", "pools": [ { "pool": "10.77.0.200 - 10.77.0.220" } ] } ],'
+        f" {more} }} }}"
+    )
+    where = {"KEA_PIDFILE_DIR": str(folder), "KEA_LOCKFILE_DIR": "none"}
+    with _running(namespace, interface, "kea-dhcp4", "-c", str(file), env={**os.environ, **where}):
+        yield
+
+
+@contextmanager
+def _running(namespace: Namespace, interface: str, *command: str, **options: Any) -> Iterator[None]:
     namespace.run("ip", "address", "replace", f"{OTHER_SERVER}/24", "dev", interface)
-    process = namespace.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = namespace.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
     try:
         yield
         assert process.poll() is None, f"{command[0]} ended with {process.returncode}"

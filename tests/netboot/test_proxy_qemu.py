@@ -12,6 +12,8 @@ from netboot_peers import NETWORK, Rack
 from other_dhcp import dhcpd, dnsmasq
 from test_process_qemu import MAC, OVMF, X86, fetched, powered, put_step, setup
 
+from hostler.model import foreign_dhcp
+from hostler.model.foreign_dhcp import ForeignNetwork
 from hostler.netboot.table import DhcpMode
 
 if TYPE_CHECKING:
@@ -40,6 +42,22 @@ async def test_bios_gets_its_address_from_dnsmasq_and_its_boot_from_us(
     assert len(addresses) == 1
     assert addresses.pop().startswith("10.77.0.2")
     assert not [event for event in rack.events if event.kind == "rogue"]
+
+
+async def test_bios_boots_by_another_servers_word_alone(
+    lan: Lan, setup: NetbootSetup, tmp_path: Path
+) -> None:
+    """With dhcp = "off" and our lines in dnsmasq: the board is known by the kernel's neighbours."""
+    lines = tmp_path / "dnsmasq.conf"
+    lines.write_text(foreign_dhcp.dnsmasq(ForeignNetwork("bench", PROXY.subnet, PROXY.server)))
+    off = replace(PROXY, dhcp=DhcpMode.OFF)
+    rack = Rack()
+    async with rack.child(replace(setup, networks=(off,))) as child:
+        put_step(child, tmp_path, Path("/boot/ipxe.lkrn"), "x86-bios", "amd64")
+        async with powered(lan, *X86) as board:
+            with dnsmasq(lan.client, "br0", f"--conf-file={lines}"):
+                await board.until(lambda: "initrd" in fetched(rack, "http", "done"))
+    assert not rack.kinds("dhcp")
 
 
 async def test_uefi_asks_the_binl_port_beside_isc_dhcpd(

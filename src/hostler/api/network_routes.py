@@ -1,4 +1,4 @@
-"""Networks: who has which address."""
+"""Networks: which there are, who has which address, and what another DHCP server is to say."""
 
 from __future__ import annotations
 
@@ -9,10 +9,35 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from hostler.api.gate import Caller, TheHub
+from hostler.hub.errors import NotFoundError
+from hostler.model.foreign_dhcp import WRITERS, ForeignNetwork
 
 router = APIRouter()
 
 Name = Annotated[str | None, Query(min_length=1, max_length=63)]
+
+
+Kind = Literal["isc", "kea", "dnsmasq", "windows", "mikrotik"]
+
+
+class NetworkDocument(BaseModel):
+    """One network of the lab; ``relayed``: the network by which its relays reach the server."""
+
+    name: str
+    dhcp: Literal["own", "proxy", "off", "none"]
+    subnet: str
+    server: str
+    relayed: str | None
+    range: str | None
+    router: str | None
+
+
+class DhcpLinesDocument(BaseModel):
+    """What to put into the configuration of another DHCP server, so that it sends boards here."""
+
+    network: str
+    kind: Kind
+    text: str
 
 
 class LeaseDocument(BaseModel):
@@ -25,6 +50,37 @@ class LeaseDocument(BaseModel):
     kind: Literal["static", "dynamic", "foreign"]
     state: Literal["offered", "bound", "released", "declined", "expired", "reserved"]
     expires: datetime | None
+
+
+@router.get("/networks")
+async def list_networks(hub: TheHub, caller: Caller) -> list[NetworkDocument]:
+    """List the networks of the lab."""
+    _ = caller
+    networks = hub.state.inventory.networks
+    documents = []
+    for name, values in sorted(networks.items()):
+        seen = ForeignNetwork.of_plan(name, networks)
+        known = {key: values.get(key) for key in ("relayed", "range", "router")}
+        documents.append(
+            NetworkDocument(
+                name=name, dhcp=values["dhcp"], subnet=str(seen.subnet), server=str(seen.server), **known
+            )
+        )
+    return documents
+
+
+@router.get("/networks/{network}/dhcp-lines/{kind}")
+async def dhcp_lines(hub: TheHub, caller: Caller, network: str, kind: Kind) -> DhcpLinesDocument:
+    """Return the lines for another DHCP server on a network with ``dhcp = "off"``."""
+    _ = caller
+    networks = hub.state.inventory.networks
+    if network not in networks:
+        raise NotFoundError(
+            f'there is no network "{network}"; known: {", ".join(sorted(networks)) or "none yet"}',
+            kind="no-network",
+        )
+    text = WRITERS[kind](ForeignNetwork.of_plan(network, networks))
+    return DhcpLinesDocument(network=network, kind=kind, text=text)
 
 
 @router.get("/leases")

@@ -43,6 +43,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "image": ("images", "import, list, show and remove images"),
         "apply": ("inventory", "make a lab.toml the inventory"),
         "check": ("wires", "look at every wire of the lab, or try them"),
+        "networks": ("networks", "the networks that boards boot on"),
+        "dhcp-lines": ("networks", "what another DHCP server must be told to send boards here"),
         "leases": ("networks", "which addresses are given to whom"),
         "adopt": ("wires", "find the wires of a machine nobody knows and add it"),
         "health": ("health", "how boards did when they were checked; check them, judge them"),

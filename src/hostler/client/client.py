@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Image,
         ImportProgress,
         Lease,
+        Network,
         Power,
         PowerCut,
         Problem,
@@ -306,6 +307,20 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
         return cast(
             "CheckReport", self._http.call("POST", "check", body={"board": board}, seconds=_CHECK_SECONDS)
         )
+
+    def networks(self) -> list[Network]:
+        """Return the networks of the lab."""
+        return cast("list[Network]", self._http.call("GET", "networks"))
+
+    def dhcp_lines(self, network: str, kind: str) -> str:
+        """Return what another DHCP server on a network is to have in its configuration.
+
+        Args:
+            network: The network's name.
+            kind: ``isc``, ``kea``, ``dnsmasq``, ``windows`` or ``mikrotik``.
+        """
+        path = f"networks/{part(network)}/dhcp-lines/{part(kind)}"
+        return cast("str", self._http.call("GET", path)["text"])
 
     def leases(self, board: str | None = None, network: str | None = None) -> list[Lease]:
         """Return the addresses of the lab's networks, of one board or one network if given."""

@@ -226,6 +226,18 @@ class Changes(TypedDict):
     changes: list[Change]
 
 
+class Network(TypedDict):
+    """One network of the lab."""
+
+    name: str
+    dhcp: str
+    subnet: str
+    server: str
+    relayed: str | None
+    range: str | None
+    router: str | None
+
+
 class Lease(TypedDict):
     """One address on a network of the lab; ``kind``: static, dynamic, or foreign (another server gave it)."""
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hostler.model.boot import BootIntent
+from hostler.model.first_stages import FIRST_STAGES
 from hostler.netboot.dhcp_raspberrypi import menu as raspberrypi_menu
 from hostler.netboot.dhcp_raspberrypi import serials as raspberrypi_serials
 from hostler.netboot.render_raspberrypi import GENERATIONS
-from hostler.netboot.render_raspberrypi import missing as missing_files
 from hostler.wire.dhcp_options import (
     BOOT_FILE,
     CLIENT_ARCH,
@@ -35,16 +35,11 @@ if TYPE_CHECKING:
     from hostler.netboot.table import NetworkConfig, Target
     from hostler.wire.dhcp import Message
 
-BIOS_FILE = "undionly.kpxe"
-UEFI_X64_FILE = "snponly.efi"
-UEFI_ARM64_FILE = "snponly-arm64.efi"
 IPXE_PATH = "/boot/ipxe"
 
 _PXE = "PXEClient"
 _BIOS, _UEFI_X64, _EBC, _UEFI_ARM64 = 0, 7, 9, 11
 _UBOOT_ARCHITECTURES = (0x15, 0x16)
-# Some x64 firmware calls itself EBC: RFC 4578 had 7 and 9 swapped (errata).
-_PXE_FILES = {_BIOS: BIOS_FILE, _UEFI_X64: UEFI_X64_FILE, _EBC: UEFI_X64_FILE, _UEFI_ARM64: UEFI_ARM64_FILE}
 _ARCHITECTURE_NAMES = {
     0: "x86 BIOS",
     2: "Itanium",
@@ -228,7 +223,7 @@ def boot_answer(
         return _raspberrypi_answer(message, target, server)
     if facts.architecture is None:
         return Refusal("a PXE client that does not tell its architecture (option 93)")
-    file = _PXE_FILES.get(facts.architecture)
+    file = FIRST_STAGES.get(facts.architecture)
     if file is None:
         return Refusal(f"no boot file for {architecture_name(facts.architecture)} firmware")
     if file not in boot_files:
@@ -257,7 +252,8 @@ def _raspberrypi_answer(message: Message, target: Target | None, server: str) ->
         return Refusal("a Raspberry Pi nobody knows; add it to lab.toml, or it boots from its own disk")
     if target.platform not in GENERATIONS:
         return Refusal(f"it is a Raspberry Pi, and its class says that it is {target.platform}")
-    if target.intent is not BootIntent.LOCAL and (absent := missing_files(target.platform, target.files)):
+    absent = GENERATIONS[target.platform].lacks_firmware(target.files)
+    if absent and target.intent is not BootIntent.LOCAL:
         return Refusal(absent)
     options = {
         VENDOR_CLASS: _PXE.encode(),

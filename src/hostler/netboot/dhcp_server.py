@@ -15,10 +15,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from hostler.model.first_stages import BIOS_FILE, UEFI_X64_FILE
 from hostler.model.trace import TraceEvent
 from hostler.netboot.dhcp_exchange import DhcpExchange, Reply
 from hostler.netboot.dhcp_others import OtherServers, open_ears
-from hostler.netboot.dhcp_policy import BIOS_FILE, UEFI_X64_FILE
 from hostler.netboot.dhcp_proxy import BINL_PORT
 from hostler.netboot.lease_journal import LeaseJournal, LeaseJournalError, read_journal
 from hostler.netboot.leases import read_records
