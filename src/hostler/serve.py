@@ -27,7 +27,7 @@ from hostler.gateway.port import SshPortError
 from hostler.gateway.port import listening as ssh_listening
 from hostler.hub import principals
 from hostler.hub.database import Database
-from hostler.hub.errors import ConflictError, DatabaseError, Refusal
+from hostler.hub.errors import DatabaseError, Refusal
 from hostler.hub.hub import Hub
 from hostler.hub.records import HUB
 from hostler.hub.ssh_authority import SshAuthority
@@ -275,7 +275,10 @@ async def _first_words(hub: Hub, config: Path | None, port: PublicPort, *, renew
     if config is not None:
         try:
             await _apply(hub, config)
-        except ConflictError as error:
+        except (ServeError, Refusal) as error:
+            # One slip of the pen and a crash must not take a lab down that people work in.
+            if not hub.state.inventory.lab:
+                raise
             log.error("%s is not applied, the lab is served as it was: %s", config, error)  # noqa: TRY400
     token = await hub.first_token()  # after all that can fail, so that it is never made and not shown
     if token is None and renew:

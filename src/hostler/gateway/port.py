@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,15 @@ def listening(address: str | None) -> Iterator[socket.socket | None]:
         return
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdigit()):
         raise SshPortError(f'--ssh-listen {address}: write HOST:PORT, for example "0.0.0.0:2222"')
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        advice = "is sshd or another server there? choose another with --ssh-listen"
-        raise SshPortError(f"cannot listen on {address}: {error}; {advice}") from None
+    except (OSError, OverflowError, UnicodeError) as error:
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        advice = "sshd or another server is there" if taken else "is it an address of this host?"
+        raise SshPortError(f"cannot listen on {address}: {error}; {advice}: see --ssh-listen") from None
     with listener:
         listener.setblocking(False)
         yield listener

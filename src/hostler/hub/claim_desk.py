@@ -40,27 +40,27 @@ class ClaimDesk:
     async def unshare(self, by: Principal, key: str, user: str) -> Claim:
         """Take back what was shared, and close what it had opened."""
         claim = await self._hub.change(lambda draft: claim_terms.unshare(draft, by, key, user))
-        await self._close(claim.boards, user)
+        await self._close(claim.boards, user, f"{by.name} no longer shares this board with you")
         return claim
 
     async def hand_over(self, by: Principal, key: str, user: str) -> Claim:
         """Make somebody else a claim's owner; what the former one had open is closed."""
         former = (await self._hub.reading.claim(by, key)).principal
         claim = await self._hub.change(lambda draft: claim_terms.hand_over(draft, by, key, user))
-        await self._close(claim.boards, former)
+        await self._close(claim.boards, former, f"{by.name} handed this board over to {user}")
         return claim
 
     async def kick(self, by: Principal, key: str, reason: str) -> Claim:
         """End a claim against its owner's will; every console on its boards is closed."""
         boards = (await self._hub.reading.claim(by, key)).boards
         claim = await self._hub.change(lambda draft: claim_terms.kick(draft, by, key, reason))
-        await self._close(boards, None)
+        await self._close(boards, None, f"{by.name} ended the claim{f': {reason}' if reason else ''}")
         return claim
 
-    async def _close(self, boards: tuple[str, ...], principal: str | None) -> None:
+    async def _close(self, boards: tuple[str, ...], principal: str | None, text: str) -> None:
         for board in boards:
             try:
-                await self._hub.metal.kick(board, principal)
+                await self._hub.metal.kick(board, principal, text)
             except Refusal as error:  # a rack that is away has no console open either
                 log.warning("consoles of %s are not closed now: %s", board, error.detail)
 

@@ -9,6 +9,7 @@ from hostler.hub import access
 from hostler.hub.claim_queue import accounts, unserved_booking
 from hostler.hub.claims import MAX_TTL, controlled, end, find, wanted_text
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hostler.hub.records import Role
 from hostler.model.claim import Claim, ClaimState, Sharing
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def share(draft: Draft, principal: Principal, key: str, user: str, sharing: Shar
     _known(draft, user)
     if user == claim.principal:
         raise InvalidError(f"claim {claim.id} is {user}'s own")
+    if sharing is Sharing.WRITE and draft.principals[user].role is Role.VIEWER:
+        raise InvalidError(f"{user} is a viewer and may only look on; share it read-only")
     claim = replace(claim, shares={**claim.shares, user: sharing})
     draft.claims.put(claim.id, claim)
     what = "use" if sharing is Sharing.WRITE else "look at"
