@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from hostler.drivers.bootctl.command import BootCommand
 from hostler.drivers.bootctl.fake import FakeBootOverride
 from hostler.drivers.bootctl.ipmi import IpmiBoot
 from hostler.drivers.bootctl.redfish import RedfishBoot
+from hostler.drivers.bootctl.usb_sd_mux import UsbSdMux
 from hostler.drivers.http import HttpHost
 from hostler.drivers.secrets import SecretReference
 
@@ -92,6 +94,42 @@ async def _command() -> AsyncIterator[tuple[BootCommand, Told]]:
         yield BootCommand.from_config(tables, {"name": "arm-1"}), told
 
 
+_MUX = """#!/bin/sh
+# usbsdmux of version 25: who is asked for what it says and how it fails.
+[ "$1" = /dev/usb-sd-mux/id-1 ] || { echo "[Errno 2] No such file or directory: '$1'" >&2; exit 1; }
+case "$2" in
+  get) cat FOLDER/state ;;
+  host|dut|off) echo "$2" > FOLDER/state ;;
+  *) echo "usbsdmux: error: argument mode: invalid choice: '$2'" >&2; exit 2 ;;
+esac
+"""
+
+
+@asynccontextmanager
+async def usbsdmux() -> AsyncIterator[Path]:
+    """Put a program that behaves as ``usbsdmux`` first on the path; yields where it keeps its state."""
+    path = os.environ["PATH"]
+    with tempfile.TemporaryDirectory() as name:
+        program = Path(name) / "usbsdmux"
+        program.write_text(_MUX.replace("FOLDER", name))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        os.environ["PATH"] = f"{name}:{path}"
+        try:
+            yield Path(name) / "state"
+        finally:
+            os.environ["PATH"] = path
+
+
+@asynccontextmanager
+async def _usb_sd_mux() -> AsyncIterator[tuple[UsbSdMux, Told]]:
+    async with usbsdmux() as state:
+
+        async def told() -> str:
+            return state.read_text().strip()
+
+        yield UsbSdMux.from_config({}, {"path": "/dev/usb-sd-mux/id-1"}), told
+
+
 @asynccontextmanager
 async def _fake() -> AsyncIterator[tuple[FakeBootOverride, Told]]:
     fake = FakeBootOverride.from_config({}, {})
@@ -109,6 +147,9 @@ CASES: dict[str, OverrideCase] = {
     "ipmi": OverrideCase(_ipmi, "pxe", "default", {"host": "bmc", **LOGIN}, {"efi": False}),
     "command": OverrideCase(
         _command, "arm-1 host", "arm-1 dut", {"network": ["mux", "{name}"]}, {"name": "arm-1"}
+    ),
+    "usb-sd-mux": OverrideCase(
+        _usb_sd_mux, "host", "dut", {"timeout": 4}, {"path": "/dev/usb-sd-mux/id-1", "network": "off"}
     ),
     "fake": OverrideCase(_fake, "network", "disk", {}, {}),
 }

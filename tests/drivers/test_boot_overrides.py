@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from bootctl_cases import usbsdmux
 from ipmi_bmc import ipmi_sim
 
 from hostler.drivers.bootctl.command import BootCommand
 from hostler.drivers.bootctl.ipmi import IpmiBoot
 from hostler.drivers.bootctl.redfish import RedfishBoot
+from hostler.drivers.bootctl.tool import UsbBootTool
+from hostler.drivers.bootctl.usb_sd_mux import UsbSdMux
 from hostler.drivers.errors import (
     DidNotHappen,
     DriverConfigError,
@@ -98,6 +103,31 @@ async def test_ipmi_without_the_right_or_without_a_controller_says_so(tmp_path: 
         await nobody.direct(BootTarget.NETWORK)
 
 
+async def test_a_card_multiplexer_that_is_not_there_or_does_not_switch_is_told() -> None:
+    """The program's own words; and who has the card is read back."""
+    async with usbsdmux() as state:
+        with pytest.raises(EquipmentRefused, match="No such file or directory: '/dev/usb-sd-mux/id-2'"):
+            await UsbSdMux.from_config({}, {"path": "/dev/usb-sd-mux/id-2"}).direct(BootTarget.DISK)
+        program = state.with_name("usbsdmux")
+        program.write_text(program.read_text().replace('echo "$2"', "echo dut"))
+        with pytest.raises(DidNotHappen, match="to host, but dut has it"):
+            await UsbSdMux.from_config({}, {"path": "/dev/usb-sd-mux/id-1"}).direct(BootTarget.NETWORK)
+
+
+async def test_a_tool_ends_with_its_work_and_is_killed_with_its_time() -> None:
+    """Its last words are told; when it is not wanted any more nothing of it is left."""
+    assert await UsbBootTool.from_config({}, {"run": ["echo", "Second stage sent"]}).boot() == (
+        "tool echo: Second stage sent"
+    )
+    with pytest.raises(EquipmentRefused, match="ended with 1: no device"):
+        await UsbBootTool.from_config({}, {"run": ["sh", "-c", "echo no device; exit 1"]}).boot()
+    waits = UsbBootTool.from_config({}, {"run": ["sh", "-c", "sleep 87654 & wait"]})
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await waits.boot()
+    assert subprocess.run(["pgrep", "-f", "sleep 87654"], capture_output=True).returncode == 1
+
+
 async def test_a_command_that_fails_is_told_with_its_last_words() -> None:
     """Another exit code than 0 is a refusal; what is not named is not run."""
     wire = {"network": ["sh", "-c", "echo no card in slot 3 >&2; exit 2"]}
@@ -114,6 +144,10 @@ async def test_a_command_that_fails_is_told_with_its_last_words() -> None:
         (RedfishBoot, {"host": "b", **LOGIN}, {"mode": "Both"}, "mode"),
         (RedfishBoot, {"host": "b", **LOGIN}, {"disk": ""}, "disk"),
         (IpmiBoot, {"host": "b", **LOGIN}, {"efi": "yes"}, "efi"),
+        (UsbSdMux, {}, {"path": "sdmux"}, "path"),
+        (UsbSdMux, {}, {"path": "/dev/sg1", "network": "dut"}, "network"),
+        (UsbBootTool, {}, {}, "run"),
+        (UsbBootTool, {}, {"run": ["x"], "seconds": "1"}, "seconds"),
         (BootCommand, {}, {"disk": ["x"]}, "network"),
         (BootCommand, {}, {"network": "x y"}, "network"),
         (BootCommand, {}, {"network": ["x", "{name}"]}, "name"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from bootctl_cases import CASES
 
-from hostler.drivers.bootctl.protocol import BootOverride, BootTakeover, CanLook
+from hostler.drivers.bootctl.protocol import BootOverride, BootTakeover, BootTool, CanLook
 from hostler.drivers.errors import DriverConfigError
 from hostler.drivers.registry import BOOTCTL, bootctl_driver, driver_names
 from hostler.model.boot import BootTarget
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TABLES: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
     **{name: (case.equipment, case.binding) for name, case in CASES.items()},
+    "tool": ({}, {"run": ["rpiboot", "-d", "/srv/loader"]}),
     "uboot-console": ({}, {"commands": ["dhcp", "pxe get", "pxe boot"]}),
 }
 
@@ -46,9 +47,9 @@ async def test_the_firmware_is_really_told_and_told_again_without_harm(name: str
 
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_a_driver_is_of_one_kind(name: str) -> None:
-    """A boot control tells the firmware before power, or takes over after it; making one opens nothing."""
+    """A boot control tells the firmware before power, or acts after it; making one opens nothing."""
     made = bootctl_driver(name, *TABLES[name])
-    assert isinstance(made, BootOverride) != isinstance(made, BootTakeover)
+    assert [isinstance(made, kind) for kind in (BootOverride, BootTakeover, BootTool)].count(True) == 1
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

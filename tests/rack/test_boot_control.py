@@ -150,6 +150,32 @@ async def test_a_check_asks_the_controls_without_a_boot(tmp_path: Path) -> None:
     assert not rows["bootctl of b1, uboot-console"]["ok"]
 
 
+async def test_a_tool_serves_the_board_without_its_console(tmp_path: Path) -> None:
+    """It begins before power comes; one that fails fails the attempt at once."""
+    mark = tmp_path / "began"
+    wired = replace(
+        BOARD,
+        console=None,
+        bootctl=(Binding("tool", params={"run": ["sh", "-c", f"echo x >> {mark}; exit 3"]}),),
+    )
+    async with lab(tmp_path) as made:
+        await made.want(wired, WIPE)
+        failed = await made.ended()
+    assert failed.run is not None
+    assert "tool sh: ended with 3" in failed.run.error
+    assert mark.read_text() == "x\nx\n"
+
+
+async def test_a_password_that_cannot_be_had_is_told(tmp_path: Path) -> None:
+    """The reference is named, and the board does not wait for its prompt."""
+    wire = Binding("uboot-console", params={"password": "env:NO_SUCH_WORD"})
+    async with lab(tmp_path) as made:
+        await made.want(replace(BOARD, bootctl=(wire,)), WIPE)
+        failed = await made.ended()
+    assert failed.run is not None
+    assert "password: environment variable NO_SUCH_WORD is not set" in failed.run.error
+
+
 class SerialServer:
     """What is between a board's UART and the network: always there, with power on the board or not."""
 

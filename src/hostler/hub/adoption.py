@@ -23,6 +23,7 @@ _HOSTS_OWN = {
     "fake": "writes a file",
     "libvirt": "runs a program",  # an address such as qemu+ext:///system?command=/bin/x names it
     "qemu": "runs a program",
+    "tool": "runs a program",
     "unix-socket": "talks to a socket",  # of any daemon that trusts who may open its socket
 }
 """Drivers that do on the server itself what their table says, and what that is."""

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.consoles.broker import ConsoleDownError, WriterTakenError
-from hostler.drivers.bootctl.protocol import BootctlDriver, BootOverride, BootTakeover, CanLook
-from hostler.drivers.errors import DriverError, DriverTimeout, EquipmentRefused, EquipmentUnreachable
+from hostler.drivers.bootctl.protocol import BootctlDriver, BootOverride, BootTakeover, BootTool, CanLook
+from hostler.drivers.errors import (
+    DriverConfigError,
+    DriverError,
+    DriverTimeout,
+    EquipmentRefused,
+    EquipmentUnreachable,
+)
 from hostler.drivers.power.queue import EquipmentQueue
 from hostler.model.boot import BootTarget
 
@@ -86,12 +92,12 @@ class BootControls:
         troubles = []
         for step in range(len(self._controls)):
             control = self._controls[(attempt - 1 + step) % len(self._controls)]
-            if isinstance(control.driver, BootTakeover):
-                if self._console is None:
-                    troubles.append(f"{control.name}: the board has no console")
-                    continue
+            if isinstance(control.driver, BootTakeover) and self._console is None:
+                troubles.append(f"{control.name}: the board has no console")
+                continue
+            if isinstance(control.driver, BootTakeover | BootTool):
                 self._armed = control
-                said = f"{control.name} will take over on the console"
+                said = f"{control.name} will take over after power-on"
             else:
                 try:
                     said = await self._ask(control, target)
@@ -104,7 +110,7 @@ class BootControls:
     async def _direct_all(self) -> str:
         said, troubles = [], []
         for control in self._controls:
-            if isinstance(control.driver, BootTakeover):
+            if not isinstance(control.driver, BootOverride):
                 continue
             try:
                 said.append(await self._ask(control, BootTarget.DISK))
@@ -123,9 +129,7 @@ class BootControls:
         """Note that the board has power now: the deadline of ``take_over`` counts from here."""
         self._powered = True
         if self._deadline is not None and self._deadline.when() is None and self._armed is not None:
-            driver = self._armed.driver
-            assert isinstance(driver, BootTakeover)
-            self._deadline.reschedule(asyncio.get_running_loop().time() + driver.seconds)
+            self._deadline.reschedule(asyncio.get_running_loop().time() + _after(self._armed).seconds)
 
     async def take_over(self) -> str:
         """Take the boot over; begun before power comes.
@@ -133,26 +137,39 @@ class BootControls:
         Raises:
             DriverError: It failed.
         """
-        control, console = self._armed, self._console
+        control = self._armed
         assert control is not None
-        assert console is not None
-        driver = control.driver
-        assert isinstance(driver, BootTakeover)
-        with _Borrowed(console.broker) as line:
-            try:
-                async with asyncio.timeout(None) as self._deadline:
-                    if self._powered:
-                        self.powered()
+        driver = _after(control)
+        line = None
+        try:
+            async with asyncio.timeout(None) as self._deadline:
+                if self._powered:
+                    self.powered()
+                if isinstance(driver, BootTool):
+                    return await driver.boot()
+                assert self._console is not None
+                with _Borrowed(self._console.broker) as line:
                     return await driver.take_over(line)
-            except TimeoutError:
-                raise DriverTimeout(
-                    f"{control.name}: not done within {driver.seconds:g} s of power-on; "
-                    f"the board said last: {line.last_words()}"
-                ) from None
-            except DriverError as error:
-                raise type(error)(f"{error}; the board said last: {line.last_words()}") from error
-            finally:
-                self._deadline = None
+        except TimeoutError:
+            raise DriverTimeout(
+                f"{control.name}: not done within {driver.seconds:g} s of power-on{_heard(line)}"
+            ) from None
+        except DriverConfigError:
+            raise
+        except DriverError as error:
+            raise type(error)(f"{error}{_heard(line)}") from error
+        finally:
+            self._deadline = None
+
+
+def _after(control: Control) -> BootTakeover | BootTool:
+    driver = control.driver
+    assert isinstance(driver, BootTakeover | BootTool)
+    return driver
+
+
+def _heard(line: _Borrowed | None) -> str:
+    return f"; the board said last: {line.last_words()}" if line is not None else ""
 
 
 class _Borrowed:

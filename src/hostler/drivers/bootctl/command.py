@@ -59,9 +59,9 @@ class BootCommand:
         if name.startswith("-"):
             raise DriverConfigError("name", f'must be a name without "-" before, not {name!r}')
         config = BootCommandConfig(
-            network=_argv(table, "network", name),
-            disk=_argv(table, "disk", name),
-            environment=_environment(table),
+            network=argv_of(table, "network", name),
+            disk=argv_of(table, "disk", name),
+            environment=environment_of(table),
             timeout=settings.seconds(table, "timeout", 8.0),
         )
         if not config.network:
@@ -84,7 +84,8 @@ class BootCommand:
         return f"command {argv[0]}: {last_line(done.output)}"
 
 
-def _argv(table: Mapping[str, object], key: str, name: str) -> tuple[str, ...]:
+def argv_of(table: Mapping[str, object], key: str, name: str = "") -> tuple[str, ...]:
+    """Return program and arguments under ``key``, none when it is not there; raises DriverConfigError."""
     value = table.get(key)
     if value is None:
         return ()
@@ -97,7 +98,8 @@ def _argv(table: Mapping[str, object], key: str, name: str) -> tuple[str, ...]:
     return tuple(part.replace("{name}", name) for part in value)
 
 
-def _environment(table: Mapping[str, object]) -> dict[str, SecretReference]:
+def environment_of(table: Mapping[str, object]) -> dict[str, SecretReference]:
+    """Return the variables a program gets; raises DriverConfigError for a value that is no reference."""
     value = table.get("environment", {})
     if not isinstance(value, dict):
         raise DriverConfigError(

@@ -1,4 +1,4 @@
-"""What every boot control is: one that tells the firmware before power, or one that stops it after."""
+"""What every boot control is: one that tells the firmware before power, or one that acts after it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,29 @@ class BootTakeover(Protocol):
         ...
 
 
-BootctlDriver: TypeAlias = BootOverride | BootTakeover
+@runtime_checkable
+class BootTool(Protocol):
+    """Serves a board's boot ROM after power-on by other means than its console. A local boot is left alone.
+
+    Attributes:
+        seconds: Longest time from power-on until it is done.
+    """
+
+    seconds: float
+
+    async def boot(self) -> str:
+        """Boot the board; begun before it has power, and cancelled when its time is over.
+
+        Returns:
+            What was done, for people.
+
+        Raises:
+            DriverError: One of its leaves: the board does not boot from the network.
+        """
+        ...
+
+
+BootctlDriver: TypeAlias = BootOverride | BootTakeover | BootTool
 
 
 class BootctlDriverClass(Protocol):
