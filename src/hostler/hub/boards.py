@@ -79,11 +79,11 @@ def give_back(draft: Draft, record: BoardRecord, principal: Principal) -> None:
     record = replace(record, lifecycle=lifecycle, reason="", power=PowerState.OFF)
     draft.boards.put(record.name, record)
     platform = draft.inventory.platform(record.board.board_class)
-    if platform.arch not in draft.agents:
+    if absent := runs.no_agent(draft.agents.get(platform.arch), platform):
         quarantine(
             draft,
             record,
-            f"it cannot be wiped: {runs.no_agent(platform)}, and then: hostler recover {record.name}",
+            f"it cannot be wiped: {absent}, and then: hostler recover {record.name}",
         )
         return
     runs.begin(draft, record, "wipe", runs.wipe_order(), Purpose.RELEASE, principal, PowerState.OFF)
@@ -239,8 +239,8 @@ def recover(draft: Draft, principal: Principal, name: str) -> BoardRecord:
             "can be recovered"
         )
     platform = draft.inventory.platform(record.board.board_class)
-    if platform.arch not in draft.agents:
-        raise ConflictError(runs.no_agent(platform), kind="no-agent")
+    if absent := runs.no_agent(draft.agents.get(platform.arch), platform):
+        raise ConflictError(absent, kind="no-agent")
     if record.health.checkup is not None:  # the wipe takes the place of what was tried on it
         record = replace(record, health=replace(record.health, checkup=None))
     if record.health.verdict is HealthVerdict.BAD:  # it is given another chance, and is checked soon

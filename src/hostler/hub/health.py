@@ -66,7 +66,8 @@ def candidates(state: State) -> Iterator[Candidate]:
         board_class = record.board.board_class
         if board_class not in state.inventory.classes:
             continue
-        able = bool(record.board.power) and state.inventory.platform(board_class).arch in state.agents
+        platform = state.inventory.platform(board_class)
+        able = bool(record.board.power) and not runs.no_agent(state.agents.get(platform.arch), platform)
         claim = state.claims.get(record.claim or "")
         health = record.health
         yield Candidate(
@@ -166,8 +167,8 @@ def _checkable(draft: Draft, by: Principal, name: str, what: str) -> BoardRecord
     if not record.board.power:
         raise ConflictError(f'board "{name}" has no power wire in lab.toml', kind="no-power")
     platform = draft.inventory.platform(record.board.board_class)
-    if platform.arch not in draft.agents:
-        raise ConflictError(runs.no_agent(platform), kind="no-agent")
+    if absent := runs.no_agent(draft.agents.get(platform.arch), platform):
+        raise ConflictError(absent, kind="no-agent")
     if record.health.checkup is not None and record.health.checkup.kind is not CheckKind.ONCE:
         raise ConflictError(
             f'board "{name}" is {record.reason}; to end that: hostler health {name} stop', kind="board-busy"

@@ -15,6 +15,7 @@ from hostler.model.power import PowerState
 from hostler.model.run import RunOrder, RunState, RunStatus
 
 if TYPE_CHECKING:
+    from hostler.hub.records import Agent
     from hostler.hub.state import Draft
     from hostler.model.claim import Claim
     from hostler.model.platform import Platform
@@ -164,8 +165,10 @@ def resolve(draft: Draft, record: BoardRecord, plan: str) -> tuple[StepOrder, ..
     except PlanError as error:
         raise InvalidError(str(error), kind="bad-plan") from error
     platform = draft.inventory.platform(record.board.board_class)
-    if any(step.kind in AGENT_STEPS for step in steps) and platform.arch not in draft.agents:
-        raise ConflictError(no_agent(platform), kind="no-agent")
+    if any(step.kind in AGENT_STEPS for step in steps) and (
+        absent := no_agent(draft.agents.get(platform.arch), platform)
+    ):
+        raise ConflictError(absent, kind="no-agent")
     on_disk = record.image
     orders = []
     for step in steps:
@@ -177,12 +180,14 @@ def resolve(draft: Draft, record: BoardRecord, plan: str) -> tuple[StepOrder, ..
     return tuple(orders)
 
 
-def no_agent(platform: Platform) -> str:
-    """Say that the agent of an architecture is missing, and how to come by one."""
-    return (
-        f"there is no agent for {platform.arch} yet; "
-        f"an admin makes it with: hostler agent build --arch {platform.arch}"
-    )
+def no_agent(agent: Agent | None, platform: Platform) -> str:
+    """Say why a platform cannot boot the agent, and how to change that; empty when it can."""
+    if agent is None:
+        return (
+            f"there is no agent for {platform.arch} yet; "
+            f"an admin makes it with: hostler agent build --arch {platform.arch}"
+        )
+    return platform.lacks(agent.boot_files)
 
 
 def _order(

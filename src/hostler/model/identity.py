@@ -49,7 +49,7 @@ def normal_mac(text: str) -> str:
 
 
 def serial_digits(serial: str | None) -> str | None:
-    """Return the digits by which a Raspberry Pi's firmware tells its serial number; None if it is no such one.
+    """Return the digits by which a Raspberry Pi's firmware tells its serial number; None for any other text.
 
     Linux and the label say 16 hexadecimal digits (``10000000a1b2c3d4``), the firmware the last eight of them.
     """

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +18,35 @@ class Platform:
         arch: Debian's architecture name, ``amd64`` or ``arm64``.
         console: Kernel's name of the serial console, for ``console=`` on its command line.
         boot_seconds: Longest time from power-on until the agent must have spoken.
+        firmware_files: What its firmware fetches by TFTP before it can fetch a kernel.
+        device_trees: How the names begin of the device trees of which its firmware fetches one; empty: it
+            brings its own, or needs none.
     """
 
     name: str
     arch: str
     console: str
     boot_seconds: float
+    firmware_files: tuple[str, ...] = ()
+    device_trees: str = ""
+
+    def lacks_firmware(self, files: Collection[str]) -> str:
+        """Tell which firmware files are not among those that can be served; empty: none."""
+        absent = [name for name in self.firmware_files if name not in files]
+        if not absent:
+            return ""
+        return f"a {self.name} needs {', '.join(absent)}; run: hostler agent build --arch {self.arch}"
+
+    def lacks(self, files: Collection[str]) -> str:
+        """Tell what a board needs to boot the agent that is not among the files served; empty: nothing."""
+        if absent := self.lacks_firmware(files):
+            return absent
+        if self.device_trees and not any(name.startswith(self.device_trees) for name in files):
+            return (
+                f"the agent's kernel has no device tree {self.device_trees}*.dtb for a {self.name}; "
+                "register an agent with a kernel that knows this board"
+            )
+        return ""
 
 
 # Real boards are through firmware, kernel and agent in one to two minutes; servers that train memory take
@@ -34,10 +61,25 @@ PLATFORMS: dict[str, Platform] = {
         Platform("x86-uefi", "amd64", "ttyS0,115200", _BOOT_SECONDS),
         Platform("arm64-uboot", "arm64", "ttyAMA0,115200", _BOOT_SECONDS),
         # Models B and the Compute Modules; mainline Linux calls the UART on pins 8 and 10 the second one.
-        Platform("raspberrypi3", "arm64", "ttyS1,115200", _BOOT_SECONDS),
-        Platform("raspberrypi4", "arm64", "ttyS1,115200", _BOOT_SECONDS),
-        # On a connector of its own, between the two HDMI sockets.
-        Platform("raspberrypi5", "arm64", "ttyAMA10,115200", _BOOT_SECONDS),
+        Platform(
+            "raspberrypi3",
+            "arm64",
+            "ttyS1,115200",
+            _BOOT_SECONDS,
+            ("bootcode.bin", "start.elf", "fixup.dat"),
+            "bcm2837-rpi-",
+        ),
+        Platform(
+            "raspberrypi4",
+            "arm64",
+            "ttyS1,115200",
+            _BOOT_SECONDS,
+            ("start4.elf", "fixup4.dat"),
+            "bcm2711-rpi-",
+        ),
+        # Its console is on a connector of its own, between the two HDMI sockets; its EEPROM does what
+        # start4.elf does on a Pi 4.
+        Platform("raspberrypi5", "arm64", "ttyAMA10,115200", _BOOT_SECONDS, (), "bcm2712"),
     )
 }
 """Every platform Hostler can boot, by name."""

@@ -17,6 +17,7 @@ from hostler.model.boot import BootIntent
 from hostler.model.identity import serial_digits
 from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM
 from hostler.netboot.render_raspberrypi import (
+    ALIASES,
     CMDLINE,
     CONFIG,
     GENERATIONS,
@@ -100,17 +101,17 @@ class RaspberryPiTree:
             return self._initrd() if agent else None
         if name == BOOT_IMAGE:
             return self._image()
-        for alias in self._generation.aliases:
+        for alias, prefix in ALIASES.items():
             if name.startswith(alias):
-                name = self._generation.device_trees + name.removeprefix(alias)
-        if name in self._generation.firmware or name.startswith(self._generation.device_trees):
+                name = prefix + name.removeprefix(alias)
+        if name in self._generation.firmware_files or name.startswith(self._generation.device_trees):
             return self._registered(target.files.get(name) or target.files.get(STAND_INS.get(name, "")))
         return None
 
     def _image(self) -> Parts | None:
         """All of the tree as one FAT file system, for a board whose EEPROM has ``boot_ramdisk=1``."""
         trees = sorted(name for name in self._target.files if name.startswith(self._generation.device_trees))
-        names = (CONFIG, CMDLINE, *self._generation.firmware, *trees, KERNEL, INITRD)
+        names = (CONFIG, CMDLINE, *self._generation.firmware_files, *trees, KERNEL, INITRD)
         files = [(name, parts) for name in names if (parts := self._file(name)) is not None]
         try:
             sizes = [

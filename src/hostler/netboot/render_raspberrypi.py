@@ -6,16 +6,14 @@ kernel is Debian's, so the device trees have mainline's names (``upstream_kernel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.model.boot import BootIntent
+from hostler.model.platform import PLATFORMS
 from hostler.netboot import quoting
 from hostler.netboot.holding import why_held
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from hostler.netboot.table import Target
 
 CONFIG = "config.txt"
@@ -26,54 +24,25 @@ _LONGEST_LINE = 98
 """Of ``config.txt``; the firmware ignores what is beyond."""
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What the boards of one generation fetch besides kernel, initramfs and settings.
-
-    Attributes:
-        firmware: Files without which the board does not start, as ``raspi-firmware`` names them.
-        device_trees: How the names of its device trees begin, as mainline Linux names them.
-        aliases: How Raspberry Pi's own kernel begins them instead, which the firmware may ask for.
-    """
-
-    firmware: tuple[str, ...]
-    device_trees: str
-    aliases: tuple[str, ...] = ()
-
-
 STAND_INS = {
     "bcm2711-rpi-cm4.dtb": "bcm2711-rpi-cm4-io.dtb",
     "bcm2837-rpi-cm3.dtb": "bcm2837-rpi-cm3-io3.dtb",
 }
 """Device trees the firmware asks for that mainline Linux has for the module on its own carrier board only."""
 
-GENERATIONS = {
-    "raspberrypi3": Generation(("bootcode.bin", "start.elf", "fixup.dat"), "bcm2837-rpi-", ("bcm2710-rpi-",)),
-    "raspberrypi4": Generation(("start4.elf", "fixup4.dat"), "bcm2711-rpi-"),
-    # Its EEPROM does what start4.elf does on a Pi 4.
-    "raspberrypi5": Generation((), "bcm2712"),
-}
-"""By platform; a Compute Module is of the generation of its number."""
+ALIASES = {"bcm2710-rpi-": "bcm2837-rpi-"}
+"""How Raspberry Pi's own kernel begins the names of device trees that mainline Linux begins otherwise."""
 
-
-def missing(platform: str, files: Container[str]) -> str:
-    """Tell which files a board of a platform could not boot without; empty when there are all."""
-    absent = [name for name in GENERATIONS[platform].firmware if name not in files]
-    if not absent:
-        return ""
-    return f"a {platform} needs {', '.join(absent)}; run: hostler agent build --arch arm64"
+GENERATIONS = {name: platform for name, platform in PLATFORMS.items() if platform.device_trees}
+"""The Raspberry Pis among the platforms; a Compute Module is of the generation of its number."""
 
 
 def boots_agent(target: Target) -> str:
     """Tell why a board cannot boot the agent; empty when it can."""
-    generation = GENERATIONS[target.platform]
     if not target.kernel or not target.initrd:
         return "no kernel and initramfs are registered for it"
-    if not any(name.startswith(generation.device_trees) for name in target.files):
-        return (
-            f"the kernel of the agent has no device tree {generation.device_trees}*.dtb for a "
-            f"{target.platform}; register an agent with a kernel that knows this board"
-        )
+    if absent := GENERATIONS[target.platform].lacks(target.files):
+        return absent
     try:
         render_cmdline(target)
     except quoting.QuotingError as error:

@@ -44,6 +44,11 @@ async def check_lab(plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot,
     for arch in sorted({PLATFORMS[keeper.view.desired.platform].arch for keeper in chosen}):
         advice = "" if arch in plan.agents else f"run: hostler agent build --arch {arch}"
         checks.append(_row(f"agent for {arch}", arch in plan.agents, "registered", "not registered", advice))
+    for name in sorted({keeper.view.desired.platform for keeper in chosen}):
+        platform = PLATFORMS[name]
+        if platform.device_trees and platform.arch in plan.agents:
+            absent = platform.lacks(plan.agents[platform.arch])
+            checks.append(_row(f"boot files for {name}", not absent, "registered", absent, ""))
     checks += await asyncio.gather(*(_power(keeper) for keeper in chosen))
     checks += [_console(keeper) for keeper in chosen]
     for rows in await asyncio.gather(*(_boot_control(keeper) for keeper in chosen)):
