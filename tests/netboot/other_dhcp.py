@@ -31,7 +31,7 @@ def dnsmasq(namespace: Namespace, interface: str, *options: str) -> Iterator[Non
     with _running(
         namespace, interface,
         "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", f"--interface={interface}",
-        "--bind-interfaces", "--dhcp-range=10.77.0.200,10.77.0.220,10m", "--dhcp-authoritative",
+        "--bind-interfaces", "--no-ping", "--dhcp-range=10.77.0.200,10.77.0.220,10m", "--dhcp-authoritative",
         "--dhcp-leasefile=/dev/null", "--pid-file=", "--log-facility=-", *options,
     ):  # fmt: skip
         yield

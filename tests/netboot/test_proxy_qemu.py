@@ -38,7 +38,7 @@ async def test_bios_gets_its_address_from_dnsmasq_and_its_boot_from_us(
             with dnsmasq(lan.client, "br0"):
                 await board.until(lambda: "initrd" in fetched(rack, "http", "done"))
     assert "offer" in rack.kinds("dhcp")
-    addresses = {event.data["address"] for event in rack.events if event.kind == "request"}
+    addresses = {event.data["address"] for event in rack.events if event.kind == "heard"}
     assert len(addresses) == 1
     assert addresses.pop().startswith("10.77.0.2")
     assert not [event for event in rack.events if event.kind == "rogue"]

@@ -172,6 +172,10 @@ STAGES = ("dhcp", "agent")
 """How far a boot into the agent came after power-on: its first lease, and the agent's first word."""
 
 
+# An address from us, or one the board was heard to take from another server.
+_STAGE_EVENTS = frozenset({("dhcp", "ack"), ("dhcp", "heard"), ("agent", "hello")})
+
+
 def boot_stages(started: float, events: Iterable[TraceEvent]) -> dict[str, float]:
     """Return the seconds from power-on to each stage that was seen in a boot's trace.
 
@@ -181,7 +185,7 @@ def boot_stages(started: float, events: Iterable[TraceEvent]) -> dict[str, float
     """
     seen = {"dhcp": math.inf, "agent": math.inf}
     for event in events:
-        if (event.source, event.kind) in (("dhcp", "ack"), ("agent", "hello")) and event.at >= started:
+        if (event.source, event.kind) in _STAGE_EVENTS and event.at >= started:
             seen[event.source] = min(seen[event.source], event.at - started)
     return {stage: round(seconds, 1) for stage, seconds in seen.items() if math.isfinite(seconds)}
 

@@ -305,7 +305,7 @@ class DhcpExchange:
         if address is None or not ask.network.contains(address) or address == ask.network.server:
             return
         text = inet_ntoa(address)
-        self._asked(ask, "request", f"takes {text} from another DHCP server", address=text)
+        self._asked(ask, "heard", f"takes {text} from another DHCP server", address=text)
         lease = ask.network.leases.hear(ask.mac, address, ask.now)
         if lease is not None:
             self.records.append(lease.record())
