@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.model.board import Board
-from hostler.model.identity import contradiction, identify, is_junk, normal_mac
+from hostler.model.identity import contradiction, identify, is_junk, normal_mac, serial_digits
 
 A = Board("a", "pc", "n", ("52:54:00:00:00:01",), uuid="11111111-2222-3333-4444-555555555555", serial="SN-1")
 B = Board("b", "pc", "n", ("52:54:00:00:00:02",), uuid="99999999-2222-3333-4444-555555555555", serial="SN-2")
@@ -57,6 +57,17 @@ def test_a_swapped_board_contradicts_the_inventory():
     """A different serial under the same MAC is said, junk is not."""
     assert "SN-9" in contradiction(A, None, "SN-9")
     assert contradiction(A, A.uuid.upper(), "Default string") == ""
+
+
+def test_half_of_a_raspberry_pis_serial_is_that_serial():
+    """Linux tells 16 digits, label and firmware the last eight of them; other digits are another board."""
+    board = Board("pi", "pi", "n", ("dc:a6:32:01:36:c2",), serial="9A1B2C3D")
+    assert contradiction(board, None, "100000009a1b2c3d") == ""
+    assert "swapped" in contradiction(board, None, "100000009a1b2c3e")
+    whole = Board("pi", "pi", "n", ("dc:a6:32:01:36:c2",), serial="100000009a1b2c3d")
+    assert contradiction(whole, None, "9a1b2c3d") == ""
+    assert "swapped" in contradiction(whole, None, "200000009a1b2c3d")
+    assert serial_digits("SN-12345678") is None
 
 
 @given(st.binary(min_size=6, max_size=6), st.sampled_from([":", "-", ".", ""]), st.booleans())

@@ -100,9 +100,15 @@ def contradiction(board: Board, uuid: str | None, serial: str | None) -> str:
     for kind, known, seen in (("UUID", board.uuid, uuid), ("serial", board.serial, serial)):
         if is_junk(known) or is_junk(seen) or known is None or seen is None:
             continue
-        if known.strip().lower() != seen.strip().lower():
+        if not _same(known.strip().lower(), seen.strip().lower()):
             return f'board "{board.name}" should have {kind} {known} but reports {seen}; was it swapped?'
     return ""
+
+
+def _same(known: str, seen: str) -> bool:
+    # The label of a Raspberry Pi and its firmware tell half of what Linux tells.
+    shortened = len(known) != len(seen) and serial_digits(known) is not None
+    return known == seen or (shortened and serial_digits(known) == serial_digits(seen))
 
 
 def _matches(

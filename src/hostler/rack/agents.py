@@ -55,7 +55,9 @@ class AgentReports:
         if kind == "hello":
             facts = dict(values.get("facts") or {})
             dmi = dict(facts.get("dmi") or {})
-            uuid, serial = (str(dmi[name]) if name in dmi else None for name in ("uuid", "serial"))
+            # Boards without DMI, such as a Raspberry Pi, have it in their device tree.
+            told = {**dict(facts.get("device_tree") or {}), **dmi}
+            uuid, serial = (str(told[name]) if name in told else None for name in ("uuid", "serial"))
             keeper.agent_hello(facts, contradiction(keeper.view.desired.board, uuid, serial))
             return HTTPStatus.NO_CONTENT
         run, step = str(values["run"]), int(values["step"])
