@@ -255,6 +255,24 @@ async def test_u_boot_is_caught_on_a_console_that_is_shared(tmp_path: Path) -> N
         viewer.close()
 
 
+async def test_a_takeover_ends_when_the_agent_is_there(tmp_path: Path) -> None:
+    """Words of a start that never come hold the keyboard no longer than until the agent speaks."""
+    async with bench(tmp_path) as made:
+        await made.want(uboot(tmp_path, "sleep 100", started="words that nobody says"), WIPE)
+        boot = (await made.booting()).boot
+        console = made.rack.console_of("b1")
+        assert boot is not None
+        assert console is not None
+        with console.broker.watch(rb"=> sleep 100") as typed:
+            await typed.wait(20)
+        assert "stops the boot loader" in (console.broker.writer or "")
+        assert await made.rack.reports.report("hello", "b1", boot.id, {"facts": {}}) == 204
+        await made.until(lambda o: o.run is not None and o.run.phase is Phase.EXECUTING)
+        async with asyncio.timeout(5):
+            while console.broker.writer is not None:
+                await asyncio.sleep(0.01)
+
+
 async def test_a_takeover_that_fails_is_tried_again_from_power_off(tmp_path: Path) -> None:
     """The run ends with what U-Boot said, after two attempts and long before the agent's deadline."""
     async with bench(tmp_path) as made:

@@ -98,6 +98,8 @@ class Keeper:
         self._view = replace(self._view, seen=seen)
         if first:  # later words only move deadlines, which are looked at when they come
             self._trace("agent", "hello", "the agent is up")
+            if self._taking_over is not None:
+                self._taking_over.cancel()  # it has what it is for, whatever it still waits for
             self._changed()
 
     def agent_hello(self, facts: dict[str, Any], conflict: str) -> None:

@@ -2,7 +2,7 @@
 
 Equipment: optional ``timeout``. Binding: ``path`` (``/dev/usb-sd-mux/id-00048.00643``, which stays when it is
 plugged in elsewhere), optional ``network`` (``"host"``; ``"off"``: the card is nobody's). Without its card
-the board goes on to what its firmware tries next, which must be the network; for a local boot it has it again.
+the board goes on to what its firmware tries next, which must be the network; for a local boot it has it.
 """
 
 from __future__ import annotations
