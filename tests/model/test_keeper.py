@@ -549,3 +549,19 @@ def test_a_boot_that_was_meant_for_a_run_and_never_got_power_is_not_used_for_any
         w.act()
     assert directed(w) == [(BootTarget.NETWORK, 1), (BootTarget.DISK, 1)]
     assert [a.purpose for a in w.actions if isinstance(a, StartBoot)] == ["agent", "local"]
+
+
+def test_a_takeover_that_the_keeper_did_not_survive_is_done_again_from_power_off():
+    """A board left at a prompt does not cost its boot's whole deadline, nor one of its attempts."""
+    w = controlled(WIPE)
+    while w.view.memory.run is None or w.view.memory.run.phase is not Phase.BOOTING:
+        w.act()
+    memory = replace(w.view.memory, taking=w.view.memory.boot.id)
+    w.view = View(w.view.desired, memory, Seen(since=w.now))
+    w.read_power()
+    at = w.now
+    run = w.run().memory.run
+    assert run.state is RunState.SUCCEEDED
+    assert directed(w) == [(BootTarget.NETWORK, 1), (BootTarget.NETWORK, 1)]
+    assert powers(w) == [PowerState.OFF, PowerState.ON] * 2
+    assert w.now < at + 120

@@ -273,6 +273,34 @@ async def test_a_takeover_ends_when_the_agent_is_there(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
 
 
+async def test_a_rack_that_is_stopped_in_a_takeover_does_it_again(tmp_path: Path) -> None:
+    """The board that was left at its prompt is taken over anew by the next rack, at the same attempt."""
+    if not UBOOT.exists() or not shutil.which("qemu-system-aarch64"):
+        pytest.skip("needs u-boot-qemu and qemu-system-arm")
+    board = uboot(tmp_path, "setenv a 1", "sleep 100", started="words that nobody says")
+    async with SerialServer(tmp_path).up():
+        async with lab(tmp_path) as made:
+            await made.want(board, WIPE)
+            first = (await made.booting()).boot
+            console = made.rack.console_of("b1")
+            assert console is not None
+            with console.broker.watch(rb"=> setenv a 1") as typed:
+                await typed.wait(20)
+        async with lab(tmp_path) as made:
+            again = await made.until(
+                lambda o: o.run is not None and o.run.phase is Phase.BOOTING and o.boot and o.boot.number == 2
+            )
+            assert first is not None
+            assert first.number == 1
+            assert again.run is not None
+            assert again.run.attempt == 1
+            console = made.rack.console_of("b1")
+            assert console is not None
+            with console.broker.watch(rb"=> sleep 100") as typed:
+                await typed.wait(20)
+            await made.rack.keepers()["b1"].power.set(PowerState.OFF, print)  # type: ignore[union-attr]
+
+
 async def test_a_takeover_that_fails_is_tried_again_from_power_off(tmp_path: Path) -> None:
     """The run ends with what U-Boot said, after two attempts and long before the agent's deadline."""
     async with bench(tmp_path) as made:

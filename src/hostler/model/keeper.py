@@ -64,6 +64,7 @@ class Memory:
         cycling: True between the off and the on of a cycle asked for by a person.
         report: The agent's last report.
         mismatch: Unix time since when the supply reads other than wanted, once that was told; else None.
+        taking: Id of the boot whose takeover is under way, or None: it ends with the keeper, half done.
     """
 
     run: RunStatus | None = None
@@ -73,6 +74,7 @@ class Memory:
     cycling: bool = False
     report: Report | None = None
     mismatch: float | None = None
+    taking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +405,9 @@ def _booting(view: View, status: RunStatus, step: StepOrder, now: float) -> Acti
         return _next(view, status, now, phase=Phase.EXECUTING)
     if misdirected := _misdirected(view):
         return _again(view, status, now, misdirected)
+    if view.memory.taking == status.boot and seen.directed != status.boot:
+        # The keeper was killed while it typed: the board waits at a prompt, or boots what it likes.
+        return _next(view, status, now, phase=Phase.POWERING, boot=None)
     seconds = PLATFORMS[view.desired.platform].boot_seconds
     if now > begun + seconds:
         return _again(

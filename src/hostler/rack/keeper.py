@@ -339,6 +339,7 @@ class Keeper:
                 if text:
                     self._trace("bootctl", str(target), text)
                 if control.armed and self._tasks is not None:
+                    await self._record(replace(self._view.memory, taking=boot.id))
                     self._taking_over = self._tasks.create_task(self._take_over(control, boot.id))
         if error:
             self._trace("bootctl", "error", f"could not direct the boot to {target}: {error}")
@@ -354,6 +355,8 @@ class Keeper:
                 self._see(direct_error=str(error))
         else:
             self._trace("bootctl", "taken-over", text)
+        if self._view.memory.taking == boot:
+            await self._record(replace(self._view.memory, taking=None))
 
     async def _end_takeover(self) -> None:
         task, self._taking_over = self._taking_over, None
