@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 from netboot_peers import NETWORK, Rack, pid_in, until
+from other_dhcp import dnsmasq
 
 from hostler.drivers.console.netconsole import Netconsole
 from hostler.model.boot import BootIntent
 from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM
 from hostler.netboot.setup import NetbootSetup
-from hostler.netboot.table import Target
+from hostler.netboot.table import DhcpMode, Target
 from hostler.testing.raspberrypi import BootFailed, RaspberryPi, Started, Timers
 from hostler.testing.raspberrypi_dhcp import Guid, Model, Offer, judge
 from hostler.wire.dhcp import Message
-from netns import CLIENT_INTERFACE, Lan
+from netns import CLIENT_INTERFACE, Lan, Namespace
 
 pytestmark = pytest.mark.netns
 
@@ -192,6 +193,46 @@ async def test_a_board_nobody_knows_is_seen_and_left_alone(lan: Lan, setup: Netb
         assert seen.mac == "dc:a6:32:00:00:01"
         assert seen.data["serial"] == "00000001"
         assert "nobody knows" in seen.text
+
+
+async def test_a_server_that_stays_silent_sends_it_on(lan: Lan, setup: NetbootSetup, tmp_path: Path):
+    """Nobody answers TFTP: the first file has its time, then the board goes to its next boot mode."""
+    async with bench(setup, tmp_path):
+        with pytest.raises(BootFailed, match=r"start4\.elf: nothing from 10\.77\.0\.1 in 0\.5 s"):
+            await boot(lan, PI4, dataclasses.replace(HASTY, file=0.5), tftp_port=6969)
+
+
+async def test_a_file_that_ends_in_the_middle_is_no_boot(lan: Lan, setup: NetbootSetup, tmp_path: Path):
+    """From block 100 on every packet is lost: the kernel's time runs out, and the trace has the silence."""
+    hasty = dataclasses.replace(HASTY, file=0.6)
+    async with bench(setup, tmp_path) as rack:
+        with pytest.raises(BootFailed, match=r"initrd\.img: nothing"):
+            await boot(lan, PI4, hasty, lose=lambda number: number > 100)
+        assert not any(event.data.get("file", "").endswith("kernel8.img") for event in rack.events)
+
+
+async def test_beside_somebody_elses_dhcp_server(lan: Lan, setup: NetbootSetup, tmp_path: Path):
+    """The address is dnsmasq's, the menu and the files are ours."""
+    proxy = dataclasses.replace(NETWORK, dhcp=DhcpMode.PROXY, range_first=None, range_last=None)
+    board = Namespace(f"ht{os.getpid()}-pi")
+    subprocess.run(["ip", "netns", "add", board.name], check=True)
+    try:
+        for command in (
+            "ip link add br0 type bridge", f"ip link set {CLIENT_INTERFACE} master br0",
+            f"ip link add pi1 type veth peer name {CLIENT_INTERFACE} netns {board.name}",
+            "ip link set pi1 master br0", "ip link set pi1 up", "ip link set br0 up",
+        ):  # fmt: skip
+            lan.client.run(*command.split())
+        apart = dataclasses.replace(lan, client=board)
+        with dnsmasq(lan.client, "br0"):
+            async with bench(dataclasses.replace(setup, networks=(proxy,)), tmp_path) as rack:
+                _, started = await boot(apart, PI4)
+                await until(lambda: rack.kinds("tftp").count("done") >= 5)
+        assert b"t0ken" in started.initramfs
+        address = board.run("ip", "-br", "address", "show", CLIENT_INTERFACE).stdout
+        assert any(f"10.77.0.{last}/" in address for last in range(200, 221))
+    finally:
+        subprocess.run(["ip", "netns", "del", board.name], check=True)
 
 
 async def test_what_the_eeprom_says_is_on_the_boards_console(lan: Lan, setup: NetbootSetup, tmp_path: Path):

@@ -11,13 +11,22 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
-from hostler.testing.raspberrypi_dhcp import Model, Offer, discover, is_acknowledged, judge, request
+from hostler.testing.dhcp_socket import DhcpSocket
+from hostler.testing.raspberrypi_dhcp import (
+    Model,
+    Offer,
+    discover,
+    is_acknowledged,
+    judge,
+    lease_only,
+    request,
+)
 from hostler.testing.tftp_reader import NotThereError, TftpReader, TftpReadError
 from hostler.wire.dhcp import DhcpError
 
-_BROADCAST = "255.255.255.255"
 _ROM_BLOCK = 512
 
 
@@ -113,20 +122,15 @@ class RaspberryPi:
         """DISCOVER until an offer is taken; then REQUEST, unless it is a Pi 3."""
         xid = secrets.randbits(32)
         begun = time.monotonic()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.interface.encode())
-            sock.bind(("", self.dhcp_port + 1))
-            server = (_BROADCAST, self.dhcp_port)
-            while (waited := time.monotonic() - begun) < self.timers.dhcp:
-                sock.sendto(discover(self.model, xid, int(waited)), server)
-                offer = self._offer(
-                    sock, xid, min(begun + self.timers.dhcp, time.monotonic() + self.timers.retry)
-                )
+        until = begun + self.timers.dhcp
+        with DhcpSocket(self.interface, self.dhcp_port) as sock:
+            while (now := time.monotonic()) < until:
+                sock.send(discover(self.model, xid, int(now - begun)))
+                offer = self._offer(sock, xid, min(until, now + self.timers.retry))
                 if offer is None:
                     continue
                 if self.model.generation > 3:
-                    sock.sendto(request(self.model, xid, offer), server)
+                    sock.send(request(self.model, xid, offer))
                     if not self._acknowledged(sock, xid):
                         continue
                 self.configure(offer)
@@ -134,27 +138,31 @@ class RaspberryPi:
         why = f": {self.refused[-1]}" if self.refused else ""
         raise BootFailed(f"no DHCP offer in {self.timers.dhcp:g} s{why}")
 
-    def _offer(self, sock: socket.socket, xid: int, until: float) -> Offer | None:
-        while (left := until - time.monotonic()) > 0:
-            sock.settimeout(left)
+    def _offer(self, sock: DhcpSocket, xid: int, until: float) -> Offer | None:
+        """Wait for an offer to take, or for an address from one server and the menu from a proxy."""
+        lease: Offer | None = None
+        proxy: Offer | None = None
+        for datagram in sock.received(until):
             try:
-                verdict = judge(self.model, xid, sock.recv(2048))
-            except (TimeoutError, DhcpError):
+                verdict = judge(self.model, xid, datagram)
+                lease = lease_only(self.model, xid, datagram) or lease
+            except DhcpError:
                 continue
-            if isinstance(verdict, Offer):
+            if isinstance(verdict, str):
+                self.refused.append(verdict)
+            elif int(verdict.address):
                 return verdict
-            self.refused.append(verdict)
+            else:
+                proxy = verdict
+            if lease is not None and proxy is not None:
+                return replace(lease, tftp=proxy.tftp)
         return None
 
-    def _acknowledged(self, sock: socket.socket, xid: int) -> bool:
-        until = time.monotonic() + self.timers.retry
-        while (left := until - time.monotonic()) > 0:
-            sock.settimeout(left)
-            try:
-                if is_acknowledged(self.model, xid, sock.recv(2048)):
+    def _acknowledged(self, sock: DhcpSocket, xid: int) -> bool:
+        for datagram in sock.received(time.monotonic() + self.timers.retry):
+            with suppress(DhcpError):
+                if is_acknowledged(self.model, xid, datagram):
                     return True
-            except (TimeoutError, DhcpError):
-                continue
         return False
 
     def _tftp(self, offer: Offer, block: int) -> TftpReader:

@@ -88,10 +88,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An offer the firmware takes.
+    """An offer the firmware takes, whole or as one half of what it needs.
 
     Attributes:
-        address: Its address from now on.
+        address: Its address from now on; 0.0.0.0 in the offer of a proxy.
         mask: Subnet mask, or None.
         server: Who made the offer (option 54).
         tftp: Where it fetches its files.
@@ -174,6 +174,23 @@ def judge(model: Model, xid: int, datagram: bytes) -> Offer | str:
         IPv4Address(mask) if mask else None,
         IPv4Address(server),
         IPv4Address(tftp),
+    )
+
+
+def lease_only(model: Model, xid: int, datagram: bytes) -> Offer | None:
+    """Return what a DHCP server offers that says nothing about booting; the files are a proxy's part.
+
+    Raises:
+        DhcpError: The datagram is no DHCP message.
+    """
+    message = Message.parse(datagram)
+    offered = message.message_type == MessageType.OFFER and message.yiaddr != NOWHERE
+    server = message.server_id
+    if not offered or message.xid != xid or message.chaddr != model.chaddr or server is None:
+        return None
+    mask = message.options.get(1)
+    return Offer(
+        IPv4Address(message.yiaddr), IPv4Address(mask) if mask else None, IPv4Address(server), IPv4Address(0)
     )
 
 
