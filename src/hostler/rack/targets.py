@@ -10,7 +10,6 @@ from hostler.model.keeper import View, agent_step, reboot_asked
 from hostler.model.plan import StepKind
 from hostler.model.platform import PLATFORMS
 from hostler.netboot.quoting import kernel_parameter
-from hostler.netboot.render_raspberrypi import GENERATIONS
 from hostler.netboot.table import Target
 
 if TYPE_CHECKING:
@@ -40,9 +39,12 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
     intent = boot_intent(desired, memory.run)
     agent = agents.get(platform.arch, {})
     why = _HELD[desired.lifecycle]
-    if intent is BootIntent.STEP and not agent:
-        intent, why = BootIntent.HOLD, f"there is no agent for {platform.arch}; run: hostler agent build"
     files = {name: agent[name] for name in agent if name not in ("kernel", "initrd")}
+    absent = platform.lacks(files)
+    if not agent:
+        absent = f"there is no agent for {platform.arch}; run: hostler agent build"
+    if intent is BootIntent.STEP and absent:
+        intent, why = BootIntent.HOLD, absent
     if desired.reason:
         why = f"{why}: {desired.reason}"
     return Target(
@@ -58,7 +60,7 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
         token=memory.boot.token if memory.boot else None,
         kernel=agent.get("kernel"),
         initrd=agent.get("initrd"),
-        files=files if platform.name in GENERATIONS else {},
+        files=files if platform.device_trees else {},
         cmdline=f"{kernel_parameter('console', platform.console)} quiet",
         step=_step(view),
         circuit_id=board.circuit_id,

@@ -1,0 +1,46 @@
+"""What netboot is told of a board, beyond what its intent says."""
+
+from __future__ import annotations
+
+import pytest
+
+from hostler.model.board import Board, Lifecycle
+from hostler.model.boot import BootIntent
+from hostler.model.keeper import Memory, View
+from hostler.model.plan import StepKind, StepOrder
+from hostler.model.run import RunOrder, RunState, RunStatus
+from hostler.model.seam import Desired
+from hostler.rack.targets import target
+
+FILES = {"start4.elf": "s", "fixup4.dat": "f", "bcm2711-rpi-4-b.dtb": "d"}
+AGENTS = {"arm64": {"kernel": "k", "initrd": "i", **FILES}}
+
+
+def view(platform: str) -> View:
+    """A board whose run is at a step for the agent."""
+    order = RunOrder("r-1", (StepOrder(StepKind.DISCOVER, {}, 60.0),))
+    status = RunStatus("r-1", RunState.RUNNING)
+    board = Board("pi-1", "pi", "boot", ("dc:a6:32:01:36:c2",), serial="9a1b2c3d")
+    return View(Desired(board, platform, Lifecycle.CLAIMED, run=order), Memory(status))
+
+
+def test_a_raspberry_pi_gets_the_files_of_its_firmware():
+    """Those registered with the agent, and the console of its own UART."""
+    made = target(view("raspberrypi4"), AGENTS)
+    assert (made.intent, dict(made.files), made.kernel) == (BootIntent.STEP, FILES, "k")
+    assert made.cmdline == "console=ttyS1,115200 quiet"
+    assert type(made).from_json(made.to_json()) == made
+
+
+def test_other_boards_get_none():
+    """They fetch nothing by such a name."""
+    assert target(view("arm64-uboot"), AGENTS).files == {}
+
+
+@pytest.mark.parametrize("absent", FILES)
+def test_a_board_that_lacks_a_file_is_held_and_says_which(absent: str):
+    """Rather that than a board that goes on to its disk in the midst of a run."""
+    less = {name: digest for name, digest in AGENTS["arm64"].items() if name != absent}
+    made = target(view("raspberrypi4"), {"arm64": less})
+    assert made.intent is BootIntent.HOLD
+    assert absent.split("-")[0] in made.message
