@@ -308,6 +308,29 @@ async def test_a_check_in_maintenance_leaves_the_board_there(tmp_path: Path):
         assert (life(lab), board(lab).reason) == ("maintenance", "new fan")
 
 
+async def test_a_check_is_not_begun_twice(tmp_path: Path):
+    """Who asks again while a board in maintenance is being checked is answered with that check."""
+    async with running(tmp_path, hang=True) as lab:
+        await lab.hub.begin_maintenance(ADMIN, "pc-1", "new fan")
+        first = (await lab.hub.health.ask(ADMIN, "pc-1")).health.checkup
+        again = (await lab.hub.health.ask(ADMIN, "pc-1")).health.checkup
+        assert first is not None
+        assert again is not None
+        assert again.begun == first.begun
+
+
+async def test_a_board_whose_wires_are_tried_is_not_called_held(tmp_path: Path):
+    """It is said what goes on, and that it has an end."""
+    async with running(tmp_path) as lab:
+        lab.rack.trying = asyncio.Event()
+        testing = asyncio.ensure_future(lab.hub.wire_tests.test(ADMIN, "pc-1"))
+        await until(lambda: life(lab) == "maintenance")
+        with pytest.raises(ConflictError, match="being checked by ada; wait until that has ended"):
+            await lab.hub.health.train(ADMIN, "pc-1", 3)
+        lab.rack.trying.set()
+        await testing
+
+
 async def test_nothing_is_begun_without_an_agent(tmp_path: Path):
     """Where no agent can check or wipe, a check is refused and says how to come by one."""
     async with running(tmp_path, lab=CHECKED, agents=False) as lab:
@@ -355,6 +378,18 @@ async def test_a_wrong_wire_is_the_reason(tmp_path: Path):
         assert board(lab).reason == "check failed: console of pc-1: silent for 20 s"
         assert life(lab, "arm-1") == "quarantined"
         assert "check" not in [run.purpose for run in await lab.hub.reading.runs("pc-1")]
+
+
+async def test_a_plan_that_can_be_made_no_more_ends_the_check(tmp_path: Path):
+    """What a plan needs may go while the wires are tried: the check fails, and the hub goes on."""
+    async with running(tmp_path, lab=CHECKED + "wires = true\n") as lab:
+        lab.rack.trying = asyncio.Event()
+        await until(lambda: [kind for kind, _ in lab.rack.requests if kind == "active-check"])
+        lost = CHECKED.replace('plan = "discover"', 'plan = "install:gone,boot"')
+        await lab.hub.apply_inventory(HUB, lost + "wires = true\n")
+        lab.rack.trying.set()
+        await until(lambda: life(lab) == "quarantined")
+        assert "gone" in board(lab).reason
 
 
 async def test_a_test_of_wires_is_begun_again_after_a_crash(tmp_path: Path):

@@ -89,7 +89,7 @@ def ask(draft: Draft, by: Principal, name: str) -> BoardRecord:
             f'board "{name}" is quarantined: {record.reason}; to try it again: hostler recover {name}, '
             "which wipes it, and then ask for a check"
         )
-    if record.lifecycle is Lifecycle.MAINTENANCE:
+    if record.lifecycle is Lifecycle.MAINTENANCE and record.health.checkup is None:
         _begin_aside(draft, record, by, CheckKind.ONCE, 1, "being checked")
         return draft.boards[name]
     if record.health.checkup is None and not record.health.asked:
@@ -185,8 +185,13 @@ def _begin_aside(
     draft: Draft, record: BoardRecord, by: Principal, kind: CheckKind, rounds: int, reason: str
 ) -> BoardRecord:
     """Take a board that nobody holds aside for a check; its first round begins once it is off."""
+    if record.wire_test is not None:
+        raise ConflictError(
+            f'board "{record.name}" is being checked by {record.wire_test.by}; wait until that has ended',
+            kind="board-busy",
+        )
     busy = record.lifecycle not in (Lifecycle.AVAILABLE, Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE)
-    if busy or record.health.checkup is not None or record.wire_test is not None:
+    if busy or record.health.checkup is not None:
         raise ConflictError(
             f'board "{record.name}" is {record.lifecycle}; wait until it is free, or take it: '
             f"hostler maintenance {record.name} --now",

@@ -115,7 +115,11 @@ class HealthWatch:
             except Refusal as refusal:
                 row: Document = {"what": "wires", "ok": False, "text": str(refusal)}
                 report = {"ok": False, "checks": [row]}
-            await self._hub.surely(lambda draft: health.wires_tested(draft, name, report))
+            try:
+                await self._hub.surely(lambda draft: health.wires_tested(draft, name, report))
+            except Refusal as refusal:  # its plan cannot be made any more
+                text = str(refusal)
+                await self._hub.surely(lambda draft: health.give_up(draft, name, text))
         finally:
             self._testing.discard(name)
             self._hub.bells.ring("boards")
