@@ -44,16 +44,17 @@ def disk_first(tmp_path: Path) -> Iterator[WholeLab]:
     os.truncate(lab.disk(BOARD), DISK)
     try:
         lab.start()
-        lab.import_images(Material({"arm64": (agent.kernel, agent.initrd)}, {}))
+        lab.import_images(
+            Material({"arm64": (agent.kernel, agent.initrd)}, {"tiny-arm64": system}), "tiny-arm64"
+        )
         yield lab
     finally:
         lab.stop()
 
 
 def test_the_agent_comes_up_whatever_is_on_the_disk(disk_first: WholeLab) -> None:
-    """Left alone the board boots its own system; for a run its U-Boot is caught and the agent comes."""
+    """Left alone the board boots its own system; for a run its U-Boot is caught; then it is left alone."""
     lab = disk_first
-    before = lab.disk(BOARD).stat().st_blocks
     lab.claim(BOARD)
     lab.client.set_power(BOARD, "on")
     with lab.client.console(BOARD) as console:
@@ -61,7 +62,7 @@ def test_the_agent_comes_up_whatever_is_on_the_disk(disk_first: WholeLab) -> Non
     assert not [event for event in lab.events(BOARD) if event["kind"] == "taken-over"]
     local = lab.newest_boot(BOARD)
 
-    run = lab.wait_run(lab.client.start_run(BOARD, "discover")["id"], seconds=240)
+    run = lab.wait_run(lab.client.deploy(BOARD, "tiny-arm64")["id"], seconds=240)
     assert run["state"] == "succeeded", run
     assert run["attempt"] == 1
     events = lab.events(BOARD, since=local)
@@ -70,4 +71,6 @@ def test_the_agent_comes_up_whatever_is_on_the_disk(disk_first: WholeLab) -> Non
     assert ("bootctl", "taken-over") in kinds
     assert ("agent", "hello") in kinds
     assert ("tftp", "done") in kinds
-    assert lab.disk(BOARD).stat().st_blocks >= before
+    # The system that was installed came up by itself, from the disk: one takeover, one local boot.
+    assert kinds.count(("bootctl", "taken-over")) == 1
+    assert kinds.index(("agent", "hello")) < kinds.index(("console", "done-signal"))
