@@ -9,11 +9,14 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hostler.model.boot import BootIntent
 from hostler.netboot.boot_files import BootFiles
 from hostler.netboot.dhcp_policy import Answer, Firmware, Refusal, boot_answer, client_facts
 from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM, hold_program
+from hostler.netboot.raspberrypi_tree import RaspberryPiTree
 from hostler.netboot.render_raspberrypi import render_config
 from hostler.netboot.table import BootTable, NetworkConfig, Target
 from hostler.testing.raspberrypi_dhcp import Guid, Model, Offer, discover, guid, menu_texts, request
@@ -227,3 +230,27 @@ def test_the_program_of_a_held_board_resets_a_pi_3(tmp_path: Path):
     (tmp_path / "kernel8.img").write_bytes(hold_program(3600))
     with pytest.raises(subprocess.TimeoutExpired):
         subprocess.run(command, timeout=3, check=False, capture_output=True)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=6))
+def test_no_option_97_breaks_the_server(machine: bytes, end: bytes):
+    """Whatever a machine says, it is one of a Pi's shapes or it is none; serials are always eight digits."""
+    for identity in (machine, b"\0RPi4" + machine, b"\0" + end * 3):
+        message = Message.parse(discover(PI4, 1))
+        told = client_facts(message._replace(options={**message.options, 97: identity}))
+        assert all(len(serial) == 8 and int(serial, 16) >= 0 for serial in told.serials)
+
+
+@given(
+    st.text(max_size=60),
+    st.sampled_from(["", f"{SERIAL}/", "dc-a6-32-01-36-c2/"]),
+    st.sampled_from(BootIntent),
+)
+def test_no_other_name_leads_anywhere(name: str, prefix: str, intent: BootIntent):
+    """Only the names of a Pi's firmware exist, and only those registered for this board."""
+    known = {"config.txt", "cmdline.txt", "kernel8.img", "initrd.img", "boot.img", *FILES}
+    tree = RaspberryPiTree(
+        dataclasses.replace(BOARD, intent=intent), lambda artefact: Path(artefact), lambda: b"c"
+    )
+    if name.rpartition("/")[2] not in known:
+        assert tree.parts(prefix + name) is None
