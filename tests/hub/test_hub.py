@@ -263,6 +263,9 @@ async def test_held_boards_are_not_removed(tmp_path: Path):
         'console = { driver = "unix-socket", path = "/run/docker.sock" }',
         'power = { driver = "fake", outlet = "1", file = "/etc/passwd" }',
         'power = { driver = "libvirt", domain = "x" }',
+        'console = { driver = "tty", path = "/dev/pts/0" }',
+        'console = { driver = "tty", path = "/dev/ttyUSB0/../pts/0" }',
+        'power = { driver = "serial-relay", path = "/etc/passwd", model = "lctech", relay = 1 }',
     ],
 )
 async def test_programs_come_from_the_servers_own_file(tmp_path: Path, wire: str):
@@ -286,7 +289,13 @@ mac = "52:54:00:00:00:09"
             await lab.hub.apply_inventory(admin, LAB + more)
         assert "pc-9" not in lab.hub.state.boards
         await lab.hub.apply_inventory(HUB, LAB + more)
-        await lab.hub.apply_inventory(admin, LAB + more.replace("00:09", "00:0a"))
+        usb = """
+[boards.pc-8]
+class = "pc"
+mac = "52:54:00:00:00:08"
+console = { driver = "tty", path = "/dev/ttyUSB0" }
+"""
+        await lab.hub.apply_inventory(admin, LAB + more.replace("00:09", "00:0a") + usb)
         assert lab.hub.state.boards["pc-9"].board.macs == ("52:54:00:00:00:0a",)
 
 

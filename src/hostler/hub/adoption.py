@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,12 @@ _HOSTS_OWN = {
     "unix-socket": "talks to a socket",  # of any daemon that trusts who may open its socket
 }
 """Drivers that do on the server itself what their table says, and what that is."""
+
+_OPENS = "opens a file that is no lab's device"
+_DEVICES = re.compile(
+    r"/dev/(?:tty(?:USB|ACM|S|AMA|mxc|O|PS)\d+|hidraw\d+|gpiochip\d+|serial/by-(?:id|path)/[^/]+)"
+)
+"""What boards hang on; other terminals are people's."""
 
 _HELD = frozenset({Lifecycle.CLAIMED, Lifecycle.RELEASING})
 
@@ -87,7 +94,7 @@ def _refuse_hosts_own(old: Inventory, new: Inventory) -> None:
     """Take what acts on the host from its own file alone: an admin of the lab does not own the host."""
     for name, unit in new.equipment.items():
         if _acts_on_host(unit) and old.equipment.get(name) != unit:
-            raise _hosts_own(f"[equipment.{name}]", unit.driver)
+            raise _hosts_own(f"[equipment.{name}]", unit)
     for name, board in new.boards.items():
         known = old.boards.get(name)
         for kind, wires, before in (
@@ -97,17 +104,21 @@ def _refuse_hosts_own(old: Inventory, new: Inventory) -> None:
         ):
             for wire in wires:
                 if wire is not None and _acts_on_host(wire) and wire not in before:
-                    raise _hosts_own(f"{kind} of [boards.{name}]", wire.driver)
+                    raise _hosts_own(f"{kind} of [boards.{name}]", wire)
 
 
-def _acts_on_host(table: Equipment | Binding) -> bool:
-    return table.driver in _HOSTS_OWN and (table.driver != "fake" or "file" in table.params)
+def _acts_on_host(table: Equipment | Binding) -> str:
+    """Return what a wire does on the server itself; empty: nothing."""
+    if table.driver in _HOSTS_OWN and (table.driver != "fake" or "file" in table.params):
+        return _HOSTS_OWN[table.driver]
+    opened = (table.params.get("path"), table.params.get("chip"))
+    return "" if all(path is None or _DEVICES.fullmatch(str(path)) for path in opened) else _OPENS
 
 
-def _hosts_own(where: str, driver: str) -> ForbiddenError:
+def _hosts_own(where: str, table: Equipment | Binding) -> ForbiddenError:
     return ForbiddenError(
-        f'{where}: driver "{driver}" {_HOSTS_OWN[driver]} on the server; such a wire is taken only from the '
-        "lab.toml that the server was started with (hostler serve --config)"
+        f'{where}: driver "{table.driver}" {_acts_on_host(table)} on the server; such a wire is taken only '
+        "from the lab.toml that the server was started with (hostler serve --config)"
     )
 
 
