@@ -93,6 +93,7 @@ class Netmiko:
 
     def __init__(self, config: NetmikoConfig) -> None:
         self.config = config
+        self._turn = asyncio.Lock()
         self.capabilities = PowerCapabilities(
             can_read=bool(config.get), min_off_seconds=config.min_off_seconds
         )
@@ -180,11 +181,15 @@ class Netmiko:
         return PowerReading(PowerState.UNKNOWN, None, f"neither on nor off: {words}")
 
     async def _connected(self, talk: Callable[[Any], str]) -> str:
-        """Log in, talk and log out in a thread of its own: netmiko blocks, and its own timeouts end it."""
+        """Log in, talk and log out in a thread of its own: netmiko blocks, and its own timeouts end it.
+
+        One after another: it guesses from pauses when a switch has answered, and switches that serve several
+        sessions at once make pauses where there are none.
+        """
         # Not the loop's threads: a switch that hangs must not keep them from the rest of the server.
         thread = ThreadPoolExecutor(1, "netmiko")
         try:
-            async with deadline(str(self), self.config.timeout):
+            async with self._turn, deadline(str(self), self.config.timeout):
                 return await asyncio.get_running_loop().run_in_executor(thread, self._talk, talk)
         finally:
             thread.shutdown(wait=False)
