@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hostler.consoles.log import Bounds, ConsoleLog
 from hostler.consoles.marks import MOST_MARKS, Mark, Marks
-from hostler.consoles.search import SearchPatternError, search, select, tail
+from hostler.consoles.search import search, select, tail
+from hostler.model.search_pattern import SearchPatternError
 
 BOUNDS = Bounds()
 

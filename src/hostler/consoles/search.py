@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.consoles.log import INDEX_SECONDS
+from hostler.model.search_pattern import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -22,13 +23,8 @@ SEARCH_SECONDS = 15.0
 LONGEST_LINE = 4096
 """A board that never ends a line is cut into lines of this length."""
 _BLOCK = 1 << 18
-_MEMORY_BYTES = 8 << 20
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78])")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-class SearchPatternError(ValueError):
-    """The pattern cannot be searched for; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,32 +169,9 @@ def search(
     return Found(matches, complete=True)
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a search pattern.
-
-    Raises:
-        SearchPatternError: It cannot be.
-    """
-    import re2  # heavy; few racks are ever searched
-
-    options = re2.Options()
-    options.max_mem = _MEMORY_BYTES
-    options.log_errors = False
-    try:
-        found: re.Pattern[str] = re2.compile(pattern, options)  # type: ignore[no-untyped-call]  # has none
-    except re2.error as error:
-        raise SearchPatternError(f'"{pattern}" is not a pattern: {_text(error)}') from error
-    return found
-
-
 def readable(line: bytes) -> str:
     """Return what of a line people see."""
     return _UNSEEN.sub("", _ESCAPES.sub(b"", line).decode(errors="replace"))
-
-
-def _text(error: Exception) -> str:
-    said = error.args[0] if error.args else error
-    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
 def _lines(log: ConsoleLog, parts: list[tuple[str, int, int | None]]) -> Iterator[tuple[str, int, bytes]]:

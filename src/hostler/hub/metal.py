@@ -17,6 +17,7 @@ from hostler.hub.errors import (
 )
 from hostler.link.port import LinkError, RackUnreachableError, RequestRefusedError
 from hostler.model.board import Lifecycle
+from hostler.model.search_pattern import SearchPatternError, compiled
 
 if TYPE_CHECKING:
     from hostler.hub.hub import Hub
@@ -123,7 +124,10 @@ class Metal:
         most: int | None = None,
     ) -> Document:
         """Return the lines of that part of the log that match a regular expression (RE2's)."""
-        _check_pattern(pattern)
+        try:
+            compiled(pattern)
+        except SearchPatternError as error:
+            raise InvalidError(str(error), kind="bad-pattern") from error
         body, numbers = await self._log_part(by, board, boot, claim, since)
         answer = await self._request("console-search", {**body, "search": pattern, "most": most}, LOG_SECONDS)
         matches = answer.get("matches")
@@ -287,20 +291,6 @@ class Metal:
         if record.lifecycle is Lifecycle.DISCOVERED or record.board.console is None:
             raise NotFoundError(f'board "{board}" has no console in lab.toml', kind="no-console")
         return by.admin or (claim is not None and access.may_use(by, claim))
-
-
-def _check_pattern(pattern: str) -> None:
-    """Raise InvalidError for what RE2 cannot search for."""
-    import re2  # heavy, and seldom needed
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)  # type: ignore[no-untyped-call]  # has no types
-    except re2.error as error:
-        said = error.args[0] if error.args else error
-        text = said.decode(errors="replace") if isinstance(said, bytes) else said
-        raise InvalidError(f'"{pattern}" is not a pattern (RE2): {text}', kind="bad-pattern") from error
 
 
 def refusal(error: LinkError) -> ConflictError | UnavailableError:

@@ -7,9 +7,10 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from hostler.consoles.screen import COLUMNS, LINES, render
-from hostler.consoles.search import MOST_MATCHES, SearchPatternError, search, select, size, tail
+from hostler.consoles.search import MOST_MATCHES, search, select, size, tail
 from hostler.link.frames import FrameError
 from hostler.link.port import LinkError, RequestRefusedError
+from hostler.model.search_pattern import SearchPatternError
 from hostler.rack.console_sessions import Session
 
 if TYPE_CHECKING:
