@@ -78,11 +78,12 @@ async def test_equipment_that_cannot_be_read_is_not_verified(
 
 
 async def test_the_minimum_off_time_is_kept(clock: SteppedClock, queue: EquipmentQueue) -> None:
-    """A cycle leaves the outlet off for at least the driver's minimum."""
+    """Switched off and on again, the outlet was off for at least the driver's minimum."""
     power = FakePower(min_off_seconds=7)
     power.state = ON
     began = clock.now()
-    await clock.run(queue.cycle("a", power))
+    await clock.run(queue.switch("a", power, OFF))
+    await clock.run(queue.switch("a", power, ON))
     assert power.history == [OFF, ON]
     assert clock.now() - began >= 7
 

@@ -14,7 +14,6 @@ from hostler.model.health import (
     Urgency,
     boot_stages,
     next_checks,
-    next_due,
     stage_times,
     suspicious,
 )
@@ -93,7 +92,6 @@ def test_the_most_urgent_goes_first():
         ("asked", Urgency.ASKED), ("suspect", Urgency.SUSPECT), ("new", Urgency.NEW),
         ("latest", Urgency.OVERDUE), ("late", Urgency.OVERDUE),
     ]  # fmt: skip
-    assert next_due(candidates, {"pc": HealthPlan(every=DAY)}) == 2 * DAY
 
 
 def test_a_class_without_checks_is_checked_only_when_asked():

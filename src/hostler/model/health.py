@@ -144,18 +144,6 @@ def next_checks(
     return chosen
 
 
-def next_due(candidates: Iterable[Candidate], plans: Mapping[str, HealthPlan]) -> float:
-    """Return the Unix time at which the next check becomes due by the clock alone; infinity: none ever."""
-    return min(
-        (
-            board.at + plan.every
-            for board in candidates
-            if (plan := plans.get(board.board_class)) and plan.every is not None and board.at is not None
-        ),
-        default=math.inf,
-    )
-
-
 def suspicious(order: RunOrder, status: RunStatus) -> bool:
     """Tell whether a failed run may be the board's fault.
 

@@ -141,11 +141,6 @@ class EquipmentQueue:
             self._off_since.pop(outlet, None)
             return self._result(state, result, started)
 
-    async def cycle(self, outlet: str, driver: PowerDriver, *, seconds: float = 30.0) -> SwitchResult:
-        """Switch off, keep off for the minimum time, switch on. Raises as ``switch`` does."""
-        await self.switch(outlet, driver, PowerState.OFF, seconds=seconds)
-        return await self.switch(outlet, driver, PowerState.ON, seconds=seconds)
-
     async def _set(
         self, outlet: str, driver: PowerDriver, state: PowerState, seconds: float
     ) -> PowerReading | None:
