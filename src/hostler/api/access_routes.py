@@ -85,8 +85,10 @@ async def change_principal(
     hub: TheHub, caller: Caller, name: str, body: PrincipalChange
 ) -> PrincipalDocument:
     """Give somebody another role in the lab, shut them out or let them in again (admin)."""
-    terms = {"role": body.role, "disabled": body.disabled}
-    changed = await hub.change(lambda draft: principals.change(draft, caller, name, **terms))  # type: ignore[arg-type]
+    role, disabled = body.role, body.disabled
+    changed = await hub.change(
+        lambda draft: principals.change(draft, caller, name, role=role, disabled=disabled)
+    )
     return principal_document(changed)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from hostler.api.access_documents import Moment, unix
+from hostler.api.access_documents import Moment
 from hostler.api.documents import EventDocument, event_document
 from hostler.api.gate import Caller, TheHub
 from hostler.api.sse import ALSO_A_STREAM, EventStream, message
@@ -80,9 +81,9 @@ class EventTexts:
         return text
 
 
-def _ago(since: object, now: float) -> float:
+def _ago(since: float | datetime, now: float) -> float:
     """Return a start as Unix time: a length of time lies behind us."""
-    return now - since if isinstance(since, float) else unix(since, now)  # type: ignore[arg-type]
+    return since.timestamp() if isinstance(since, datetime) else now - since
 
 
 def _sees_source(caller: Principal, event: Event) -> bool:
