@@ -51,7 +51,7 @@ def share(args: argparse.Namespace, out: Output) -> int:
     return _done(out, claim, f"{args.user} may {what}")
 
 
-def _unshare_arguments(parser: argparse.ArgumentParser) -> None:
+def _claim_and_user(parser: argparse.ArgumentParser) -> None:
     _claim_argument(parser)
     parser.add_argument("user", metavar="USER")
 
@@ -61,11 +61,6 @@ def unshare(args: argparse.Namespace, out: Output) -> int:
     with Client() as client:
         claim = client.unshare(args.claim, args.user)
     return _done(out, claim, f"no longer shared with {args.user}")
-
-
-def _hand_over_arguments(parser: argparse.ArgumentParser) -> None:
-    _claim_argument(parser)
-    parser.add_argument("user", metavar="USER")
 
 
 def hand_over(args: argparse.Namespace, out: Output) -> int:
@@ -90,7 +85,7 @@ def kick(args: argparse.Namespace, out: Output) -> int:
 VERBS = {
     "extend": (_extend_arguments, extend),
     "share": (_share_arguments, share),
-    "unshare": (_unshare_arguments, unshare),
-    "hand-over": (_hand_over_arguments, hand_over),
+    "unshare": (_claim_and_user, unshare),
+    "hand-over": (_claim_and_user, hand_over),
     "kick": (_kick_arguments, kick),
 }

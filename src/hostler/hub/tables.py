@@ -10,6 +10,13 @@ from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table
 
 metadata = MetaData()
 
+
+def _documents(name: str, key: str) -> Table:
+    """Return a table that is searched by its key alone."""
+    columns = Column(key, String, primary_key=True), Column("doc", String, nullable=False)
+    return Table(name, metadata, *columns)
+
+
 boards = Table(
     "boards",
     metadata,
@@ -41,12 +48,7 @@ runs = Table(
     Index("runs_board", "board", "created"),
 )
 
-images = Table(
-    "images",
-    metadata,
-    Column("name", String, primary_key=True),
-    Column("doc", String, nullable=False),
-)
+images = _documents("images", "name")
 
 artefacts = Table(
     "artefacts",
@@ -57,40 +59,11 @@ artefacts = Table(
     Column("created", Float, nullable=False),
 )
 
-principals = Table(
-    "principals",
-    metadata,
-    Column("name", String, primary_key=True),
-    Column("doc", String, nullable=False),
-)
-
-projects = Table(
-    "projects",
-    metadata,
-    Column("name", String, primary_key=True),
-    Column("doc", String, nullable=False),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("hash", String, primary_key=True),  # sha256 of the token; the token itself is kept nowhere
-    Column("doc", String, nullable=False),
-)
-
-keys = Table(
-    "keys",
-    metadata,
-    Column("fingerprint", String, primary_key=True),
-    Column("doc", String, nullable=False),
-)
-
-hooks = Table(
-    "hooks",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("doc", String, nullable=False),
-)
+principals = _documents("principals", "name")
+projects = _documents("projects", "name")
+tokens = _documents("tokens", "hash")  # sha256 of the token; the token itself is kept nowhere
+keys = _documents("keys", "fingerprint")
+hooks = _documents("hooks", "id")
 
 boots = Table(
     "boots",
