@@ -148,21 +148,24 @@ def _switch(client: Client, board: str, action: str) -> None:
 def _raw(descriptor: int, wake: int) -> Iterator[list[int]]:
     """Put a terminal in raw mode; put it back whatever ends the block, a kill that can be caught included.
 
-    Yields which signals came. The pipe is written, too: what is raised while garbage is collected is lost.
+    Yields which signals came. The pipe is written, too, by the interpreter itself: a signal that comes just
+    before the wait begins would else be looked at after it.
     """
     before = termios.tcgetattr(descriptor)
     killed: list[int] = []
 
     def leave(number: int, _frame: FrameType | None) -> None:
         killed.append(number)
-        os.write(wake, b"x")
         raise SystemExit(128 + number)
 
     handlers = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    os.set_blocking(wake, False)
+    waker = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     try:
         tty.setraw(descriptor, termios.TCSADRAIN)  # flushing would lose what is typed already
         yield killed
     finally:
+        signal.set_wakeup_fd(waker)
         try:
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
             os.write(1, _RESET)
