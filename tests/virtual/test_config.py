@@ -48,7 +48,11 @@ def test_the_demo_has_a_board_of_each_kind() -> None:
         ('"10.77.0.1/24"', '"router"', "lab.address"),
         ('community = "virtual-lab"', "", "switch.community: is missing"),
         ("[lab]", "[lab", "line"),
-        ("memory = 1024", 'first = "disk"', 'boards[0].first: can be "disk" only for kind arm64-uboot'),
+        (
+            "memory = 1024",
+            'first = "disk"',
+            "boards[0].first: must be one of network, media for kind x86-bios",
+        ),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, complaint: str) -> None:

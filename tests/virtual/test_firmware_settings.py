@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from hostler.virtual import qemu, uboot_env, uefi_nvram
+from hostler.virtual.config import First
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,14 +65,26 @@ def test_an_environment_larger_than_its_flash_is_refused() -> None:
         uboot_env.encode({"a": "x" * uboot_env.ENVIRONMENT_SIZE})
 
 
-def test_the_boot_order_goes_into_an_empty_store_only() -> None:
-    """Size and the rest of the flash stay; a store with variables in it is not overwritten."""
-    template = qemu.OVMF_VARS.read_bytes()
-    ordered = uefi_nvram.boot_order(template, MAC)
-    assert len(ordered) == len(template)
+@pytest.mark.parametrize("first", First)
+@pytest.mark.parametrize("template", [qemu.OVMF_VARS, qemu.OVMF_SECURE_VARS, qemu.AAVMF_VARS], ids=str)
+def test_the_boot_order_goes_behind_what_a_store_holds(template: Path, first: First) -> None:
+    """Size and the rest of the flash stay, the keys of Secure Boot among it."""
+    before = template.read_bytes()
+    ordered = uefi_nvram.boot_order(before, MAC, first)
+    assert len(ordered) == len(before)
+    at = next(at for at in range(len(before)) if before[at] != ordered[at])
+    assert "Boot0000".encode("utf-16-le") in ordered[at : at + 100]
     assert "BootOrder".encode("utf-16-le") in ordered
-    assert bytes.fromhex(MAC.replace(":", "")) in ordered
-    with pytest.raises(uefi_nvram.NotAnEmptyStore):
-        uefi_nvram.boot_order(ordered, MAC)
-    with pytest.raises(uefi_nvram.NotAnEmptyStore):
-        uefi_nvram.boot_order(bytes(len(template)), MAC)
+    assert (bytes.fromhex(MAC.replace(":", "")) in ordered) is (first is not First.MEDIA)
+
+
+def test_keys_can_be_taken_out() -> None:
+    """A store without variables is what is left, and Secure Boot is off with it."""
+    emptied = uefi_nvram.without_variables(qemu.OVMF_SECURE_VARS.read_bytes())
+    assert emptied == qemu.OVMF_VARS.read_bytes()
+
+
+def test_what_is_no_store_is_refused() -> None:
+    """A firmware this lab does not know is not started with a guess."""
+    with pytest.raises(uefi_nvram.NotAStore):
+        uefi_nvram.boot_order(bytes(100_000), MAC, First.NETWORK)

@@ -151,6 +151,7 @@ async def get_trace(
 ) -> TraceDocument:
     """Return what was seen during a boot (the last one by default), for who sees the claim it belonged to."""
     hub.reading.board(name)
+    await hub.journal.settled()  # no answer given before may show more than this one
     trace = await hub.history.trace(name, boot)
     if trace.boot is not None:
         claim = await hub.history.boot_claim(trace.boot.id)

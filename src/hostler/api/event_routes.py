@@ -40,6 +40,7 @@ async def list_events(
     choice = EventChoice(board, principal, audit, began, kind)
     if not follow:
         at = start or 0
+        await hub.journal.settled()  # no answer given before may show more than this one
         while page := await hub.history.page(at, choice):
             # A page may hold nothing for this caller; only the end of history is empty.
             if shown := await hub.sight.events(caller, page):

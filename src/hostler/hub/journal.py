@@ -161,6 +161,7 @@ class Journal:
         self._batch = Batch()
         self._waiters: list[tuple[asyncio.Future[None], Callable[[], None]]] = []
         self._wake = asyncio.Event()
+        self._last: asyncio.Future[None] | None = None
         self.listeners: list[Callable[[float, int], None]] = []
 
     def add(self, draft: Draft, then: Callable[[], None]) -> asyncio.Future[None]:
@@ -168,8 +169,14 @@ class Journal:
         rows(draft, self._batch)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((future, then))
+        self._last = future
         self._wake.set()
         return future
+
+    async def settled(self) -> None:
+        """Return once what was added before is durable, or failed: memory shows it before history does."""
+        if self._last is not None:
+            await asyncio.wait([self._last])
 
     async def run(self) -> None:
         """Write until cancelled."""

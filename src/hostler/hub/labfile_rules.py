@@ -67,9 +67,14 @@ class Reader:
         for name, table in parsed.classes.items():
             if table.platform not in PLATFORMS:
                 self._unknown(("classes", name, "platform"), "platform", table.platform, PLATFORMS)
+            elif table.loader is not None and table.loader not in PLATFORMS[table.platform].loaders:
+                path = ("classes", name, "loader")
+                self._unknown(
+                    path, f"loader for {table.platform}", table.loader, PLATFORMS[table.platform].loaders
+                )
             health = HealthPlan(**table.health.model_dump()) if table.health else None
             classes[name] = BoardClass(
-                name, table.platform, idle_off=table.idle_off, health=health, max_ttl=table.max_ttl
+                name, table.platform, table.idle_off, health, table.max_ttl, table.loader
             )
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}

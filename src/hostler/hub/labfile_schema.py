@@ -20,6 +20,7 @@ from hostler.hub.duration import seconds
 from hostler.hub.inventory import KEEP_SECONDS, KEEP_TRACES_SECONDS
 from hostler.hub.oidc import protected
 from hostler.model.event_kinds import check_pattern
+from hostler.model.first_stages import Loader
 from hostler.model.health import AfterFailure
 from hostler.model.identity import is_junk, normal_mac, relay_id
 from hostler.model.plan import parse_plan
@@ -207,6 +208,7 @@ class ClassTable(_Closed):
     # Signs of use are told once a minute: less than a few would be an accident.
     idle_off: Annotated[float, BeforeValidator(seconds), Field(ge=300, le=30 * 86400)] | None = None
     health: HealthTable | None = None
+    loader: Loader | None = None
 
 
 class WireTable(_Open):

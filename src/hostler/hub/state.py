@@ -235,9 +235,14 @@ class Draft:
         run = self.runs.get(record.run) if record.run else None
         # A run that has ended is not wanted any more: a rack that lost its memory would begin it again.
         order = run.order if run is not None and not run.status.state.ended else None
+        platform = self.inventory.platform(record.board.board_class)
+        board_class = self.inventory.classes.get(record.board.board_class)
+        loader = platform.loader(
+            board_class.loader if board_class else None, secure_boot=record.facts.get("secure_boot") is True
+        )
         return Desired(
             board=record.board,
-            platform=self.inventory.platform(record.board.board_class).name,
+            platform=platform.name,
             lifecycle=record.lifecycle,
             claim=record.claim,
             power=record.power,
@@ -245,6 +250,7 @@ class Draft:
             asked=record.asked,
             run=order,
             reason=record.reason,
+            loader=loader,
         )
 
     def apply(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from hostler.model.first_stages import Loader
 from hostler.model.health import HealthPlan
 
 
@@ -105,6 +106,7 @@ class BoardClass:
         health: How its boards are checked, or None: only when somebody asks.
         idle_off: Seconds without a sign of use after which a held board is switched off, or None: never.
         max_ttl: Longest time in seconds that anybody but an admin may hold one of them, or None: no limit.
+        loader: What brings their kernel, or None: what suits the platform and the board.
     """
 
     name: str
@@ -112,6 +114,7 @@ class BoardClass:
     idle_off: float | None = None
     health: HealthPlan | None = None
     max_ttl: float | None = None
+    loader: Loader | None = None
 
 
 @dataclass(frozen=True, slots=True)

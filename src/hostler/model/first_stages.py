@@ -1,11 +1,45 @@
-"""The file that firmware of each architecture is to fetch first, by the number it tells (option 93)."""
+"""What firmware is to fetch first, by the architecture it tells (option 93) and by the loader chosen.
+
+Names are those that TFTP serves, and HTTP below ``/boot/``. A first stage finds its next ones beside it.
+"""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 BIOS_FILE = "undionly.kpxe"
 UEFI_X64_FILE = "snponly.efi"
 UEFI_ARM64_FILE = "snponly-arm64.efi"
 
+
+class Loader(StrEnum):
+    """Which boot loader brings a board's kernel, where its firmware leaves a choice.
+
+    Attributes:
+        IPXE: iPXE.
+        GRUB: Debian's shim and GRUB, signed: the only one that Secure Boot lets start.
+        PXELINUX: ``lpxelinux`` (BIOS): fetches by HTTP once it runs.
+        UKI: None: one EFI program that is kernel, initramfs and command line, made for the board.
+    """
+
+    IPXE = "ipxe"
+    GRUB = "grub"
+    PXELINUX = "pxelinux"
+    UKI = "uki"
+
+
 # Some x64 firmware calls itself EBC, which is 9: RFC 4578 had 7 and 9 swapped (errata).
-FIRST_STAGES = {0: BIOS_FILE, 7: UEFI_X64_FILE, 9: UEFI_X64_FILE, 11: UEFI_ARM64_FILE}
-"""Files of iPXE by option 93 number: BIOS, UEFI x64, EBC, UEFI ARM64."""
+_X64, _ARM64 = (7, 9, 16), (11, 19)
+_FILES = {
+    Loader.IPXE: {0: BIOS_FILE} | dict.fromkeys(_X64, UEFI_X64_FILE) | dict.fromkeys(_ARM64, UEFI_ARM64_FILE),
+    Loader.GRUB: dict.fromkeys(_X64, "grub/shimx64.efi") | dict.fromkeys(_ARM64, "grub/shimaa64.efi"),
+    Loader.PXELINUX: {0: "pxelinux/lpxelinux.0"},
+    Loader.UKI: dict.fromkeys((*_X64, *_ARM64), "uki.efi"),
+}
+FIRST_STAGES = {number: _FILES[Loader.IPXE][number] for number in (0, 7, 9, 11)}
+"""Files of iPXE by option 93 number of PXE firmware: BIOS, UEFI x64, EBC, UEFI ARM64."""
+
+
+def first_stage(architecture: int, loader: Loader) -> str | None:
+    """Return what to fetch first; None: this loader is not for such firmware."""
+    return _FILES[loader].get(architecture)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hostler.model.first_stages import Loader
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -21,6 +23,7 @@ class Platform:
         firmware_files: What its firmware fetches by TFTP before it can fetch a kernel.
         device_trees: How the names begin of the device trees of which its firmware fetches one; empty: it
             brings its own, or needs none.
+        loaders: What may bring its kernel, the usual one first; empty: its firmware does that itself.
     """
 
     name: str
@@ -29,6 +32,20 @@ class Platform:
     boot_seconds: float
     firmware_files: tuple[str, ...] = ()
     device_trees: str = ""
+    loaders: tuple[Loader, ...] = ()
+
+    def loader(self, chosen: Loader | None, *, secure_boot: bool) -> Loader | None:
+        """Return what is to bring a board's kernel; None: its firmware leaves no choice.
+
+        Args:
+            chosen: What its class says, or None.
+            secure_boot: Whether the board told that Secure Boot is on.
+        """
+        if chosen is not None:
+            return chosen
+        if secure_boot and Loader.GRUB in self.loaders:
+            return Loader.GRUB
+        return self.loaders[0] if self.loaders else None
 
     def lacks_firmware(self, files: Collection[str]) -> str:
         """Tell which firmware files are not among those that can be served; empty: none."""
@@ -57,8 +74,22 @@ _BOOT_SECONDS = 300.0
 PLATFORMS: dict[str, Platform] = {
     platform.name: platform
     for platform in (
-        Platform("x86-bios", "amd64", "ttyS0,115200", _BOOT_SECONDS),
-        Platform("x86-uefi", "amd64", "ttyS0,115200", _BOOT_SECONDS),
+        Platform("x86-bios", "amd64", "ttyS0,115200", _BOOT_SECONDS, loaders=(Loader.IPXE, Loader.PXELINUX)),
+        Platform(
+            "x86-uefi",
+            "amd64",
+            "ttyS0,115200",
+            _BOOT_SECONDS,
+            loaders=(Loader.IPXE, Loader.GRUB, Loader.UKI),
+        ),
+        # Debian 12 has no iPXE for it.
+        Platform(
+            "arm64-uefi",
+            "arm64",
+            "ttyAMA0,115200",
+            _BOOT_SECONDS,
+            loaders=(Loader.GRUB, Loader.UKI, Loader.IPXE),
+        ),
         Platform("arm64-uboot", "arm64", "ttyAMA0,115200", _BOOT_SECONDS),
         # Models B and the Compute Modules; mainline Linux calls the UART on pins 8 and 10 the second one.
         Platform(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hostler.model.board import Board, Equipment, Lifecycle
+from hostler.model.first_stages import Loader
 from hostler.model.power import UNSEEN, PowerReading, PowerState
 from hostler.model.run import RunOrder, RunStatus
 
@@ -24,6 +25,7 @@ class Desired:
         asked: How often its power was asked for: asking again has the rack try again.
         run: The run to carry out, or the last one; None: never any.
         reason: Why it is quarantined or held, for people.
+        loader: What brings its kernel, or None: its firmware leaves no choice.
     """
 
     board: Board
@@ -35,6 +37,7 @@ class Desired:
     asked: int = 0
     run: RunOrder | None = None
     reason: str = ""
+    loader: Loader | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING, cast
 
 from hostler.model.boot import BootIntent
+from hostler.model.first_stages import Loader
 from hostler.model.identity import serial_digits
 from hostler.model.json import Document
 
@@ -30,6 +31,7 @@ class Target:
         board: The board's name.
         platform: How it boots (``x86-bios`` …).
         arch: ``amd64`` or ``arm64``.
+        loader: What brings its kernel, or None: its firmware leaves no choice.
         macs: Every MAC it may ask with; lower case with colons.
         uuid: SMBIOS UUID, lower case, if known.
         serial: Serial number, if known.
@@ -65,6 +67,7 @@ class Target:
     message: str = ""
     circuit_id: str | None = None
     remote_id: str | None = None
+    loader: Loader | None = None
 
     def to_json(self) -> Document:
         """Return the target as a JSON object for the pipe to the netboot process."""
@@ -79,6 +82,8 @@ class Target:
         known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
         known["macs"] = cast("Document", tuple(cast("list[str]", document["macs"])))
         known["intent"] = BootIntent(str(document.get("intent", BootIntent.HOLD)))
+        if loader := known.get("loader"):
+            known["loader"] = cast("Document", Loader(str(loader)))
         return cls(**known)  # type: ignore[arg-type]
 
 

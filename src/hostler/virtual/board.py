@@ -12,7 +12,7 @@ from hostler.virtual import qemu
 from hostler.virtual.serial import SerialLine
 from hostler.virtual.switch import Load
 from hostler.virtual.uboot_env import NoDefaultEnvironment
-from hostler.virtual.uefi_nvram import NotAnEmptyStore
+from hostler.virtual.uefi_nvram import NotAStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ class VirtualBoard(Load):
                         start_new_session=True,  # Ctrl-C is for us; boards lose power in our order
                     )
                     self._killed = False
-        except (OSError, NoDefaultEnvironment, NotAnEmptyStore) as error:
+        except (OSError, NoDefaultEnvironment, NotAStore) as error:
             ours.close()
             self._fail(str(error))
             return

@@ -27,6 +27,32 @@ class Kind(StrEnum):
     X86_BIOS = "x86-bios"
     X86_UEFI = "x86-uefi"
     ARM64_UBOOT = "arm64-uboot"
+    ARM64_UEFI = "arm64-uefi"
+
+    @property
+    def uefi(self) -> bool:
+        """Whether its firmware is EDK2."""
+        return self in (Kind.X86_UEFI, Kind.ARM64_UEFI)
+
+
+class First(StrEnum):
+    """What a board's firmware tries before anything else.
+
+    Attributes:
+        NETWORK: The network: PXE over IPv4, or what its firmware has instead of PXE.
+        HTTP: UEFI HTTP boot over IPv4.
+        NETWORK6: PXE over IPv6 (UEFI).
+        HTTP6: UEFI HTTP boot over IPv6.
+        DISK: Its disk; the network is asked only when there is nothing on it.
+        MEDIA: The medium in its drive, then its disk; it never asks the network.
+    """
+
+    NETWORK = "network"
+    HTTP = "http"
+    NETWORK6 = "network6"
+    HTTP6 = "http6"
+    DISK = "disk"
+    MEDIA = "media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +70,9 @@ class BoardConfig:
         memory: MiB.
         cpus: Virtual processors.
         disk: Bytes; the file is sparse.
-        disk_first: Whether its firmware boots the disk and asks the network only when there is nothing on it.
+        first: What its firmware tries first.
+        secure_boot: Whether its firmware starts only what Microsoft's keys vouch for.
+        media: Image in a drive of it, read only; None: it has no drive.
     """
 
     name: str
@@ -57,7 +85,9 @@ class BoardConfig:
     memory: int
     cpus: int
     disk: int
-    disk_first: bool = False
+    first: First = First.NETWORK
+    secure_boot: bool = False
+    media: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +155,26 @@ def load(path: Path) -> LabConfig:
         switch_listen=switch.address("listen", "127.0.0.1:16100"),
         community=switch.text("community"),
         ports=ports,
-        boards=tuple(_board(table, ports) for table in root.tables("boards")),
+        boards=tuple(_board(table, ports, path.parent) for table in root.tables("boards")),
     )
     _distinct(str(path), config)
     return config
 
 
-def _board(table: _Table, ports: int) -> BoardConfig:
-    table.only("name", "kind", "port", "mac", "uuid", "serial", "console", "memory", "cpus", "disk", "first")
+_KEYS = (
+    "name", "kind", "port", "mac", "uuid", "serial", "console", "memory", "cpus", "disk", "first",
+    "secure_boot", "media",
+)  # fmt: skip
+_FIRST = {
+    Kind.X86_BIOS: (First.NETWORK, First.MEDIA),
+    Kind.X86_UEFI: (First.NETWORK, First.HTTP, First.NETWORK6, First.HTTP6, First.DISK, First.MEDIA),
+    Kind.ARM64_UBOOT: (First.NETWORK, First.DISK),
+    Kind.ARM64_UEFI: (First.NETWORK, First.HTTP, First.NETWORK6, First.HTTP6, First.DISK, First.MEDIA),
+}
+
+
+def _board(table: _Table, ports: int, base: Path) -> BoardConfig:
+    table.only(*_KEYS)
     name = table.text("name", None, r"[a-z0-9][a-z0-9-]{0,62}")
     uuid = table.text("uuid")
     try:
@@ -140,9 +182,17 @@ def _board(table: _Table, ports: int) -> BoardConfig:
     except ValueError:
         raise table.wrong("uuid", f"is not a UUID: {uuid!r}") from None
     kind = Kind(table.choice("kind", tuple(Kind)))
-    disk_first = table.choice("first", ("network", "disk"), "network") == "disk"
-    if disk_first and kind is not Kind.ARM64_UBOOT:
-        raise table.wrong("first", f'can be "disk" only for kind {Kind.ARM64_UBOOT}')
+    first = First(table.choice("first", tuple(First), First.NETWORK))
+    if first not in _FIRST[kind]:
+        raise table.wrong("first", f"must be one of {', '.join(_FIRST[kind])} for kind {kind}, not {first}")
+    secure_boot = table.flag("secure_boot")
+    if secure_boot and not kind.uefi:
+        raise table.wrong("secure_boot", f"is of UEFI; a board of kind {kind} has no such thing")
+    media = table.text("media", "")
+    if first is First.MEDIA and not media:
+        raise table.wrong("media", 'is missing; first = "media" needs the path of an image')
+    if media and First.MEDIA not in _FIRST[kind]:
+        raise table.wrong("media", f"a board of kind {kind} has no drive")
     return BoardConfig(
         name=name,
         kind=kind,
@@ -154,7 +204,9 @@ def _board(table: _Table, ports: int) -> BoardConfig:
         memory=table.number("memory", 128, 1 << 20, 1024),
         cpus=table.number("cpus", 1, 64, 1),
         disk=_size(table, "disk", "4G"),
-        disk_first=disk_first,
+        first=first,
+        secure_boot=secure_boot,
+        media=(base / media).resolve() if media else None,
     )
 
 
@@ -216,7 +268,7 @@ class _Table:
 
     def text(self, key: str, default: str | None = None, pattern: str = r".+") -> str:
         value = self._typed(key, str, default)
-        if not re.fullmatch(pattern, value):
+        if value != default and not re.fullmatch(pattern, value):
             raise self.wrong(key, f"must match {pattern}, not {value!r}")
         return value
 
@@ -225,6 +277,9 @@ class _Table:
         if value not in known:
             raise self.wrong(key, f"must be one of {', '.join(known)}, not {value!r}")
         return value
+
+    def flag(self, key: str) -> bool:
+        return self._typed(key, bool, False)
 
     def number(self, key: str, least: int, most: int, default: int | None = None) -> int:
         value = self._typed(key, int, default)

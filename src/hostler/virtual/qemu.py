@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.virtual import uboot_env, uefi_nvram
-from hostler.virtual.config import Kind
+from hostler.virtual.config import First, Kind
 
 if TYPE_CHECKING:
     from hostler.virtual.config import BoardConfig
 
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+OVMF_SECURE_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
+OVMF_SECURE_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")  # Microsoft's keys are enrolled
+AAVMF_CODE = Path("/usr/share/AAVMF/AAVMF_CODE.fd")
+AAVMF_VARS = Path("/usr/share/AAVMF/AAVMF_VARS.ms.fd")  # likewise; the one without them is all zero
 UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 IPXE_ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")  # holds the BIOS image as well
 _FLASH_BANK = 64 << 20  # the "virt" machine takes no other size
@@ -23,11 +27,13 @@ BINARY = {
     Kind.X86_BIOS: "qemu-system-x86_64",
     Kind.X86_UEFI: "qemu-system-x86_64",
     Kind.ARM64_UBOOT: "qemu-system-aarch64",
+    Kind.ARM64_UEFI: "qemu-system-aarch64",
 }
 _NEEDS = {
     Kind.X86_BIOS: ((IPXE_ROM, "ipxe-qemu"),),
     Kind.X86_UEFI: ((OVMF_CODE, "ovmf"), (OVMF_VARS, "ovmf")),
     Kind.ARM64_UBOOT: ((UBOOT, "u-boot-qemu"),),
+    Kind.ARM64_UEFI: ((AAVMF_CODE, "qemu-efi-aarch64"), (AAVMF_VARS, "qemu-efi-aarch64")),
 }
 _PACKAGE = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"}
 
@@ -77,18 +83,22 @@ def prepare(board: BoardConfig, directory: Path) -> None:
 
     Raises:
         OSError: No space, no permission.
-        NoDefaultEnvironment, NotAnEmptyStore: The installed firmware is not the kind this lab knows.
+        NoDefaultEnvironment, NotAStore: The installed firmware is not the kind this lab knows.
     """
     directory.mkdir(parents=True, exist_ok=True)
     disk = directory / "disk.raw"
     if not disk.exists() or disk.stat().st_size != board.disk:
         with disk.open("ab") as file:
             file.truncate(board.disk)
-    if board.kind is Kind.X86_UEFI:
-        (directory / "nvram.fd").write_bytes(uefi_nvram.boot_order(OVMF_VARS.read_bytes(), board.mac))
+    if board.kind.uefi:
+        arm = board.kind is Kind.ARM64_UEFI
+        template = (AAVMF_VARS if arm else OVMF_SECURE_VARS if board.secure_boot else OVMF_VARS).read_bytes()
+        if arm and not board.secure_boot:
+            template = uefi_nvram.without_variables(template)
+        (directory / "nvram.fd").write_bytes(uefi_nvram.boot_order(template, board.mac, board.first))
     elif board.kind is Kind.ARM64_UBOOT:
         defaults = uboot_env.default_environment(UBOOT.read_bytes())
-        order = uboot_env.disk_first if board.disk_first else uboot_env.network_first
+        order = uboot_env.disk_first if board.first is First.DISK else uboot_env.network_first
         settings = order(defaults, board.mac, board.uuid)
         with (directory / "environment.img").open("wb") as file:
             file.write(uboot_env.encode(settings))
@@ -113,6 +123,7 @@ def command(board: BoardConfig, plugs: Plugs) -> list[str]:
             f"if=none,id=disk,format=raw,file=disk.raw,cache={plugs.cache},discard=unmap,detect-zeroes=unmap",
         ),
         *("-device", _disk(board)),
+        *_media(board),
         *("-device", "virtio-rng-pci"),
     ]
 
@@ -133,15 +144,25 @@ def _machine(board: BoardConfig, accelerator: str) -> list[str]:
         order = ["-boot", "menu=off,strict=on,reboot-timeout=5000"]
         return [binary, "-machine", "pc,graphics=off", *chosen, *order]
     if board.kind is Kind.X86_UEFI:
+        # Secure Boot keeps its variables in system management mode.
+        smm = "on" if board.secure_boot else "off"
+        code = OVMF_SECURE_CODE if board.secure_boot else OVMF_CODE
         return [
-            *(binary, "-machine", "q35,smm=off", *chosen),
-            *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF_CODE}"),
-            *("-drive", "if=pflash,unit=1,format=raw,file=nvram.fd"),
+            *(binary, "-machine", f"q35,smm={smm}", *chosen),
+            *(("-global", "driver=cfi.pflash01,property=secure,value=on") if board.secure_boot else ()),
+            *_flash(code),
         ]
     cpu = [] if accelerator == "kvm" else ["-cpu", "cortex-a57"]
+    machine = [binary, "-machine", "virt", *chosen, *cpu]
+    if board.kind is Kind.ARM64_UEFI:
+        return [*machine, *_flash(AAVMF_CODE)]
+    return [*machine, "-bios", str(UBOOT), "-drive", "if=pflash,index=1,format=raw,file=environment.img"]
+
+
+def _flash(code: Path) -> list[str]:
     return [
-        *(binary, "-machine", "virt", *chosen, *cpu, "-bios", str(UBOOT)),
-        *("-drive", "if=pflash,index=1,format=raw,file=environment.img"),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
+        *("-drive", "if=pflash,unit=1,format=raw,file=nvram.fd"),
     ]
 
 
@@ -151,7 +172,7 @@ def _smbios(board: BoardConfig) -> str:
 
 def _network_card(board: BoardConfig) -> str:
     card = f"virtio-net-pci,netdev=net,mac={board.mac},addr={uefi_nvram.NETWORK_SLOT:#x}"
-    if board.kind is Kind.X86_BIOS:
+    if board.kind is Kind.X86_BIOS and board.first is First.NETWORK:
         # The card's default ROM is iPXE; a ROM named here keeps its own ids, and SeaBIOS does not run it.
         return f"{card},bootindex=0"
     return f"{card},romfile="  # UEFI and U-Boot have network stacks of their own
@@ -163,3 +184,13 @@ def _disk(board: BoardConfig) -> str:
         f"virtio-blk-pci,drive=disk,serial={board.serial[:20]},addr={uefi_nvram.DISK_SLOT:#x},werror=report"
     )
     return f"{disk},bootindex=1" if board.kind is Kind.X86_BIOS else disk
+
+
+def _media(board: BoardConfig) -> list[str]:
+    if board.media is None:
+        return []
+    first = ",bootindex=0" if board.kind is Kind.X86_BIOS and board.first is First.MEDIA else ""
+    return [
+        *("-drive", f"if=none,id=media,format=raw,readonly=on,file={board.media}"),
+        *("-device", f"virtio-blk-pci,drive=media,addr={uefi_nvram.MEDIA_SLOT:#x}{first}"),
+    ]

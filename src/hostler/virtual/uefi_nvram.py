@@ -1,4 +1,4 @@
-"""OVMF's variables with a boot order: PXE over IPv4, then the disk, and nothing between.
+"""EDK2's variables with a boot order: what is to be tried first, then the disk, and nothing between.
 
 QEMU's ``bootindex`` would put every boot option of the network card first, UEFI HTTP and IPv6
 included, each of which waits a minute for answers before the disk gets its turn. An administrator
@@ -11,46 +11,84 @@ VariableFormat.h (authenticated store), UEFI 2.10 section 3.1.3 (load options), 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+from hostler.virtual.config import First
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NETWORK_SLOT = 2
 DISK_SLOT = 3
+MEDIA_SLOT = 4
 """Device numbers on the root PCI bus that ``boot_order`` expects; the board's QEMU puts its devices there."""
 
 _VARIABLE_STORE = UUID("AAF32C78-947B-439A-A180-2E144EC37792").bytes_le  # gEfiAuthenticatedVariableGuid
 _GLOBAL = UUID("8BE4DF61-93CA-11D2-AA0D-00E098032B8C").bytes_le  # EFI_GLOBAL_VARIABLE
 _NON_VOLATILE_BOOT_RUNTIME = 7
 _LOAD_OPTION_ACTIVE = 1
+_STARTS = struct.pack("<H", 0x55AA)
+_HEADER = 60  # AUTHENTICATED_VARIABLE_HEADER
 
 
-class NotAnEmptyStore(Exception):  # noqa: N818 - says what was found
-    """The template is not an OVMF variable store without variables."""
+class NotAStore(Exception):  # noqa: N818 - says what was found
+    """The template is not a variable store of EDK2 with room for a boot order."""
 
 
-def boot_order(template: bytes, mac: str) -> bytes:
-    """Return the template with boot options for the board's network card and disk, in this order.
+def boot_order(template: bytes, mac: str, first: First) -> bytes:
+    """Return the template with boot options for what is first and for the disk, after what it holds already.
 
     Raises:
-        NotAnEmptyStore: The template is something else.
+        NotAStore: The template is something else, or full.
     """
-    options = [
-        _load_option("Network (PXE over IPv4)", _network_path(mac)),
-        _load_option("Disk", _path(_pci(DISK_SLOT))),
-    ]
+    disk = _load_option("Disk", _path(_pci(DISK_SLOT)))
+    network = _load_option(*_NETWORK[first](mac)) if first in _NETWORK else b""
+    options = {
+        First.DISK: [disk, _load_option(*_NETWORK[First.NETWORK](mac))],
+        First.MEDIA: [_load_option("Media", _path(_pci(MEDIA_SLOT))), disk],
+    }.get(first, [network, disk])
     variables = b"".join(_variable(f"Boot{index:04X}", data) for index, data in enumerate(options))
     variables += _variable("BootOrder", struct.pack(f"<{len(options)}H", *range(len(options))))
-    start = template.find(_VARIABLE_STORE, 0, 4096) + 28  # VARIABLE_STORE_HEADER
+    start = _end_of_variables(template)
     end = start + len(variables)
-    if start < 28 or template[start:end] != b"\xff" * len(variables):
-        raise NotAnEmptyStore("not an empty OVMF variable store; OVMF_VARS_4M.fd of package ovmf is one")
+    if template[start:end] != b"\xff" * len(variables):
+        raise NotAStore("no room behind the variables of this store")
     return template[:start] + variables + template[end:]
+
+
+def without_variables(template: bytes) -> bytes:
+    """Return the template as it is before the first variable is written.
+
+    Raises:
+        NotAStore: The template is something else.
+    """
+    start, end = _first_variable(template), _end_of_variables(template)
+    return template[:start] + b"\xff" * (end - start) + template[end:]
+
+
+def _first_variable(template: bytes) -> int:
+    store = template.find(_VARIABLE_STORE, 0, 4096)
+    if store < 0:
+        raise NotAStore("not a variable store of EDK2; OVMF_VARS_4M.fd of package ovmf is one")
+    return store + 28  # VARIABLE_STORE_HEADER
+
+
+def _end_of_variables(template: bytes) -> int:
+    """Where the next variable is to be written."""
+    at = _first_variable(template)
+    while template[at : at + 2] == _STARTS:
+        name, data = struct.unpack_from("<II", template, at + 36)
+        at += _HEADER + name + data
+        at += -at % 4
+    return at
 
 
 def _variable(name: str, data: bytes) -> bytes:
     encoded = (name + "\0").encode("utf-16-le")
     header = struct.pack(
-        "<HBBIQ16sIII16s",
-        0x55AA,
+        "<2sBBIQ16sIII16s",
+        _STARTS,
         0x3F,  # VAR_ADDED
         0,
         _NON_VOLATILE_BOOT_RUNTIME,
@@ -71,10 +109,9 @@ def _load_option(description: str, path: bytes) -> bytes:
     )
 
 
-def _network_path(mac: str) -> bytes:
-    address = bytes.fromhex(mac.replace(":", "")).ljust(32, b"\0")
-    ipv4 = bytes(23)  # all zero: any address, by DHCP
-    return _path(_pci(NETWORK_SLOT) + _node(3, 11, address + b"\x01") + _node(3, 12, ipv4))
+def _network(mac: str, address: bytes, *more: bytes) -> bytes:
+    card = bytes.fromhex(mac.replace(":", "")).ljust(32, b"\0")
+    return _path(_pci(NETWORK_SLOT) + _node(3, 11, card + b"\x01") + address + b"".join(more))
 
 
 def _path(nodes: bytes) -> bytes:
@@ -88,3 +125,15 @@ def _pci(device: int) -> bytes:
 
 def _node(kind: int, subkind: int, data: bytes) -> bytes:
     return struct.pack("<BBH", kind, subkind, len(data) + 4) + data
+
+
+# All zero: any address, by DHCP. UEFI 2.10 sections 10.3.4.12, 10.3.4.13 and 10.3.4.23.
+_IPV4 = _node(3, 12, bytes(23))
+_IPV6 = _node(3, 13, bytes(56))
+_URI = _node(3, 24, b"")
+_NETWORK: dict[First, Callable[[str], tuple[str, bytes]]] = {
+    First.NETWORK: lambda mac: ("Network (PXE over IPv4)", _network(mac, _IPV4)),
+    First.HTTP: lambda mac: ("Network (HTTP over IPv4)", _network(mac, _IPV4, _URI)),
+    First.NETWORK6: lambda mac: ("Network (PXE over IPv6)", _network(mac, _IPV6)),
+    First.HTTP6: lambda mac: ("Network (HTTP over IPv6)", _network(mac, _IPV6, _URI)),
+}
