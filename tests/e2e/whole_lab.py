@@ -143,7 +143,7 @@ class WholeLab:
     def import_images(self, material: Material, *names: str) -> None:
         """Register the agents and import images."""
         for arch, (kernel, initrd) in material.agents.items():
-            self.client.register_agent(arch, kernel, initrd)
+            self.client.register_agent(arch, kernel, initrd, material.loaders.get(arch))
         for name in names:
             self.import_image(name, material.images[name], *PLATFORMS[name])
 

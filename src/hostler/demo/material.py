@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,12 @@ class Material:
     Attributes:
         agents: By architecture, kernel and initramfs.
         images: By name, the raw disk image.
+        loaders: By architecture, the boot loaders by the name they are served under.
     """
 
     agents: dict[str, tuple[Path, Path]]
     images: dict[str, Path]
+    loaders: dict[str, dict[str, Path]] = field(default_factory=dict)
 
 
 PLATFORMS = {
@@ -41,6 +43,7 @@ def build(cache: Path, view: Progress) -> Material:
     from hostler.build.agent_image import build_agent
     from hostler.build.debian import build_debian
     from hostler.build.errors import BuildError
+    from hostler.build.loaders import build_loaders
     from hostler.build.tiny import build_tiny
 
     def tell(name: str, stage: str, done: int, total: int) -> None:
@@ -48,12 +51,14 @@ def build(cache: Path, view: Progress) -> Material:
 
     agents: dict[str, tuple[Path, Path]] = {}
     images: dict[str, Path] = {}
+    loaders: dict[str, dict[str, Path]] = {}
     out = cache / "built"
     try:
         for arch in ("amd64", "arm64"):
             name = f"agent {arch}"
             agent = build_agent(arch, out, cache, lambda *how, name=name: tell(name, *how))
             agents[arch] = (agent.kernel, agent.initrd)
+            loaders[arch] = build_loaders(arch, out, cache, lambda *how, name=name: tell(name, *how))
             view.part(name, "built", 1, 1)
         for arch in ("amd64", "arm64"):
             name = f"tiny-{arch}"
@@ -63,13 +68,13 @@ def build(cache: Path, view: Progress) -> Material:
         view.part("debian", "built", 1, 1)
     except BuildError as error:
         raise ClientError(str(error)) from None
-    return Material(agents, images)
+    return Material(agents, images, loaders)
 
 
 def register(client: Client, material: Material, view: Progress) -> None:
     """Register the agents and import the images."""
     for arch, (kernel, initrd) in material.agents.items():
-        client.register_agent(arch, kernel, initrd)
+        client.register_agent(arch, kernel, initrd, material.loaders.get(arch))
     for name, path in material.images.items():
 
         def seen(now: ImportProgress, name: str = name) -> None:
