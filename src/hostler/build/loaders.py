@@ -1,4 +1,4 @@
-"""Boot loaders that firmware fetches before a kernel, from Debian packages: signed where Debian signs them."""
+"""Boot loaders that firmware fetches before a kernel, from Debian packages; signed if Debian signs them."""
 
 from __future__ import annotations
 
