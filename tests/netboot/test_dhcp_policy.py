@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
 from hostler.model.boot import BootIntent
+from hostler.model.first_stages import Loader
 from hostler.netboot.dhcp_policy import Answer, Firmware, Refusal, boot_answer, client_facts
 from hostler.netboot.table import NetworkConfig, Target
 from hostler.wire.dhcp import Message
@@ -120,7 +122,9 @@ def test_a_system_gets_a_lease_and_no_boot_options(options: dict[int, bytes]) ->
         (PXE_ARM64, "snponly-arm64.efi, which is not registered"),
         ({60: b"PXEClient", 93: b"\0\x06"}, "no boot file for x86 UEFI"),
         ({60: b"PXEClient"}, "does not tell its architecture"),
-        ({60: b"HTTPClient:Arch:00016", 93: b"\0\x10"}, "HTTP boot is not served"),
+        ({60: b"HTTPClient:Arch:00015", 93: b"\0\x0f"}, "no boot file for x86 UEFI HTTP"),
+        ({60: b"HTTPClient:Arch:00018", 93: b"\0\x12"}, "no boot file for ARM32 UEFI HTTP"),
+        ({60: b"HTTPClient"}, "does not tell its architecture"),
     ],
 )
 def test_firmware_that_cannot_be_served_is_refused_with_the_reason(
@@ -137,6 +141,40 @@ def test_arm64_uefi_is_served_once_its_file_is_registered() -> None:
     told = answer(PXE_ARM64, board(), FILES | {"snponly-arm64.efi"})
     assert isinstance(told, Answer)
     assert told.file == "snponly-arm64.efi"
+
+
+@pytest.mark.parametrize(
+    ("options", "loader", "files", "file"),
+    [
+        (PXE_X64, None, (), "snponly.efi"),
+        (PXE_X64, Loader.UKI, (), "uki.efi"),
+        (PXE_X64, Loader.GRUB, ("shimx64.efi", "grubx64.efi"), "grub/shimx64.efi"),
+        (PXE_ARM64, Loader.GRUB, ("shimaa64.efi", "grubaa64.efi"), "grub/shimaa64.efi"),
+        (PXE_BIOS, Loader.PXELINUX, ("lpxelinux.0", "ldlinux.c32"), "pxelinux/lpxelinux.0"),
+        (PXE_X64, Loader.GRUB, ("shimx64.efi",), "needs grubx64.efi, which is not registered"),
+        (PXE_BIOS, Loader.GRUB, (), 'cannot start its loader, "grub"'),
+        (PXE_X64, Loader.PXELINUX, (), 'cannot start its loader, "pxelinux"'),
+    ],
+)
+def test_the_loader_of_its_class_decides(
+    options: dict[int, bytes], loader: Loader | None, files: tuple[str, ...], file: str
+) -> None:
+    """A loader that cannot begin on this firmware, or lacks a file, is refused, never replaced."""
+    target = dataclasses.replace(board(), loader=loader, files=dict.fromkeys(files, "id"))
+    told = answer(options, target)
+    if isinstance(told, Refusal):
+        assert file in told.reason
+    else:
+        assert (told.file, told.options[67]) == (file, file.encode())
+
+
+def test_http_boot_gets_a_url_under_its_own_name() -> None:
+    """60 = HTTPClient, the URL in 67 and in ``file``, and nothing of TFTP's or PXE's."""
+    for number, name in ((16, "snponly.efi"), (19, "uki.efi")):
+        target = dataclasses.replace(board(), loader=Loader.UKI if number == 19 else Loader.IPXE)
+        told = answer({60: b"HTTPClient:Arch:%05d:UNDI:003001" % number, 93: bytes((0, number))}, target)
+        url = f"http://10.77.0.1:8067/boot/{name}"
+        assert told == Answer(url, options={60: b"HTTPClient", 67: url.encode()})
 
 
 @pytest.mark.parametrize("options", [IPXE, PXE_BIOS, UBOOT, {}])

@@ -40,6 +40,22 @@ FIRST_STAGES = {number: _FILES[Loader.IPXE][number] for number in (0, 7, 9, 11)}
 """Files of iPXE by option 93 number of PXE firmware: BIOS, UEFI x64, EBC, UEFI ARM64."""
 
 
+# Flat names, as they are registered with the agent. Missing here: what needs no registered file to begin.
+_NEEDS = {
+    Loader.GRUB: dict.fromkeys(_X64, ("shimx64.efi", "grubx64.efi"))
+    | dict.fromkeys(_ARM64, ("shimaa64.efi", "grubaa64.efi")),
+    Loader.PXELINUX: {0: ("lpxelinux.0", "ldlinux.c32")},
+}
+
+
 def first_stage(architecture: int, loader: Loader) -> str | None:
     """Return what to fetch first; None: this loader is not for such firmware."""
     return _FILES[loader].get(architecture)
+
+
+def required_files(architecture: int, loader: Loader) -> tuple[str, ...]:
+    """Return the boot files that must be there before firmware is sent to a first stage."""
+    if loader is Loader.IPXE:
+        stage = first_stage(architecture, loader)
+        return (stage,) if stage else ()
+    return _NEEDS.get(loader, {}).get(architecture, ())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hostler.model.boot import BootIntent
-from hostler.model.first_stages import FIRST_STAGES
+from hostler.model.first_stages import Loader, first_stage, required_files
 from hostler.netboot.dhcp_raspberrypi import menu as raspberrypi_menu
 from hostler.netboot.dhcp_raspberrypi import serials as raspberrypi_serials
 from hostler.netboot.render_raspberrypi import GENERATIONS
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 IPXE_PATH = "/boot/ipxe"
 
-_PXE = "PXEClient"
-_BIOS, _UEFI_X64, _EBC, _UEFI_ARM64 = 0, 7, 9, 11
+_PXE, _HTTP = "PXEClient", "HTTPClient"
+_BIOS = 0
 _UBOOT_ARCHITECTURES = (0x15, 0x16)
 _ARCHITECTURE_NAMES = {
     0: "x86 BIOS",
@@ -176,7 +176,7 @@ def client_facts(message: Message) -> Facts:
         firmware = Firmware.PXE if features and IPXE_HTTP not in features else Firmware.IPXE
     elif vendor_class.startswith("U-Boot") or architecture in _UBOOT_ARCHITECTURES:
         firmware = Firmware.UBOOT
-    elif vendor_class.startswith("HTTPClient"):
+    elif vendor_class.startswith(_HTTP):
         firmware = Firmware.HTTP
     elif vendor_class.startswith(_PXE) or (not vendor_class and architecture is not None):
         # Raspberry Pi EEPROMs leave option 60 out of the REQUEST.
@@ -217,19 +217,15 @@ def boot_answer(
     if firmware is Firmware.IPXE:
         url = f"http://{server}:{network.http_port}{IPXE_PATH}"
         return Answer(url, next_server=True, options={BOOT_FILE: url.encode(), IPXE: _NO_PROXY})
-    if firmware is Firmware.HTTP:
-        return Refusal("UEFI HTTP boot is not served here; let the board boot by PXE")
     if firmware is Firmware.RASPBERRY_PI or (target is not None and _is_rom_of_pi(target, facts)):
         return _raspberrypi_answer(message, target, server)
-    if facts.architecture is None:
-        return Refusal("a PXE client that does not tell its architecture (option 93)")
-    file = FIRST_STAGES.get(facts.architecture)
-    if file is None:
-        return Refusal(f"no boot file for {architecture_name(facts.architecture)} firmware")
-    if file not in boot_files:
-        return Refusal(
-            f"{architecture_name(facts.architecture)} firmware needs {file}, which is not registered"
-        )
+    file = _first_stage(facts, target, boot_files)
+    if isinstance(file, Refusal):
+        return file
+    if firmware is Firmware.HTTP:
+        # UEFI 2.10 section 24.7.3.1: an offer without this name in option 60 is not one for HTTP boot.
+        url = f"http://{server}:{network.http_port}/boot/{file}"
+        return Answer(url, options={VENDOR_CLASS: _HTTP.encode(), BOOT_FILE: url.encode()})
     options = {
         VENDOR_CLASS: _PXE.encode(),
         VENDOR: _USE_FILE,
@@ -240,6 +236,28 @@ def boot_answer(
     if machine is not None:
         options[CLIENT_UUID] = machine  # RFC 4578 section 2.3 and the PXE specification want it back
     return Answer(file, next_server=True, options=options)
+
+
+def _first_stage(facts: Facts, target: Target | None, boot_files: Container[str]) -> str | Refusal:
+    """What firmware that fetches one file is to fetch; strangers get iPXE."""
+    if facts.architecture is None:
+        return Refusal("a client that does not tell its architecture (option 93)")
+    name = architecture_name(facts.architecture)
+    loader = (target.loader if target is not None else None) or Loader.IPXE
+    file = first_stage(facts.architecture, loader)
+    if file is None:
+        if first_stage(facts.architecture, Loader.IPXE) is None:
+            return Refusal(f"no boot file for {name} firmware")
+        return Refusal(f'{name} firmware cannot start its loader, "{loader}"; give its class another')
+    registered = target.files if target is not None else {}
+    absent = [
+        needed
+        for needed in required_files(facts.architecture, loader)
+        if needed not in boot_files and needed not in registered
+    ]
+    if absent:
+        return Refusal(f"{name} firmware needs {', '.join(absent)}, which is not registered")
+    return file
 
 
 def _is_rom_of_pi(target: Target, facts: Facts) -> bool:
