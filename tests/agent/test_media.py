@@ -1,7 +1,6 @@
 """Wiping and installing on files and on real block devices: afterwards the disk is what the result says."""
 
 import errno
-import hashlib
 import os
 import random
 import subprocess
@@ -11,6 +10,7 @@ from typing import cast
 
 import pytest
 import zstandard
+from frames import MIB, Frames, image_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +19,6 @@ from hostler.agent.install import EXTENT, install
 from hostler.agent.media import Media, aligned_buffer, pieces
 from hostler.agent.wipe import wipe
 from hostler.agent.work import CancelledError, StepError, Work
-from hostler.model.chunkindex import ChunkIndex
-
-MIB = 1024 * 1024
-GRID = MIB
 
 
 class PlainMedia(Media):
@@ -80,36 +76,6 @@ class FlippingMedia(PlainMedia):
             self.spoilt = True
             data[100] ^= 4
         super().write(data, offset)
-
-
-class Frames:
-    """A source of chunks from memory."""
-
-    def __init__(self, image: bytes, grid: int = GRID) -> None:
-        self.frames: dict[str, bytes] = {}
-        self.asked: list[str] = []
-        entries = []
-        for number in range(-(-len(image) // grid)):
-            plain = image[number * grid : (number + 1) * grid]
-            digest = hashlib.sha256(plain)
-            if any(plain):
-                entries.append((number, digest.digest()))
-                self.frames[digest.hexdigest()] = zstandard.compress(plain)
-        self.index = ChunkIndex.build(len(image), grid, entries)
-
-    def chunk(self, digest: str, into: memoryview) -> int:
-        """Copy a frame."""
-        self.asked.append(digest)
-        frame = self.frames[digest]
-        into[: len(frame)] = frame
-        return len(frame)
-
-
-def image_of(size: int, seed: int = 7) -> bytes:
-    """Return an image of random data and holes; the size need not be a multiple of anything."""
-    rnd = random.Random(seed)
-    whole = b"".join(rnd.choice([bytes(MIB), rnd.randbytes(MIB)]) for _ in range(size // MIB))
-    return whole + rnd.randbytes(size % MIB)
 
 
 def disk_of(path: Path, size: int, *, read_only: bool = False) -> Disk:

@@ -5,15 +5,11 @@ connection of their own, decompress them, check each one's SHA-256 and write the
 direct write. One worker's network wait is another's decompression and a third's disk write, without
 queues; memory is a few MiB for each worker, whatever the size of the image.
 
-Holes must read as zeros, and an unwiped disk may hold anything there. If the disk can zero by itself (see
-``Media.zero``) the holes are zeroed that way, which costs next to nothing, and both ends and samples of
-every hole are read back. If it cannot, the holes are discarded, all of them are read, and what is not
-zero is overwritten: reading is several times faster than writing on the media concerned (SD cards, USB
-sticks, plain hard disks). The last MiB of a disk that is larger than the image is zeroed too, so that no
-old backup partition table or RAID label is found there.
+What the disk holds already is neither fetched nor written: an extent is read and hashed first, if
+that pays (``agent/looking.py``). So a step that begins again, after a power cut, goes on where it was.
 
-Verifying reads back every chunk past the page cache and compares its SHA-256. What differs is written
-once more; what differs then fails the step.
+Verifying reads back every chunk past the page cache, once, and compares its SHA-256: what was found on
+the disk was read so. What differs is written once more; what differs then fails the step.
 """
 
 from __future__ import annotations
@@ -26,8 +22,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import zstandard
 
-from hostler.agent.media import aligned_buffer, pieces
-from hostler.agent.wipe import is_zero
+from hostler.agent.holes import clear_holes, sample_holes
+from hostler.agent.looking import Looking, probes
+from hostler.agent.media import aligned_buffer, up
 from hostler.agent.work import StepError
 from hostler.model.chunkindex import Chunk, ChunkIndex
 
@@ -40,9 +37,6 @@ if TYPE_CHECKING:
 
 WORKERS = 4
 EXTENT = 4 * 1024 * 1024
-TAIL = 1024 * 1024
-HOLE_SAMPLE = 64 * 1024
-HOLE_STRIDE = 64 * 1024 * 1024
 CHUNK_TRIES = 3
 
 Extent = tuple[Chunk, ...]
@@ -58,10 +52,17 @@ class ChunkSource(Protocol):
 
 @dataclass(slots=True)
 class Installed:
-    """What an installation did; ``to_json`` is the step's result."""
+    """What an installation did; ``to_json`` is the step's result.
+
+    Attributes:
+        data_bytes: Bytes of the image that are not holes.
+        fetched_bytes: Bytes of the frames that came over the network.
+        kept_bytes: Of ``data_bytes``, those that were on the disk already.
+    """
 
     data_bytes: int = 0
     fetched_bytes: int = 0
+    kept_bytes: int = 0
     chunks: int = 0
     hole_bytes: int = 0
     holes_zeroed_by: str = "disk"
@@ -85,6 +86,7 @@ def install(
     *,
     workers: int = WORKERS,
     verify: bool = True,
+    look: bool = True,
 ) -> Installed:
     """Write an image to a disk and prove it.
 
@@ -95,6 +97,7 @@ def install(
         work: Takes progress (bytes of the image, holes included) and log.
         workers: How many extents are under way at once.
         verify: Read everything back afterwards; only measurements leave it out.
+        look: Read what is on the disk where that pays; likewise.
 
     Raises:
         StepError: the image does not fit (nothing was written), a chunk is not to be had, the disk fails,
@@ -107,13 +110,14 @@ def install(
     )
     started = time.monotonic()
     work.begin("executing", index.size)
-    _clear(index, media, work, result)
+    result.holes_zeroed_by = clear_holes(index, media, work)
     result.seconds["holes"] = time.monotonic() - started
-    result.fetched_bytes = _write(extents, index, media, source, work, workers)
+    looking = _first_look(index, media, work) if look else None
+    written = _write(extents, index, media, source, work, workers, result, looking)
     media.sync()
     result.seconds["write"] = time.monotonic() - started
     if verify:
-        _prove(extents, index, media, source, work, workers, result)
+        _prove(written if media.direct else extents, index, media, source, work, workers, result)
         result.seconds["verify"] = time.monotonic() - started - result.seconds["write"]
     result.partitions_reread = media.reread_partitions()
     return result
@@ -125,65 +129,102 @@ def check_fits(index: ChunkIndex, media: Media) -> None:
         raise StepError(f"the image needs {index.size} bytes, but {media.path} has only {media.size}")
 
 
-def _clear(index: ChunkIndex, media: Media, work: Work, result: Installed) -> None:
-    """Make the holes and the end of the disk read as zeros."""
-    holes = [(offset, _up(offset + length, media.block) - offset) for offset, length in index.holes()]
-    tail = max(_up(index.size, media.block), media.size - TAIL)
-    ends = [(tail, media.size - tail)] if tail < media.size else []
-    for hole in holes + ends:
-        for offset, length in pieces(*hole):
-            if not media.zero(offset, length):
-                result.holes_zeroed_by = "reading and overwriting"
-                break
-            if offset < index.size:
-                work.advance(min(length, index.size - offset))
-        else:
-            continue
-        break
-    else:
-        return
-    work.say(
-        f"install: {media.path} cannot zero by itself; holes are read, and written where they are not zero"
-    )
-    work.begin("executing", index.size)
-    for hole in holes + ends:
-        for part in pieces(*hole):
-            media.discard(*part)
-    buffer, zeros = aligned_buffer(EXTENT), aligned_buffer(EXTENT)
-    for hole in holes + ends:
-        for offset, length in pieces(*hole, EXTENT):
-            media.read(buffer[:length], offset)
-            if not is_zero(buffer[:length]):
-                media.write(zeros[:length], offset)
-            if offset < index.size:
-                work.advance(min(length, index.size - offset))
+def _first_look(index: ChunkIndex, media: Media, work: Work) -> Looking:
+    """Read a few chunks all over the disk."""
+    chosen = probes(list(index))
+    buffer = aligned_buffer(index.chunk_size)
+    equal = 0
+    for chunk in chosen:
+        equal += _is_there(chunk, media, buffer)
+        work.check()
+    looking = Looking()
+    looking.began(equal, len(chosen))
+    return looking
 
 
 def _write(
-    extents: Iterable[Extent], index: ChunkIndex, media: Media, source: ChunkSource, work: Work, workers: int
-) -> int:
-    """Fetch and write extents; return the bytes of the frames."""
+    extents: Iterable[Extent],
+    index: ChunkIndex,
+    media: Media,
+    source: ChunkSource,
+    work: Work,
+    workers: int,
+    result: Installed,
+    looking: Looking | None,
+) -> list[Extent]:
+    """Fetch and write what the disk does not hold; return the runs of chunks that were written."""
     frame_limit = index.chunk_size + index.chunk_size // 128 + 1024  # more than ZSTD_compressBound ever gives
-    fetched = [0] * workers
+    fetched, kept = [0] * workers, [0] * workers
+    written: list[Extent] = []
 
     def work_on(number: int, queue: Iterator[Extent]) -> None:
         frame = memoryview(bytearray(frame_limit))
         buffer = aligned_buffer(max(EXTENT, index.chunk_size))
         decompressor = zstandard.ZstdDecompressor()
         for extent in queue:
-            at = 0
-            for chunk in extent:
-                plain, length = _fetch(chunk, source, frame, decompressor)
-                fetched[number] += length
-                buffer[at : at + chunk.length] = plain
-                at += chunk.length
-            end = _up(at, media.block)
-            buffer[at:end] = bytes(end - at)
-            media.write(buffer[:end], extent[0].offset)
-            work.advance(at)
+            lacking = _lacking(extent, media, buffer, looking) if looking else [extent]
+            length = sum(chunk.length for chunk in extent)
+            for run in lacking:
+                begun = time.monotonic()
+                at = 0
+                for chunk in run:
+                    plain, size = _fetch(chunk, source, frame, decompressor)
+                    fetched[number] += size
+                    buffer[at : at + chunk.length] = plain
+                    at += chunk.length
+                end = up(at, media.block)
+                buffer[at:end] = bytes(end - at)
+                media.write(buffer[:end], run[0].offset)
+                if looking:
+                    looking.put(at, time.monotonic() - begun)
+                written.append(run)
+                length -= at
+                work.advance(at)
+            kept[number] += length
+            work.advance(length)
 
     _in_threads(work_on, extents, workers, work)
-    return sum(fetched)
+    result.fetched_bytes += sum(fetched)
+    result.kept_bytes += sum(kept)
+    return sorted(written)
+
+
+def _lacking(extent: Extent, media: Media, buffer: memoryview, looking: Looking) -> list[Extent]:
+    """Return the runs of chunks that the disk does not hold; all, unread, when reading would not pay."""
+    if not looking.worth() and not (looking.probe() and _is_there(extent[0], media, buffer)):
+        return [extent]
+    begun = time.monotonic()
+    length = sum(chunk.length for chunk in extent)
+    media.read(buffer[: up(length, media.block)], extent[0].offset)
+    equal = _equal(extent, buffer)
+    looking.looked(
+        sum(chunk.length for chunk, same in zip(extent, equal, strict=True) if same),
+        length,
+        time.monotonic() - begun,
+    )
+    runs: list[list[Chunk]] = []
+    before = True
+    for chunk, same in zip(extent, equal, strict=True):
+        if not same:
+            if before:
+                runs.append([])
+            runs[-1].append(chunk)
+        before = same
+    return [tuple(run) for run in runs]
+
+
+def _is_there(chunk: Chunk, media: Media, buffer: memoryview) -> bool:
+    media.read(buffer[: up(chunk.length, media.block)], chunk.offset)
+    return _equal((chunk,), buffer)[0]
+
+
+def _equal(extent: Extent, buffer: memoryview) -> list[bool]:
+    """Tell of each chunk of an extent whether it is what lies in the buffer."""
+    equal, at = [], 0
+    for chunk in extent:
+        equal.append(hashlib.sha256(buffer[at : at + chunk.length]).hexdigest() == chunk.digest)
+        at += chunk.length
+    return equal
 
 
 def _fetch(
@@ -220,14 +261,14 @@ def _prove(
     workers: int,
     result: Installed,
 ) -> None:
-    """Read everything back; write once more what differs."""
-    work.begin("verifying", index.data_bytes)
+    """Read back what was written; write once more what differs."""
+    work.begin("verifying", sum(chunk.length for extent in extents for chunk in extent))
     bad = _differing(extents, index, media, work, workers)
     if bad:
         where = ", ".join(str(extent[0].offset) for extent in bad[:8])
         work.say(f"install: {len(bad)} extents read back differently, at {where}; writing them once more")
         result.rewritten_bytes = sum(chunk.length for extent in bad for chunk in extent)
-        result.fetched_bytes += _write(bad, index, media, source, work, workers)
+        _write(bad, index, media, source, work, workers, result, None)
         media.sync()
         if still := _differing(bad, index, media, work, workers):
             raise StepError(
@@ -235,7 +276,7 @@ def _prove(
                 f"attempt, the first at {still[0][0].offset}"
             )
     if result.holes_zeroed_by == "disk":
-        result.holes_read = _sample_holes(index, media, work)
+        result.holes_read = sample_holes(index, media, work)
 
 
 def _differing(
@@ -248,38 +289,13 @@ def _differing(
         buffer = aligned_buffer(max(EXTENT, index.chunk_size))
         for extent in queue:
             length = sum(chunk.length for chunk in extent)
-            media.read(buffer[: _up(length, media.block)], extent[0].offset)
-            at = 0
-            for chunk in extent:
-                if hashlib.sha256(buffer[at : at + chunk.length]).hexdigest() != chunk.digest:
-                    bad.append(extent)
-                    break
-                at += chunk.length
+            media.read(buffer[: up(length, media.block)], extent[0].offset)
+            if not all(_equal(extent, buffer)):
+                bad.append(extent)
             work.advance(length)
 
     _in_threads(work_on, extents, workers, work)
     return sorted(bad)
-
-
-def _sample_holes(index: ChunkIndex, media: Media, work: Work) -> int:
-    """Read both ends of every hole and a piece every 64 MiB; return how many bytes were zero."""
-    buffer = aligned_buffer(HOLE_SAMPLE)
-    read = 0
-    for offset, length in index.holes():
-        places = {offset, *range(offset, offset + length, HOLE_STRIDE)}
-        places.add(max(offset, (offset + length - HOLE_SAMPLE) // media.block * media.block))
-        for place in sorted(places):
-            count = min(HOLE_SAMPLE, offset + length - place)
-            part = buffer[: _up(count, media.block)]
-            media.read(part, place)
-            if not is_zero(part):
-                raise StepError(
-                    f"{media.path}: the disk was told to zero {length} bytes at {offset}, "
-                    f"but they are not zero at {place}"
-                )
-            read += count
-        work.check()
-    return read
 
 
 def _in_threads(
@@ -314,8 +330,3 @@ def _in_threads(
     if failures:
         raise failures[0]
     work.check()
-
-
-def _up(length: int, block: int) -> int:
-    """Round up to whole blocks of the disk."""
-    return -(-length // block) * block

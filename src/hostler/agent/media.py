@@ -189,3 +189,8 @@ def pieces(offset: int, length: int, size: int = _OFFLOAD_PIECE) -> list[tuple[i
         parts.append((offset, cut - offset))
         offset = cut
     return parts
+
+
+def up(length: int, block: int) -> int:
+    """Round up to whole blocks of the disk."""
+    return -(-length // block) * block

@@ -1,0 +1,90 @@
+"""The holes of an image on a disk, and what lies behind its end.
+
+Holes must read as zeros, and an unwiped disk may hold anything there. If the disk can zero by itself (see
+``Media.zero``) the holes are zeroed that way, which costs next to nothing, and both ends and samples of
+every hole are read back. If it cannot, the holes are discarded, all of them are read, and what is not
+zero is overwritten: reading is several times faster than writing on the media concerned (SD cards, USB
+sticks, plain hard disks). The last MiB of a disk that is larger than the image is zeroed too, so that no
+old backup partition table or RAID label is found there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostler.agent.media import aligned_buffer, pieces, up
+from hostler.agent.wipe import is_zero
+from hostler.agent.work import StepError
+
+if TYPE_CHECKING:
+    from hostler.agent.media import Media
+    from hostler.agent.work import Work
+    from hostler.model.chunkindex import ChunkIndex
+
+PIECE = 4 * 1024 * 1024
+TAIL = 1024 * 1024
+HOLE_SAMPLE = 64 * 1024
+HOLE_STRIDE = 64 * 1024 * 1024
+
+
+def clear_holes(index: ChunkIndex, media: Media, work: Work) -> str:
+    """Make the holes and the end of the disk read as zeros; return what did it, in words.
+
+    Raises:
+        StepError: the disk fails.
+    """
+    holes = [(offset, up(offset + length, media.block) - offset) for offset, length in index.holes()]
+    tail = max(up(index.size, media.block), media.size - TAIL)
+    ends = [(tail, media.size - tail)] if tail < media.size else []
+    for hole in holes + ends:
+        for offset, length in pieces(*hole):
+            if not media.zero(offset, length):
+                break
+            if offset < index.size:
+                work.advance(min(length, index.size - offset))
+        else:
+            continue
+        break
+    else:
+        return "disk"
+    work.say(
+        f"install: {media.path} cannot zero by itself; holes are read, and written where they are not zero"
+    )
+    work.begin("executing", index.size)
+    for hole in holes + ends:
+        for part in pieces(*hole):
+            media.discard(*part)
+    buffer, zeros = aligned_buffer(PIECE), aligned_buffer(PIECE)
+    for hole in holes + ends:
+        for offset, length in pieces(*hole, PIECE):
+            media.read(buffer[:length], offset)
+            if not is_zero(buffer[:length]):
+                media.write(zeros[:length], offset)
+            if offset < index.size:
+                work.advance(min(length, index.size - offset))
+    return "reading and overwriting"
+
+
+def sample_holes(index: ChunkIndex, media: Media, work: Work) -> int:
+    """Read both ends of every hole and a piece every 64 MiB; return how many bytes were zero.
+
+    Raises:
+        StepError: what is read is not zero, or the disk fails.
+    """
+    buffer = aligned_buffer(HOLE_SAMPLE)
+    read = 0
+    for offset, length in index.holes():
+        places = {offset, *range(offset, offset + length, HOLE_STRIDE)}
+        places.add(max(offset, (offset + length - HOLE_SAMPLE) // media.block * media.block))
+        for place in sorted(places):
+            count = min(HOLE_SAMPLE, offset + length - place)
+            part = buffer[: up(count, media.block)]
+            media.read(part, place)
+            if not is_zero(part):
+                raise StepError(
+                    f"{media.path}: the disk was told to zero {length} bytes at {offset}, "
+                    f"but they are not zero at {place}"
+                )
+            read += count
+        work.check()
+    return read
