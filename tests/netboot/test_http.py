@@ -58,7 +58,8 @@ class Bench:
         return artefact, content
 
     def step(self, **fields: Any) -> Target:
-        target = Target("b1", "x86-uefi", "amd64", (MAC,), intent=BootIntent.STEP, boot="boot-1", token=TOKEN)
+        target = Target("b1", "x86-uefi", "amd64", (MAC,), intent=BootIntent.STEP, boot="boot-1", token=TOKEN,
+                        kernel="k", initrd="i")  # fmt: skip
         target = replace(target, **fields)
         self.table.put(target)
         return target

@@ -96,7 +96,7 @@ def test_ipxe_scripts_hold_only_the_commands_that_were_meant(target: Target | No
 @given(targets | st.none())
 def test_pxelinux_files_hold_only_the_lines_that_were_meant(target: Target | None):
     """Whatever the fields say, the file has our lines only; unless LOCAL it ends in the hold program."""
-    text = render_pxelinux(target)
+    text = render_pxelinux(target, BASE)
     lines = text.splitlines()
     assert text == "".join(f"{line}\n" for line in lines)
     assert text.isascii()
@@ -114,7 +114,7 @@ def test_only_a_step_boots_anything(intent: BootIntent, cmdline: str):
     """No other intent than STEP ever names a kernel of ours."""
     target = dataclasses.replace(GOOD, intent=intent, cmdline=cmdline)
     assert KERNEL not in render_ipxe(target, BASE)
-    assert "boot/kernel" not in render_pxelinux(target)
+    assert "boot/kernel" not in render_pxelinux(target, BASE)
 
 
 def test_a_step_names_its_files_and_its_command_line():
@@ -126,7 +126,7 @@ def test_a_step_names_its_files_and_its_command_line():
         " initrd=config.cpio initrd=initrd || goto failed\n"
     ) in script
     assert script.index("initrd --name config.cpio") < script.index("initrd --name initrd")
-    text = render_pxelinux(target)
+    text = render_pxelinux(target, BASE)
     assert "LINUX boot/kernel\nINITRD boot/initrd\nAPPEND console=ttyS0,115200" in text
     assert "t0ken" not in script + text
 
@@ -135,16 +135,16 @@ def test_a_step_that_cannot_be_said_is_held_and_says_why():
     """A command line the firmware would misread, or too long for U-Boot, holds the board with the reason."""
     bad = dataclasses.replace(GOOD, intent=BootIntent.STEP, cmdline="a ${b}")
     assert "cannot boot the agent" in render_ipxe(bad, BASE)
-    assert "cannot boot the agent" in render_pxelinux(bad)
+    assert "cannot boot the agent" in render_pxelinux(bad, BASE)
     long = dataclasses.replace(GOOD, intent=BootIntent.STEP, cmdline="a=" + "x" * 600)
     assert "cannot boot the agent" not in render_ipxe(long, BASE)
-    assert "602 characters" in render_pxelinux(long)
+    assert "602 characters" in render_pxelinux(long, BASE)
 
 
 def test_a_held_board_reads_why():
     """The message of the rack is what a person at the screen reads."""
     assert "Hostler: rpi4-2: waiting for its turn" in render_ipxe(GOOD, BASE)
-    assert "Hostler: rpi4-2: waiting for its turn" in render_pxelinux(GOOD)
+    assert "Hostler: rpi4-2: waiting for its turn" in render_pxelinux(GOOD, BASE)
     assert "nothing will be written" in render_ipxe(None, BASE)
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from hostler.model.boot import BootIntent
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.hold_image import HOLD_IMAGE
+from hostler.netboot.payload import payload
+from hostler.netboot.quoting import QuotingError
 from hostler.netboot.raspberrypi_tree import RaspberryPiTree
 from hostler.netboot.render_pxelinux import HOLD, INITRD, KERNEL, render_pxelinux
 from hostler.netboot.render_raspberrypi import GENERATIONS
@@ -71,24 +73,30 @@ class BootFiles:
         if match := _PXELINUX.match(name):
             asked = match[1].replace("-", ":").lower()
             known = (*target.macs, mac) if target else (mac,)
-            return VirtualFile(render_pxelinux(target).encode()) if asked in known else None
+            return self._pxelinux(client, target) if asked in known else None
         if name == HOLD:
             return VirtualFile(HOLD_IMAGE)
         if target is not None and target.intent is BootIntent.STEP:
             return self._step_file(client, name, target)
         return None
 
+    def _pxelinux(self, client: IPv4Address, target: Target | None) -> VirtualFile | None:
+        base = self._rack(client)
+        return VirtualFile(render_pxelinux(target, base).encode()) if base else None
+
     def _step_file(self, client: IPv4Address, name: str, target: Target) -> VirtualFile | None:
-        if name == KERNEL and target.kernel:
-            kernel = self._table.artefact(target.kernel)
+        base = self._rack(client)
+        if base is None or name not in (KERNEL, INITRD):
+            return None
+        try:
+            system = payload(target, base)
+        except QuotingError:
+            return None  # the board was told to wait
+        if name == KERNEL:
+            kernel = self._table.artefact(system.kernel)
             return VirtualFile(kernel) if kernel else None
-        if name == INITRD and target.initrd:
-            initrd = self._table.artefact(target.initrd)
-            config = self._config(client, target)
-            # The archive is padded to four bytes; the kernel looks for the next one only at such offsets, and
-            # nothing says that the initramfs, which is compressed, ends at one. So this order.
-            return VirtualFile(config, initrd) if initrd and config else None
-        return None
+        parts = system.initrd_parts(self._table.artefact)
+        return VirtualFile(*parts) if parts else None
 
     def _config(self, client: IPv4Address, target: Target) -> bytes | None:
         rack = self._rack(client)

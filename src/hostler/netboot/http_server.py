@@ -22,6 +22,8 @@ from hostler.model.trace import TraceEvent, printable
 from hostler.netboot.agent_door import AgentDoor, Rack, Refused
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
+from hostler.netboot.payload import payload
+from hostler.netboot.quoting import QuotingError
 from hostler.netboot.render_ipxe import render_ipxe
 
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ class BootHttp:
 
     def _config(self, request: web.BaseRequest, mac: str | None, target: Target | None) -> web.Response:
         body = None
-        if target is not None and target.intent is BootIntent.STEP:
+        if target is not None and target.intent is BootIntent.STEP and target.netboot is None:
             body = config_cpio(target, _base(request))
         if target is None or body is None:
             raise Refused(HTTPStatus.FORBIDDEN, "there is no work for this machine")
@@ -161,7 +163,7 @@ class BootHttp:
         if target is None or target.intent is not BootIntent.STEP:
             self._trace("refused", f"{who}: nothing is to be fetched by it now", target, mac)
             raise Refused(HTTPStatus.FORBIDDEN, "nothing is to be fetched by this machine now")
-        name = {target.kernel: "kernel", target.initrd: "initrd"}.get(artefact)
+        name = _served(target, artefact, _base(request))
         path = self._table.artefact(artefact) if name else None
         if name is None or path is None:
             self._trace("missing", f"{who}: no file {printable(artefact, 64)}", target, mac)
@@ -195,6 +197,15 @@ class BootHttp:
     ) -> None:
         board, boot = (target.board, target.boot) if target else (None, None)
         self._emit(TraceEvent(time.time(), "http", kind, text, board, mac, boot, data or {}))
+
+
+def _served(target: Target, artefact: str, base: str) -> str | None:
+    """What an artefact is to a board that is to run a step, or None: it is not for this board."""
+    try:
+        system = payload(target, base)
+    except QuotingError:
+        return None
+    return {system.kernel: "kernel", system.initrd: "initrd"}.get(artefact)
 
 
 def _who(target: Target | None, client: IPv4Address) -> str:

@@ -10,12 +10,16 @@ import re
 
 MAX_UBOOT_CMDLINE = 511
 """U-Boot copies APPEND into a buffer of CONFIG_SYS_CBSIZE bytes, 512 on the smaller boards."""
+MAX_PXELINUX_CMDLINE = 1900
+"""Linux takes 2,047 on x86; PXELINUX adds ``initrd=``, ``BOOT_IMAGE=`` and ``BOOTIF=`` to it."""
 
 _KERNEL_NAME = re.compile(r"[A-Za-z0-9_.\-]+\Z")
 _KERNEL_VALUE = re.compile(r"[\x21\x23-\x7e ]*\Z")
 # What Linux boot parameters are made of. Not in it: $ (expanded by iPXE and U-Boot), backslash and the
-# apostrophe (U-Boot's macros), # (a comment to iPXE when it begins a word), & | ; and control characters.
-_CMDLINE = re.compile(r"[A-Za-z0-9_.,:/=@%+~*!?<>()\[\]{}^\" \-]*\Z")
+# apostrophe (U-Boot's macros), # (a comment to iPXE when it begins a word) and control characters. The
+# semicolon is in cloud-init's ds=nocloud-net;s=URL, the ampersand in a URL with several fields.
+_CMDLINE = re.compile(r"[A-Za-z0-9_.,:/=@%+~*!?<>()\[\]{}^\" ;&|\-]*\Z")
+_ENDS_COMMAND = frozenset({"||", "&&", ";"})
 _URL = re.compile(r"[A-Za-z0-9_.,:/=@%+~?&\-]+\Z")
 _NOT_TEXT = re.compile(r"[^A-Za-z0-9_.,:/=@%+~*!?()\[\]\-]")
 
@@ -52,6 +56,8 @@ def ipxe_cmdline(cmdline: str) -> str:
             raise QuotingError(
                 f"iPXE could take {word!r} in the kernel command line for an option of its own"
             )
+        if word in _ENDS_COMMAND:
+            raise QuotingError(f"iPXE would end the kernel command line at the word {word!r}")
     return " ".join(words)
 
 
@@ -66,6 +72,21 @@ def pxelinux_cmdline(cmdline: str) -> str:
         raise QuotingError(
             f"the kernel command line has {len(text)} characters; U-Boot takes {MAX_UBOOT_CMDLINE}"
         )
+    return text
+
+
+def pxelinux_bios_cmdline(cmdline: str) -> str:
+    """Return a kernel command line for an ``APPEND`` line read by PXELINUX on a PC.
+
+    It expands nothing; a hyphen alone would mean "nothing" (``com32/elflink/ldlinux/readconfig.c``).
+    """
+    text = _plain_cmdline(cmdline, "PXELINUX")
+    if len(text) > MAX_PXELINUX_CMDLINE:
+        raise QuotingError(
+            f"the kernel command line has {len(text)} characters; PXELINUX is given {MAX_PXELINUX_CMDLINE}"
+        )
+    if text == "-":
+        raise QuotingError("the kernel command line is a hyphen, which PXELINUX takes for none")
     return text
 
 

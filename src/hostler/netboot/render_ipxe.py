@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hostler.model.boot import BootIntent
 from hostler.netboot import quoting
 from hostler.netboot.holding import why_held
+from hostler.netboot.payload import payload, what
 
 if TYPE_CHECKING:
     from hostler.netboot.table import Target
@@ -38,7 +39,7 @@ def render_ipxe(target: Target | None, base: str, lease_seconds: int = 3600) -> 
             try:
                 return _step(target, base)
             except quoting.QuotingError as error:
-                return _hold(target, f"cannot boot the agent: {error}", base, lease_seconds)
+                return _hold(target, f"cannot boot {what(target)}: {error}", base, lease_seconds)
         case BootIntent.HOLD | BootIntent.ENVIRONMENT | BootIntent.DENY:
             return _hold(target, why_held(target), base, lease_seconds)
 
@@ -53,23 +54,32 @@ def _local(target: Target) -> str:
 
 
 def _step(target: Target, base: str) -> str:
-    if not target.kernel or not target.initrd:
-        raise quoting.QuotingError("no kernel and initramfs are registered for it")
-    # An EFI stub finds the files by these names; a BIOS gets them one after the other. The small one is
-    # first: it is padded to a multiple of four, so what follows needs no alignment of its own.
-    names = "initrd=config.cpio initrd=initrd"
-    cmdline = f"{quoting.ipxe_cmdline(target.cmdline)} {names}".strip()
+    system = payload(target, base)
+    archives: dict[str, str] = {}
+    if system.config is not None:
+        archives["config.cpio"] = f"{base}/boot/config.cpio"
+    if system.initrd is not None:
+        archives["initrd"] = quoting.url(f"{base}/boot/file/{system.initrd}")
+    # An EFI stub finds the files by these names; a BIOS gets them one after the other.
+    names = " ".join(f"initrd={name}" for name in archives)
+    cmdline = f"{quoting.ipxe_cmdline(system.cmdline)} {names}".strip()
+    fetch_archives = [
+        line
+        for name, address in archives.items()
+        for line in (
+            f"set stage {name.removesuffix('.cpio')}",
+            f"initrd --name {name} {address} || goto failed",
+        )
+    ]
     return _script(
-        f"echo Hostler: {quoting.words(target.board)}: booting the agent",
+        f"echo Hostler: {quoting.words(target.board)}: booting {quoting.words(system.title)}",
         "set tries:int32 0",
         ":fetch",
         "imgfree ||",
         "set stage kernel",
-        f"kernel --name kernel {quoting.url(f'{base}/boot/file/{target.kernel}')} {cmdline} || goto failed",
-        "set stage config",
-        f"initrd --name config.cpio {base}/boot/config.cpio || goto failed",
-        "set stage initrd",
-        f"initrd --name initrd {quoting.url(f'{base}/boot/file/{target.initrd}')} || goto failed",
+        f"kernel --name kernel {quoting.url(f'{base}/boot/file/{system.kernel}')} {cmdline}".rstrip()
+        + " || goto failed",
+        *fetch_archives,
         "set stage boot",
         "boot || goto failed",
         ":failed",

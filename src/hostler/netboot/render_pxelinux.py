@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hostler.model.boot import BootIntent
 from hostler.netboot import quoting
 from hostler.netboot.holding import why_held
+from hostler.netboot.payload import payload, what
 
 if TYPE_CHECKING:
     from hostler.netboot.table import Target
@@ -21,8 +22,13 @@ INITRD = "boot/initrd"
 HOLD = "boot/hold"
 
 
-def render_pxelinux(target: Target | None) -> str:
-    """Return the file for a board, or for a machine nobody knows (``None``)."""
+def render_pxelinux(target: Target | None, base: str) -> str:
+    """Return the file for a board, or for a machine nobody knows (``None``).
+
+    Args:
+        target: What the board is to do.
+        base: URL by which it reaches the boot listener, without a slash at the end.
+    """
     if target is None:
         return _hold(None, why_held(None))
     match target.intent:
@@ -30,9 +36,9 @@ def render_pxelinux(target: Target | None) -> str:
             return _local(target)
         case BootIntent.STEP:
             try:
-                return _step(target)
+                return _step(target, base)
             except quoting.QuotingError as error:
-                return _hold(target, f"cannot boot the agent: {error}")
+                return _hold(target, f"cannot boot {what(target)}: {error}")
         case BootIntent.HOLD | BootIntent.ENVIRONMENT | BootIntent.DENY:
             return _hold(target, why_held(target))
 
@@ -43,18 +49,17 @@ def _local(target: Target) -> str:
     return _file("DEFAULT local", "LABEL local", f"MENU LABEL {title}", "LOCALBOOT -1")
 
 
-def _step(target: Target) -> str:
-    if not target.kernel or not target.initrd:
-        raise quoting.QuotingError("no kernel and initramfs are registered for it")
-    cmdline = quoting.pxelinux_cmdline(target.cmdline)
+def _step(target: Target, base: str) -> str:
+    system = payload(target, base)
+    cmdline = quoting.pxelinux_cmdline(system.cmdline)
     name = quoting.words(target.board)
     return _file(
-        "DEFAULT agent",
-        "LABEL agent",
-        f"MENU LABEL Hostler: {name}: booting the agent",
+        "DEFAULT step",
+        "LABEL step",
+        f"MENU LABEL Hostler: {name}: booting {quoting.words(system.title)}",
         f"LINUX {KERNEL}",
         # Before APPEND: U-Boot would look for an initrd= in that one if it knew of none yet.
-        f"INITRD {INITRD}",
+        *([f"INITRD {INITRD}"] if system.initrd is not None else []),
         *([f"APPEND {cmdline}"] if cmdline else []),
         *_again(f"{name}: that failed, asking again"),
     )

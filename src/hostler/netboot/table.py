@@ -11,13 +11,14 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import TYPE_CHECKING, cast
 
 from hostler.model.boot import BootIntent
 from hostler.model.first_stages import Loader
 from hostler.model.identity import serial_digits
 from hostler.model.json import Document
+from hostler.model.netboot_order import NetbootOrder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,7 @@ class Target:
         initrd: Artefact id of the initramfs for intent STEP.
         cmdline: Kernel command line for intent STEP, quoted for the kernel.
         files: Artefact ids of further boot files by the name its firmware asks for (``start4.elf``).
+        netboot: The system that intent STEP brings instead of the agent, or None.
         step: What the agent is told when it asks; None: nothing now.
         message: What a person at the board's screen reads while it is held.
         circuit_id: Port by which a relay knows it (option 82.1) as hex, or None.
@@ -68,12 +70,14 @@ class Target:
     circuit_id: str | None = None
     remote_id: str | None = None
     loader: Loader | None = None
+    netboot: NetbootOrder | None = None
 
     def to_json(self) -> Document:
         """Return the target as a JSON object for the pipe to the netboot process."""
         document: Document = {name: getattr(self, name) for name in self.__dataclass_fields__}
         document["macs"] = list(self.macs)
         document["files"] = dict(self.files)
+        document["netboot"] = self.netboot.to_json() if self.netboot is not None else None
         return document
 
     @classmethod
@@ -84,6 +88,8 @@ class Target:
         known["intent"] = BootIntent(str(document.get("intent", BootIntent.HOLD)))
         if loader := known.get("loader"):
             known["loader"] = cast("Document", Loader(str(loader)))
+        if netboot := known.get("netboot"):
+            known["netboot"] = cast("Document", NetbootOrder.from_json(cast("Document", netboot)))
         return cls(**known)  # type: ignore[arg-type]
 
 
@@ -125,6 +131,12 @@ class NetworkConfig:
         http_port: Port of the HTTP boot listener.
         dhcp_port: 67; tests that may not have it use another.
         tftp_port: 69; likewise.
+        address6: The server's own IPv6 address and the subnet; None: nothing is served over IPv6.
+        range6_first: First IPv6 address handed out; None: nobody gets one.
+        range6_last: Last such address.
+        behind6: The boards' IPv6 subnet when it lies behind relays; None: that of ``address6``.
+        dns6: Name servers told to boards by DHCPv6.
+        dhcp6_port: 547; tests that may not have it use another.
     """
 
     name: str
@@ -140,6 +152,12 @@ class NetworkConfig:
     tftp_port: int = 69
     dhcp: DhcpMode = DhcpMode.OWN
     behind: IPv4Network | None = None
+    address6: IPv6Interface | None = None
+    range6_first: IPv6Address | None = None
+    range6_last: IPv6Address | None = None
+    behind6: IPv6Network | None = None
+    dns6: tuple[IPv6Address, ...] = ()
+    dhcp6_port: int = 547
 
     @property
     def subnet(self) -> IPv4Network:
@@ -150,6 +168,24 @@ class NetworkConfig:
     def server(self) -> IPv4Address:
         """The server's own address on this network."""
         return self.address.ip
+
+    @property
+    def subnet6(self) -> IPv6Network | None:
+        """The IPv6 addresses boards have on this network; None: they have none."""
+        if self.address6 is None or self.behind is None:
+            return self.address6.network if self.address6 is not None else None
+        return self.behind6
+
+    @property
+    def server6(self) -> IPv6Address | None:
+        """The server's own IPv6 address on this network."""
+        return self.address6.ip if self.address6 is not None else None
+
+    def contains(self, client: IPv4Address | IPv6Address) -> bool:
+        """Whether it is an address that boards have on this network."""
+        if isinstance(client, IPv4Address):
+            return client in self.subnet
+        return self.subnet6 is not None and client in self.subnet6
 
     def to_json(self) -> Document:
         """Return the network as a JSON object for the pipe to the netboot process."""
@@ -167,6 +203,12 @@ class NetworkConfig:
             "tftp_port": self.tftp_port,
             "dhcp": self.dhcp.value,
             "behind": str(self.behind) if self.behind else None,
+            "address6": str(self.address6) if self.address6 else None,
+            "range6_first": str(self.range6_first) if self.range6_first else None,
+            "range6_last": str(self.range6_last) if self.range6_last else None,
+            "behind6": str(self.behind6) if self.behind6 else None,
+            "dns6": [str(server) for server in self.dns6],
+            "dhcp6_port": self.dhcp6_port,
         }
 
     @classmethod
@@ -174,6 +216,8 @@ class NetworkConfig:
         """Read what ``to_json`` wrote."""
         router, behind = document["router"], document["behind"]
         first, last = document["range_first"], document["range_last"]
+        address6, behind6 = document["address6"], document["behind6"]
+        first6, last6 = document["range6_first"], document["range6_last"]
         return cls(
             name=str(document["name"]),
             interface=str(document["interface"]),
@@ -188,6 +232,12 @@ class NetworkConfig:
             tftp_port=int(cast("int", document["tftp_port"])),
             dhcp=DhcpMode(str(document["dhcp"])),
             behind=IPv4Network(str(behind)) if behind else None,
+            address6=IPv6Interface(str(address6)) if address6 else None,
+            range6_first=IPv6Address(str(first6)) if first6 else None,
+            range6_last=IPv6Address(str(last6)) if last6 else None,
+            behind6=IPv6Network(str(behind6)) if behind6 else None,
+            dns6=tuple(IPv6Address(server) for server in cast("list[str]", document["dns6"])),
+            dhcp6_port=int(cast("int", document["dhcp6_port"])),
         )
 
 
