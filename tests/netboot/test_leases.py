@@ -15,6 +15,7 @@ from hostler.netboot.leases import (
     LeaseState,
     LeaseTable,
     NoAddressError,
+    Pool,
     read_records,
 )
 from hostler.netboot.table import NetworkConfig
@@ -47,7 +48,7 @@ def bound(table: LeaseTable, mac: str, now: float = 0.0, fixed: bytes | None = N
 
 def test_a_client_keeps_its_address() -> None:
     """The same MAC gets the same address again, also after its lease has ended or was given back."""
-    table = LeaseTable(network())
+    table = LeaseTable(Pool.of(network()))
     address = bound(table, MACS[0])
     assert address == "10.77.0.100"
     assert bound(table, MACS[1]) == "10.77.0.101"
@@ -58,7 +59,7 @@ def test_a_client_keeps_its_address() -> None:
 
 def test_a_wish_is_granted_if_the_address_is_free() -> None:
     """Option 50 in a DISCOVER is a wish, inside the range only."""
-    table = LeaseTable(network())
+    table = LeaseTable(Pool.of(network()))
     assert table.offer(MACS[0], None, packed("10.77.0.102"), 0).text == "10.77.0.102"
     assert table.offer(MACS[1], None, packed("10.77.0.102"), 0).text == "10.77.0.100"
     assert table.offer(MACS[2], None, packed("10.77.0.9"), 0).text == "10.77.0.101"
@@ -66,7 +67,7 @@ def test_a_wish_is_granted_if_the_address_is_free() -> None:
 
 def test_a_fixed_address_is_the_boards_own() -> None:
     """It is given inside and outside the range, and a board that had a dynamic one moves to it."""
-    table = LeaseTable(network())
+    table = LeaseTable(Pool.of(network()))
     assert bound(table, MACS[0]) == "10.77.0.100"
     fixed = packed("10.77.0.50")
     assert table.claim(MACS[0], packed("10.77.0.100"), fixed, 1) is None
@@ -78,7 +79,7 @@ def test_a_fixed_address_is_the_boards_own() -> None:
 
 def test_a_fixed_address_somebody_else_has_is_freed_by_his_next_renewal() -> None:
     """No address has two holders: the board waits, the holder is refused, then the board gets it."""
-    table = LeaseTable(network())
+    table = LeaseTable(Pool.of(network()))
     address = packed(bound(table, MACS[0]))
     with pytest.raises(
         NoAddressError, match=r"10\.77\.0\.100 is leased to 52:54:00:00:00:00 for another 600 s"
@@ -91,7 +92,7 @@ def test_a_fixed_address_somebody_else_has_is_freed_by_his_next_renewal() -> Non
 
 def test_a_declined_address_rests() -> None:
     """An address that somebody uses without asking is left alone for a while."""
-    table = LeaseTable(network("10.77.0.101"))
+    table = LeaseTable(Pool.of(network("10.77.0.101")))
     lease = table.offer(MACS[0], None, None, 0)
     assert table.decline(MACS[1], lease.address, 0) is None
     assert table.decline(MACS[0], lease.address, 0) is not None
@@ -104,7 +105,7 @@ def test_a_declined_address_rests() -> None:
 
 def test_offers_nobody_takes_are_taken_back() -> None:
     """A storm of strangers holds addresses for seconds, and never keeps a board of the inventory out."""
-    table = LeaseTable(network())
+    table = LeaseTable(Pool.of(network()))
     for mac in MACS[:4]:
         table.offer(mac, None, None, 0)
     with pytest.raises(NoAddressError):
@@ -115,7 +116,7 @@ def test_offers_nobody_takes_are_taken_back() -> None:
 
 def test_the_address_tells_the_board() -> None:
     """TFTP and HTTP know a board by its lease; an offer counts, since some ROMs skip the REQUEST."""
-    table = LeaseTable(network())
+    table = LeaseTable(Pool.of(network()))
     lease = table.offer(MACS[0], None, None, 0)
     assert table.mac_of(lease.text) == MACS[0]
     assert table.mac_of("10.77.0.101") is None
@@ -126,11 +127,11 @@ def test_the_address_tells_the_board() -> None:
 
 def test_leases_survive_a_restart_and_offers_do_not() -> None:
     """What the journal holds is enough to go on as if nothing had happened."""
-    table = LeaseTable(network())
+    table = LeaseTable(Pool.of(network()))
     for mac in MACS[:2]:
         bound(table, mac)
     table.offer(MACS[2], None, None, 0)
-    again = LeaseTable(network())
+    again = LeaseTable(Pool.of(network()))
     again.restore(read_records(table.records()))
     assert {lease.mac: lease.text for lease in again} == {MACS[0]: "10.77.0.100", MACS[1]: "10.77.0.101"}
     assert again.offer(MACS[3], None, None, 0).text == "10.77.0.102"
@@ -139,7 +140,7 @@ def test_leases_survive_a_restart_and_offers_do_not() -> None:
 
 def test_the_latest_record_counts() -> None:
     """The journal is read oldest first: an address that changed hands has its last holder."""
-    table = LeaseTable(network())
+    table = LeaseTable(Pool.of(network()))
     journal = []
     lease = table.claim(MACS[0], packed("10.77.0.100"), None, 0)
     assert lease is not None
@@ -147,7 +148,7 @@ def test_the_latest_record_counts() -> None:
     lease = table.claim(MACS[1], packed("10.77.0.100"), None, 2 * SECONDS)
     assert lease is not None
     journal.append(lease.record())
-    again = LeaseTable(network())
+    again = LeaseTable(Pool.of(network()))
     again.restore(read_records(b"".join(journal)))
     assert [(found.mac, found.text) for found in again] == [(MACS[1], "10.77.0.100")]
 
@@ -157,7 +158,7 @@ class Clients(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.table = LeaseTable(network())
+        self.table = LeaseTable(Pool.of(network()))
         self.now = 1000.0
         self.held: dict[bytes, tuple[str, float]] = {}
 
@@ -193,7 +194,7 @@ class Clients(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        again = LeaseTable(network())
+        again = LeaseTable(Pool.of(network()))
         again.restore(read_records(self.table.records()))
         self.table = again
 

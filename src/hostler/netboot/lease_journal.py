@@ -56,8 +56,12 @@ class _Batch(NamedTuple, Generic[T]):
     whole: bool
 
 
-def read_journal(path: Path) -> bytes:
+def read_journal(path: Path, record_size: int = RECORD_SIZE) -> bytes:
     """Return the records of all whole frames, oldest first; a torn end is left out, a missing file is empty.
+
+    Args:
+        path: The file.
+        record_size: Bytes of each record in it.
 
     Raises:
         LeaseJournalError: It cannot be read, or it is something else than a lease journal.
@@ -79,7 +83,7 @@ def read_journal(path: Path) -> bytes:
         start = position + _FRAME.size
         position = start + length
         body = data[start:position]
-        if magic != _MAGIC or len(body) != length or length % RECORD_SIZE or zlib.crc32(body) != checksum:
+        if magic != _MAGIC or len(body) != length or length % record_size or zlib.crc32(body) != checksum:
             break
         records.append(body)
     return b"".join(records)

@@ -1,7 +1,8 @@
 """Who has which address on one network: pure, in memory, keyed on the MAC.
 
 Firmware, iPXE and Linux send different client ids for one interface, so those are ignored (as MAAS does):
-one MAC has one address. The table decides, the journal (``lease_journal``) remembers.
+one MAC has one address, and one IPv6 address where that is given away too. The table decides, the journal
+(``lease_journal``) remembers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import struct
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import IntEnum
-from socket import inet_aton, inet_ntoa
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ REST_SECONDS = 600.0
 
 _RECORD = struct.Struct("!4s6sBxd")
 RECORD_SIZE = _RECORD.size
+# A client's key is a MAC or, for some, this and a digest of as many bytes: see ``dhcp6_identity``.
+DUID_KEY, DUID_DIGEST = "duid:", 20
+_RECORD6 = struct.Struct(f"!16s{DUID_DIGEST}sBBxxd")
+RECORD6_SIZE = _RECORD6.size
 
 
 class NoAddressError(Exception):
@@ -51,8 +56,8 @@ class Lease:
     """One address and who has it.
 
     Attributes:
-        address: Four bytes, network order.
-        mac: Lower case with colons.
+        address: Four bytes, or 16 of IPv6, in network order.
+        mac: Lower case with colons; for an IPv6 client whose MAC cannot be told ``DUID_KEY`` and a digest.
         state: How far it is given away.
         expires: Unix time in seconds.
         fixed: The board's own address: never given to another.
@@ -67,10 +72,14 @@ class Lease:
     @property
     def text(self) -> str:
         """The address as people write it."""
-        return inet_ntoa(self.address)
+        return inet_ntop(AF_INET if len(self.address) == 4 else AF_INET6, self.address)
 
     def record(self) -> bytes:
-        """Return the lease as the journal keeps it, ``RECORD_SIZE`` bytes."""
+        """Return the lease as the journal keeps it, ``RECORD_SIZE`` or ``RECORD6_SIZE`` bytes."""
+        if len(self.address) == 16:
+            digest = self.mac.startswith(DUID_KEY)
+            key = bytes.fromhex(self.mac.removeprefix(DUID_KEY).replace(":", ""))
+            return _RECORD6.pack(self.address, key, digest, self.state, self.expires)
         return _RECORD.pack(self.address, bytes.fromhex(self.mac.replace(":", "")), self.state, self.expires)
 
 
@@ -80,18 +89,57 @@ def read_records(data: bytes) -> Iterator[Lease]:
         yield Lease(address, mac.hex(":"), LeaseState(state), expires)
 
 
+def read_records6(data: bytes) -> Iterator[Lease]:
+    """Yield the IPv6 leases in a run of records; raises ValueError for a state nobody knows."""
+    for address, key, digest, state, expires in _RECORD6.iter_unpack(data):
+        client = DUID_KEY + key.hex() if digest else key[:6].hex(":")
+        yield Lease(address, client, LeaseState(state), expires)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The addresses of one family that a network has to give.
+
+    Attributes:
+        first: First address of the range, as a number.
+        last: Last one; before ``first`` if there is no range.
+        own: The server's own address.
+        seconds: How long a lease lasts.
+    """
+
+    first: int
+    last: int
+    own: bytes
+    seconds: float
+
+    @classmethod
+    def of(cls, network: NetworkConfig) -> Pool:
+        """Return a network's IPv4 addresses."""
+        first, last = network.range_first, network.range_last
+        ends = (int(first), int(last)) if first and last else (1, 0)
+        return cls(*ends, network.server.packed, float(network.lease_seconds))
+
+    @classmethod
+    def of6(cls, network: NetworkConfig) -> Pool:
+        """Return a network's IPv6 addresses; it has some (``server6``)."""
+        first, last = network.range6_first, network.range6_last
+        ends = (int(first), int(last)) if first and last else (1, 0)
+        assert network.server6 is not None
+        return cls(*ends, network.server6.packed, float(network.lease_seconds))
+
+
 class LeaseTable:
-    """The addresses of one network.
+    """The addresses of one family on one network.
 
     Only the DHCP thread changes it; ``mac_of`` may be asked from any thread, because it reads one dict entry.
     """
 
-    def __init__(self, network: NetworkConfig) -> None:
-        self._seconds = float(network.lease_seconds)
-        first, last = network.range_first, network.range_last
-        # Without a range: an empty one.
-        self._first, self._last = (int(first), int(last)) if first and last else (1, 0)
-        self._own = network.server.packed
+    def __init__(self, pool: Pool) -> None:
+        self._seconds = pool.seconds
+        self._first, self._last = pool.first, pool.last
+        self._own = pool.own
+        self._width = len(pool.own)
+        self._family = AF_INET if self._width == 4 else AF_INET6
         self._next = self._first
         self._by_mac: dict[str, Lease] = {}
         self._by_address: dict[bytes, Lease] = {}
@@ -113,14 +161,18 @@ class LeaseTable:
         without anybody else getting the address, since firmware does not renew.
         """
         try:
-            lease = self._by_address.get(inet_aton(address))
+            lease = self._by_address.get(inet_pton(self._family, address))
         except OSError:
             return None
         return lease.mac if lease is not None and lease.state in IN_USE else None
 
     def at(self, address: bytes) -> Lease | None:
-        """Return the lease of an address (four bytes), whatever its state."""
+        """Return the lease of an address (bytes), whatever its state."""
         return self._by_address.get(address)
+
+    def of(self, mac: str) -> Lease | None:
+        """Return the lease of a client, whatever its state."""
+        return self._by_mac.get(mac)
 
     def offer(
         self, mac: str, fixed: bytes | None, requested: bytes | None, now: float, *, known: bool = False
@@ -257,7 +309,7 @@ class LeaseTable:
 
     def _choose(self, now: float, *, known: bool) -> bytes:
         while self._next <= self._last:
-            address = self._next.to_bytes(4, "big")
+            address = self._next.to_bytes(self._width, "big")
             self._next += 1
             if address not in self._by_address and address != self._own and not self._is_wanted(address, now):
                 return address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hostler.netboot.leases import LeaseTable
+from hostler.netboot.leases import LeaseTable, Pool
 from hostler.wire import dhcp_options as option
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ class ServedNetwork:
 
     def __init__(self, config: NetworkConfig) -> None:
         self.config = config
-        self.leases = LeaseTable(config)
+        self.leases = LeaseTable(Pool.of(config))
         self.server = config.server.packed
         self.server_text = str(config.server)
         subnet = config.subnet

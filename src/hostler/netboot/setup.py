@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 LEASES_FILE = "leases"
 """Name of the file in ``state_dir`` that keeps the leases."""
+LEASES6_FILE = "leases6"
+"""Name of the file in ``state_dir`` that keeps the IPv6 leases."""
+DUID_FILE = "dhcp6-server-id"
+"""Name of the file in ``state_dir`` that keeps the name by which DHCPv6 clients know this server."""
 
 
 @dataclass(frozen=True)
