@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostler.model.plan import PlanError, Step, StepKind, parse_plan
+from hostler.model.plan import PlanError, Step, StepKind, StepOrder, needs_agent, parse_plan
 
 
 def test_a_chain_is_read_in_order():
@@ -24,6 +24,8 @@ def test_a_chain_is_read_in_order():
         ("install", "install:IMAGE"),
         ("install:", "install:IMAGE"),
         ("install:../etc", "not an image name"),
+        ("live", "live:IMAGE"),
+        ("live:../etc", "not an image name"),
         ("wipe:now", '"wipe:now"'),
         ("boot,,boot", '""'),
         (",".join(["boot"] * 33), "33 steps"),
@@ -35,7 +37,13 @@ def test_what_cannot_be_done_is_refused_by_name(text, names):
         parse_plan(text)
 
 
-@given(st.lists(st.sampled_from(["discover", "wipe", "boot", "install:a-1.2"]), min_size=1, max_size=32))
+@given(
+    st.lists(
+        st.sampled_from(["discover", "wipe", "boot", "install:a-1.2", "live:memtest"]),
+        min_size=1,
+        max_size=32,
+    )
+)
 def test_a_plan_is_written_as_it_is_read(words):
     """Writing the steps gives the text again."""
     text = ",".join(words)
@@ -50,3 +58,19 @@ def test_any_text_is_a_plan_or_a_plan_error(text):
     except PlanError:
         return
     assert steps
+
+
+@pytest.mark.parametrize(
+    ("order", "agent"),
+    [
+        (StepOrder(StepKind.DISCOVER), True),
+        (StepOrder(StepKind.WIPE), True),
+        (StepOrder(StepKind.INSTALL, {"image": "debian", "index": "0" * 64, "size": 1, "disk": None}), True),
+        (StepOrder(StepKind.INSTALL, {"image": "debian-12", "netboot": {}}), False),
+        (StepOrder(StepKind.LIVE, {"image": "memtest", "netboot": {}}), False),
+        (StepOrder(StepKind.BOOT), False),
+    ],
+)
+def test_an_installer_of_its_own_needs_no_agent(order, agent):
+    """Who does a step is told by the step: an image that brings its installer does without the agent."""
+    assert needs_agent(order) is agent

@@ -10,7 +10,7 @@ from hostler.hub import access
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hostler.hub.records import BoardRecord, ImageRecord, Principal, Purpose, RunRecord
 from hostler.model.board import Lifecycle
-from hostler.model.plan import AGENT_STEPS, PlanError, Step, StepKind, StepOrder, parse_plan
+from hostler.model.plan import PlanError, Step, StepKind, StepOrder, needs_agent, parse_plan
 from hostler.model.power import PowerState
 from hostler.model.run import RunOrder, RunState, RunStatus
 
@@ -165,10 +165,6 @@ def resolve(draft: Draft, record: BoardRecord, plan: str) -> tuple[StepOrder, ..
     except PlanError as error:
         raise InvalidError(str(error), kind="bad-plan") from error
     platform = draft.inventory.platform(record.board.board_class)
-    if any(step.kind in AGENT_STEPS for step in steps) and (
-        absent := no_agent(draft.agents.get(platform.arch), platform)
-    ):
-        raise ConflictError(absent, kind="no-agent")
     on_disk = record.image
     orders = []
     for step in steps:
@@ -177,6 +173,8 @@ def resolve(draft: Draft, record: BoardRecord, plan: str) -> tuple[StepOrder, ..
             on_disk = step.image
         elif step.kind is StepKind.WIPE:
             on_disk = None
+    if any(map(needs_agent, orders)) and (absent := no_agent(draft.agents.get(platform.arch), platform)):
+        raise ConflictError(absent, kind="no-agent")
     return tuple(orders)
 
 

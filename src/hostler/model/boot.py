@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from hostler.model.board import Lifecycle
-from hostler.model.plan import AGENT_STEPS
+from hostler.model.plan import needs_agent
 
 if TYPE_CHECKING:
     from hostler.model.run import RunStatus
@@ -58,5 +58,5 @@ def boot_intent(desired: Desired, status: RunStatus | None) -> BootIntent:
     if order is not None and status is not None and status.id == order.id and not status.state.ended:
         if order.cancelled or status.step >= len(order.steps):
             return BootIntent.HOLD
-        return BootIntent.STEP if order.steps[status.step].kind in AGENT_STEPS else BootIntent.LOCAL
+        return BootIntent.STEP if needs_agent(order.steps[status.step]) else BootIntent.LOCAL
     return BootIntent.LOCAL if desired.lifecycle is Lifecycle.CLAIMED else BootIntent.HOLD

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hostler.model.boot import BootTarget
-from hostler.model.plan import AGENT_STEPS, StepKind, StepOrder
+from hostler.model.plan import StepKind, StepOrder, needs_agent
 from hostler.model.platform import PLATFORMS
 from hostler.model.power import UNSEEN, PowerReading, PowerState
 from hostler.model.power_match import SETTLE_SECONDS, UNCOMPARED, Match, Wanted, agrees
@@ -203,7 +203,7 @@ def agent_step(view: View) -> tuple[RunStatus, StepOrder] | None:
     if status.step >= len(order.steps) or status.phase not in (Phase.EXECUTING, Phase.VERIFYING):
         return None
     step = order.steps[status.step]
-    return (status, step) if step.kind in AGENT_STEPS else None
+    return (status, step) if needs_agent(step) else None
 
 
 def reboot_asked(view: View) -> bool:
@@ -344,14 +344,14 @@ def _preparing(view: View, status: RunStatus, _step: StepOrder, now: float) -> A
 def _powering(view: View, status: RunStatus, step: StepOrder, now: float) -> Action:
     """Bring the board to the start of a boot that serves this step."""
     memory, seen, boot = view.memory, view.seen, view.memory.boot
-    if step.kind in AGENT_STEPS and status.attempt == 1 and boot is not None and _agent_alive(view, now):
+    if needs_agent(step) and status.attempt == 1 and boot is not None and _agent_alive(view, now):
         return _next(view, status, now, phase=Phase.EXECUTING, boot=boot.id)
     if seen.waits and now > seen.waits_since + WATTS_SECONDS:
         return _end(view, RunState.FAILED, now, f"{seen.waits}, for longer than {WATTS_SECONDS / 60:g} min")
     if not seen.waits and now > max(_begun(status, seen), seen.waited) + POWERING_SECONDS:
         why = seen.power_error or f"the supply reads {seen.power.state} ({seen.power.detail})"
         return _again(view, status, now, f"power could not be switched within {POWERING_SECONDS:g} s: {why}")
-    purpose = "agent" if step.kind in AGENT_STEPS else "local"
+    purpose = "agent" if needs_agent(step) else "local"
     if boot is None or boot.id != status.boot:
         if reboot_asked(view) and _agent_alive(view, now, REBOOT_SECONDS):
             report = memory.report

@@ -14,18 +14,21 @@ class StepKind(StrEnum):
     Attributes:
         DISCOVER: The agent reports what the board is made of.
         WIPE: The agent clears every writable disk and proves it.
-        INSTALL: The agent writes an image to the disk and reads it back.
+        INSTALL: The agent writes an image to the disk and reads it back; or an installer of its own, brought
+            over the network, does its work until its done-signal.
         BOOT: The board starts from its own disk, until the image's done-signal.
+        LIVE: A system brought over the network runs on the board until its done-signal.
     """
 
     DISCOVER = "discover"
     WIPE = "wipe"
     INSTALL = "install"
     BOOT = "boot"
+    LIVE = "live"
 
 
-AGENT_STEPS = frozenset({StepKind.DISCOVER, StepKind.WIPE, StepKind.INSTALL})
-"""Steps done by the agent on the board; the others are the rack's."""
+_AGENT_STEPS = frozenset({StepKind.DISCOVER, StepKind.WIPE, StepKind.INSTALL})
+_IMAGE_STEPS = frozenset({StepKind.INSTALL, StepKind.LIVE})
 
 _LIMIT = 32  # a longer plan is a mistake, not a plan
 
@@ -52,13 +55,20 @@ class StepOrder:
     Attributes:
         kind: What to do.
         params: For INSTALL ``{"image", "index", "size", "disk"}``;
-            for BOOT ``{"image", "pattern", "seconds"}``.
+            for BOOT ``{"image", "pattern", "seconds"}``;
+            for LIVE, and for INSTALL by an image's own installer, ``{"image", "netboot"}``, where
+            ``netboot`` is a ``NetbootOrder`` as JSON.
         seconds: Longest time the step may take once it is executing.
     """
 
     kind: StepKind
     params: dict[str, Any] = field(default_factory=dict)
     seconds: float = 7200.0
+
+
+def needs_agent(order: StepOrder) -> bool:
+    """Tell whether the agent on the board does this step; the others are the rack's."""
+    return order.kind in _AGENT_STEPS and "netboot" not in order.params
 
 
 def parse_plan(text: str) -> tuple[Step, ...]:
@@ -78,9 +88,9 @@ def _parse_step(word: str) -> Step:
     except ValueError:
         known = ", ".join(StepKind)
         raise PlanError(f'there is no step "{word}"; the steps are {known}') from None
-    if kind is StepKind.INSTALL:
+    if kind in _IMAGE_STEPS:
         if not image:
-            raise PlanError('step "install" needs an image; write install:IMAGE')
+            raise PlanError(f'step "{kind}" needs an image; write {kind}:IMAGE')
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+@-]*", image):
             raise PlanError(f'"{image}" is not an image name')
     elif colon:
