@@ -140,22 +140,42 @@ def test_looking_goes_on_only_where_it_pays() -> None:
     looking = Looking()
     looking.began(4, 4)
     assert looking.worth()
+    looking.begin_look(0.0)
     looking.looked(0, MIB, 0.005)
-    looking.put(MIB, 0.016)
-    looking.looked(0, MIB, 0.005)
+    looking.begin_put(0.005)
+    looking.put(MIB, 0.021)
+    looking.begin_look(0.021)
+    looking.looked(0, MIB, 0.026)
     assert not looking.worth()
     assert sum(looking.probe() for _ in range(10 * PROBE_EVERY)) == 10
-    looking.looked(MIB, MIB, 0.005)
+    looking.begin_look(0.03)
+    looking.looked(MIB, MIB, 0.035)
     assert looking.worth()
 
 
 def test_a_slow_reader_does_not_look_for_little() -> None:
-    """Where reading takes as long as fetching and writing, half of it must be equal."""
+    """Where reading takes as long as fetching and writing, all of it must be equal."""
     looking = Looking()
     looking.began(1, 2)
+    assert looking.worth()
+    looking.begin_put(0.0)
     looking.put(MIB, 0.01)
+    looking.begin_look(0.01)
     looking.looked(MIB // 2, MIB, 0.02)
     assert not looking.worth()
+
+
+def test_threads_that_share_a_disk_count_once() -> None:
+    """Four that read at once, each as long as one that writes: the disk reads four times as fast."""
+    looking = Looking()
+    looking.began(1, 2)
+    looking.begin_put(0.0)
+    looking.put(MIB, 0.02)
+    for _ in range(4):
+        looking.begin_look(1.0)
+    for _ in range(4):
+        looking.looked(MIB // 2, MIB, 1.02)
+    assert looking.worth()
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 100, 1000, 100_000])

@@ -165,7 +165,8 @@ def _write(
             lacking = _lacking(extent, media, buffer, looking) if looking else [extent]
             length = sum(chunk.length for chunk in extent)
             for run in lacking:
-                begun = time.monotonic()
+                if looking:
+                    looking.begin_put(time.monotonic())
                 at = 0
                 for chunk in run:
                     plain, size = _fetch(chunk, source, frame, decompressor)
@@ -176,7 +177,7 @@ def _write(
                 buffer[at:end] = bytes(end - at)
                 media.write(buffer[:end], run[0].offset)
                 if looking:
-                    looking.put(at, time.monotonic() - begun)
+                    looking.put(at, time.monotonic())
                 written.append(run)
                 length -= at
                 work.advance(at)
@@ -193,23 +194,20 @@ def _lacking(extent: Extent, media: Media, buffer: memoryview, looking: Looking)
     """Return the runs of chunks that the disk does not hold; all, unread, when reading would not pay."""
     if not looking.worth() and not (looking.probe() and _is_there(extent[0], media, buffer)):
         return [extent]
-    begun = time.monotonic()
+    looking.begin_look(time.monotonic())
     length = sum(chunk.length for chunk in extent)
     media.read(buffer[: up(length, media.block)], extent[0].offset)
     equal = _equal(extent, buffer)
-    looking.looked(
-        sum(chunk.length for chunk, same in zip(extent, equal, strict=True) if same),
-        length,
-        time.monotonic() - begun,
-    )
+    same = sum(chunk.length for chunk, there in zip(extent, equal, strict=True) if there)
+    looking.looked(same, length, time.monotonic())
     runs: list[list[Chunk]] = []
     before = True
-    for chunk, same in zip(extent, equal, strict=True):
-        if not same:
+    for chunk, there in zip(extent, equal, strict=True):
+        if not there:
             if before:
                 runs.append([])
             runs[-1].append(chunk)
-        before = same
+        before = there
     return [tuple(run) for run in runs]
 
 

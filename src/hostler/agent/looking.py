@@ -31,8 +31,8 @@ class Looking:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._equal = 0.0
-        self._looked = _Cost()
-        self._put = _Cost()
+        self._looks = _Kind()
+        self._puts = _Kind()
         self._passed = 0
 
     def began(self, equal: int, of: int) -> None:
@@ -50,35 +50,60 @@ class Looking:
             self._passed += 1
             return self._passed % PROBE_EVERY == 0
 
-    def looked(self, equal: int, length: int, seconds: float) -> None:
-        """Take in that ``equal`` of ``length`` bytes were as they should be."""
+    def begin_look(self, now: float) -> None:
+        """Take in that a thread begins to read, at this time in seconds of a clock that only goes forward."""
+        with self._lock:
+            self._looks.begin(now)
+
+    def looked(self, equal: int, length: int, now: float) -> None:
+        """Take in that it has ended, and that ``equal`` of ``length`` bytes were as they should be."""
         with self._lock:
             self._equal += _MEMORY * (equal / length - self._equal)
-            self._looked.add(length, seconds)
+            self._looks.end(length, now)
 
-    def put(self, length: int, seconds: float) -> None:
-        """Take in what it took to fetch and write some bytes."""
+    def begin_put(self, now: float) -> None:
+        """Take in that a thread begins to fetch and write."""
         with self._lock:
-            self._put.add(length, seconds)
+            self._puts.begin(now)
+
+    def put(self, length: int, now: float) -> None:
+        """Take in that it has ended."""
+        with self._lock:
+            self._puts.end(length, now)
 
     def _relative_cost(self) -> float:
-        if not self._looked.bytes or not self._put.bytes:
+        if not self._looks.bytes or not self._puts.bytes:
             return _USUAL_COST
-        return self._looked.each / self._put.each
+        return self._looks.cost / self._puts.cost
 
 
-class _Cost:
+class _Kind:
+    """One kind of work: its bytes, and the time in which at least one thread did it.
+
+    The time of each thread would count the disk as often as threads share it.
+    """
+
     def __init__(self) -> None:
         self.bytes = 0
-        self.seconds = 0.0
+        self._busy = 0.0
+        self._active = 0
+        self._since = 0.0
 
-    def add(self, length: int, seconds: float) -> None:
+    def begin(self, now: float) -> None:
+        if not self._active:
+            self._since = now
+        self._active += 1
+
+    def end(self, length: int, now: float) -> None:
         self.bytes += length
-        self.seconds += seconds
+        self._active -= 1
+        self._busy += now - self._since
+        self._since = now
 
     @property
-    def each(self) -> float:
-        return max(self.seconds, 1e-9) / self.bytes
+    def cost(self) -> float:
+        """Seconds a byte."""
+        return max(self._busy, 1e-9) / self.bytes
 
 
 def probes(chunks: Sequence[T]) -> list[T]:

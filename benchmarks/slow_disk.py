@@ -1,0 +1,53 @@
+"""A disk that reads and writes no faster than it is told: a loop device, throttled by the kernel (root).
+
+Only direct reads and writes of this process and its children are throttled; that is what all the ways of
+writing an image here use.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def slow_disk(backing: Path, size: int, read_bps: int, write_bps: int) -> Iterator[Path]:
+    """Make a disk of ``size`` bytes over a new file, and be throttled on it until the end.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: No right to, or a kernel without blkio throttling (cgroup v1).
+    """
+    with backing.open("wb") as file:
+        file.truncate(size)
+    arguments = ["losetup", "--find", "--show", "--direct-io=on", str(backing)]
+    device = subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            root = Path(place)
+            mount = ["mount", "-t", "cgroup", "-o", "blkio", "none", place]
+            subprocess.run(mount, check=True, capture_output=True, timeout=10)
+            group = root / f"hostler-{os.getpid()}"
+            try:
+                group.mkdir()
+                status = Path(device).stat()
+                number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+                (group / "blkio.throttle.read_bps_device").write_text(f"{number} {read_bps}")
+                (group / "blkio.throttle.write_bps_device").write_text(f"{number} {write_bps}")
+                (group / "cgroup.procs").write_text(str(os.getpid()))
+                try:
+                    yield Path(device)
+                finally:
+                    (root / "cgroup.procs").write_text(str(os.getpid()))
+            finally:
+                if group.exists():
+                    group.rmdir()
+                subprocess.run(["umount", place], check=True, timeout=10)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True, timeout=10)
