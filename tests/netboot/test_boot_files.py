@@ -28,10 +28,21 @@ def files(tmp_path: Path) -> BootFiles:
         (tmp_path / name).write_bytes(name.encode())
         table.put_artefact(name, tmp_path / name)
     step = Target("b1", "arm64-uboot", "arm64", (MINE,), intent=BootIntent.STEP, boot="x1", token="t1",
-                  kernel="k1", initrd="i1")  # fmt: skip
+                  kernel="k1", initrd="i1", uuid="52540000-0000-4000-8000-000000000001",
+                  files={"lpxelinux.0": "k2"})  # fmt: skip
     table.put(step)
     table.put(
-        dataclasses.replace(step, board="b2", macs=(OTHER,), boot="x2", token="t2", kernel="k2", initrd="i2")
+        dataclasses.replace(
+            step,
+            board="b2",
+            macs=(OTHER,),
+            boot="x2",
+            token="t2",
+            kernel="k2",
+            initrd="i2",
+            files={},
+            uuid="52540000-0000-4000-8000-000000000002",
+        )
     )
     (tmp_path / "snponly.efi").write_bytes(b"MZ")
     return BootFiles(table, [NETWORK], LEASES.get, {"snponly.efi": tmp_path / "snponly.efi"})
@@ -76,7 +87,63 @@ def test_a_stranger_reads_only_what_makes_it_wait(files: BootFiles):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "boot", "k1", "etc/passwd", "pxelinux.cfg", "pxelinux.cfg/default", "boot/initrd/"]
+    "name",
+    [
+        "pxelinux.cfg/01-52-54-00-00-00-01",
+        "pxelinux.cfg/52540000-0000-4000-8000-000000000001",
+        "pxelinux.cfg/00005452-0000-0040-8000-000000000001",
+        *(f"pxelinux.cfg/{'0A4D0065'[:digits]}" for digits in range(8, 0, -1)),
+        "pxelinux.cfg/default-arm-bcm283x-rpi",
+        "pxelinux.cfg/default-arm-rockchip-evb_rk3399",
+        "pxelinux.cfg/default-arm-rk3399",
+        "pxelinux.cfg/default-arm",
+        "pxelinux.cfg/default",
+    ],
+)
+def test_every_name_by_which_a_loader_looks_for_its_own_leads_there(files: BootFiles, name: str):
+    """UUID in either byte order, MAC, address with ever fewer digits, and the defaults: all mean who asks."""
+    mine = read(files, ME, "pxelinux.cfg/01-52-54-00-00-00-01")
+    assert mine is not None
+    assert read(files, ME, name) == mine
+    assert read(files, ME, f"pxelinux/{name}") is not None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pxelinux.cfg/01-52-54-00-00-00-02",
+        "pxelinux.cfg/52540000-0000-4000-8000-000000000002",
+        "pxelinux.cfg/0A4D0066",
+        "pxelinux.cfg/0A4D00650",
+        "pxelinux.cfg/0a4d0065",
+        "pxelinux.cfg/default-x86",
+        "pxelinux.cfg/",
+    ],
+)
+def test_a_name_that_is_anothers_is_not_found(files: BootFiles, name: str):
+    """The loader then goes on to its next name."""
+    assert read(files, ME, name) is None
+    assert read(files, ME, f"pxelinux/{name}") is None
+
+
+def test_pxelinux_finds_its_programs_and_its_own_files_below_its_prefix(files: BootFiles):
+    """The same names mean other files for another board; configuration and initramfs are two files."""
+    assert read(files, ME, "pxelinux/lpxelinux.0") == b"k2"
+    assert read(files, THEM, "pxelinux/lpxelinux.0") is None
+    assert read(files, ME, "pxelinux/boot/kernel") == b"k1"
+    assert read(files, ME, "pxelinux/boot/initrd") == b"i1"
+    config = read(files, ME, "pxelinux/boot/config")
+    assert config is not None
+    assert b"t1" in config
+    text = read(files, ME, "pxelinux/pxelinux.cfg/default")
+    assert text is not None
+    assert b"INITRD boot/config,boot/initrd\n" in text
+    assert read(files, NOBODY, "pxelinux/boot/config") is None
+    assert read(files, NOBODY, "pxelinux/lpxelinux.0") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", "boot", "k1", "etc/passwd", "pxelinux.cfg", "boot/initrd/", "pxelinux/"]
 )
 def test_nothing_else_exists(files: BootFiles, name: str):
     """No directory, no artefact by its id, no file of the host."""

@@ -6,13 +6,16 @@ board cannot see another's files, and a machine nobody knows sees only what lead
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from hostler.model.boot import BootIntent
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.hold_image import HOLD_IMAGE
 from hostler.netboot.payload import payload
+from hostler.netboot.pxelinux_names import FOLDER as PXELINUX_FOLDER
+from hostler.netboot.pxelinux_names import means
+from hostler.netboot.pxelinux_tree import PREFIX as PXELINUX_TREE
+from hostler.netboot.pxelinux_tree import pxelinux_file
 from hostler.netboot.quoting import QuotingError
 from hostler.netboot.raspberrypi_tree import RaspberryPiTree
 from hostler.netboot.render_pxelinux import HOLD, INITRD, KERNEL, render_pxelinux
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.netboot.table import BootTable, NetworkConfig, Target
-
-_PXELINUX = re.compile(r"pxelinux\.cfg/01-((?:[0-9a-f]{2}-){5}[0-9a-f]{2})\Z", re.IGNORECASE)
 
 
 class BootFiles:
@@ -70,10 +71,12 @@ class BootFiles:
             tree = RaspberryPiTree(target, self._table.artefact, lambda: self._config(client, target))
             if (parts := tree.parts(name)) is not None:
                 return VirtualFile(*parts)
-        if match := _PXELINUX.match(name):
-            asked = match[1].replace("-", ":").lower()
-            known = (*target.macs, mac) if target else (mac,)
-            return self._pxelinux(client, target) if asked in known else None
+        if name.startswith(PXELINUX_TREE):
+            return self._pxelinux_bios(name.removeprefix(PXELINUX_TREE), client, mac, target)
+        if name.startswith(PXELINUX_FOLDER):
+            macs = (*target.macs, mac) if target else (mac,)
+            own = means(name, client, macs, target.uuid if target else None)
+            return self._pxelinux(client, target) if own else None
         if name == HOLD:
             return VirtualFile(HOLD_IMAGE)
         if target is not None and target.intent is BootIntent.STEP:
@@ -83,6 +86,16 @@ class BootFiles:
     def _pxelinux(self, client: IPv4Address, target: Target | None) -> VirtualFile | None:
         base = self._rack(client)
         return VirtualFile(render_pxelinux(target, base).encode()) if base else None
+
+    def _pxelinux_bios(
+        self, name: str, client: IPv4Address, mac: str | None, target: Target | None
+    ) -> VirtualFile | None:
+        base = self._rack(client)
+        found = pxelinux_file(name, client, mac, target, base) if base else None
+        if found is None or isinstance(found, bytes):
+            return VirtualFile(found) if found is not None else None
+        path = self._table.artefact(found)
+        return VirtualFile(path) if path is not None else None
 
     def _step_file(self, client: IPv4Address, name: str, target: Target) -> VirtualFile | None:
         base = self._rack(client)

@@ -12,6 +12,8 @@ from hostler.model.boot import BootIntent
 from hostler.model.first_stages import Loader, first_stage, required_files
 from hostler.netboot.dhcp_raspberrypi import menu as raspberrypi_menu
 from hostler.netboot.dhcp_raspberrypi import serials as raspberrypi_serials
+from hostler.netboot.pxelinux_tree import PREFIX as PXELINUX_TREE
+from hostler.netboot.render_pxelinux_bios import OWN_CONFIG as PXELINUX_OWN_CONFIG
 from hostler.netboot.render_raspberrypi import GENERATIONS
 from hostler.wire.dhcp_options import (
     BOOT_FILE,
@@ -21,6 +23,8 @@ from hostler.wire.dhcp_options import (
     IPXE_HTTP,
     IPXE_NO_PROXY,
     PXE_DISCOVERY_CONTROL,
+    PXELINUX_CONFIG,
+    PXELINUX_PREFIX,
     TFTP_SERVER,
     USER_CLASS,
     VENDOR,
@@ -37,9 +41,11 @@ if TYPE_CHECKING:
 
 IPXE_PATH = "/boot/ipxe"
 
-_PXE, _HTTP = "PXEClient", "HTTPClient"
+PXE_CLIENT, HTTP_CLIENT = "PXEClient", "HTTPClient"
+"""How the vendor class of firmware begins."""
 _BIOS = 0
-_UBOOT_ARCHITECTURES = (0x15, 0x16)
+UBOOT_ARCHITECTURES = (0x15, 0x16)
+"""What U-Boot says it is: ARM32 and ARM64."""
 _ARCHITECTURE_NAMES = {
     0: "x86 BIOS",
     2: "Itanium",
@@ -174,11 +180,11 @@ def client_facts(message: Message) -> Facts:
         # Without option 175 it says nothing about itself; every build in use speaks HTTP.
         features = message.ipxe_options
         firmware = Firmware.PXE if features and IPXE_HTTP not in features else Firmware.IPXE
-    elif vendor_class.startswith("U-Boot") or architecture in _UBOOT_ARCHITECTURES:
+    elif vendor_class.startswith("U-Boot") or architecture in UBOOT_ARCHITECTURES:
         firmware = Firmware.UBOOT
-    elif vendor_class.startswith(_HTTP):
+    elif vendor_class.startswith(HTTP_CLIENT):
         firmware = Firmware.HTTP
-    elif vendor_class.startswith(_PXE) or (not vendor_class and architecture is not None):
+    elif vendor_class.startswith(PXE_CLIENT) or (not vendor_class and architecture is not None):
         # Raspberry Pi EEPROMs leave option 60 out of the REQUEST.
         firmware = Firmware.PXE
     else:
@@ -214,32 +220,37 @@ def boot_answer(
         # No file: U-Boot would fetch and start it. It ignores 43 and 66, and finds pxelinux.cfg by siaddr.
         return Answer(next_server=True)
     server = str(network.server)
-    if firmware is Firmware.IPXE:
+    pxelinux = target is not None and target.loader is Loader.PXELINUX
+    if firmware is Firmware.IPXE and not pxelinux:
         url = f"http://{server}:{network.http_port}{IPXE_PATH}"
         return Answer(url, next_server=True, options={BOOT_FILE: url.encode(), IPXE: _NO_PROXY})
     if firmware is Firmware.RASPBERRY_PI or (target is not None and _is_rom_of_pi(target, facts)):
         return _raspberrypi_answer(message, target, server)
-    file = _first_stage(facts, target, boot_files)
+    file = first_stage_of(facts, target, boot_files)
     if isinstance(file, Refusal):
         return file
     if firmware is Firmware.HTTP:
         # UEFI 2.10 section 24.7.3.1: an offer without this name in option 60 is not one for HTTP boot.
         url = f"http://{server}:{network.http_port}/boot/{file}"
-        return Answer(url, options={VENDOR_CLASS: _HTTP.encode(), BOOT_FILE: url.encode()})
+        return Answer(url, options={VENDOR_CLASS: HTTP_CLIENT.encode(), BOOT_FILE: url.encode()})
     options = {
-        VENDOR_CLASS: _PXE.encode(),
+        VENDOR_CLASS: PXE_CLIENT.encode(),
         VENDOR: _USE_FILE,
         TFTP_SERVER: server.encode(),
         BOOT_FILE: file.encode(),
     }
+    if pxelinux:
+        # RFC 5071. The ROM hands them on; all that PXELINUX fetches then comes by HTTP.
+        options[PXELINUX_CONFIG] = PXELINUX_OWN_CONFIG.encode()
+        options[PXELINUX_PREFIX] = f"http://{server}:{network.http_port}/boot/{PXELINUX_TREE}".encode()
     machine = message.options.get(CLIENT_UUID)
     if machine is not None:
         options[CLIENT_UUID] = machine  # RFC 4578 section 2.3 and the PXE specification want it back
     return Answer(file, next_server=True, options=options)
 
 
-def _first_stage(facts: Facts, target: Target | None, boot_files: Container[str]) -> str | Refusal:
-    """What firmware that fetches one file is to fetch; strangers get iPXE."""
+def first_stage_of(facts: Facts, target: Target | None, boot_files: Container[str]) -> str | Refusal:
+    """Return what firmware that fetches one file is to fetch; strangers get iPXE."""
     if facts.architecture is None:
         return Refusal("a client that does not tell its architecture (option 93)")
     name = architecture_name(facts.architecture)
@@ -274,7 +285,7 @@ def _raspberrypi_answer(message: Message, target: Target | None, server: str) ->
     if absent and target.intent is not BootIntent.LOCAL:
         return Refusal(absent)
     options = {
-        VENDOR_CLASS: _PXE.encode(),
+        VENDOR_CLASS: PXE_CLIENT.encode(),
         VENDOR: raspberrypi_menu(message.mac),
         TFTP_SERVER: server.encode(),
     }
