@@ -2,7 +2,7 @@
 bin := .venv/bin
 paths := src tests benchmarks
 
-.PHONY: demo test lint types bench
+.PHONY: demo test matrix lint types bench
 
 demo:            ## the main job on a virtual lab; ARGS="--exit --json" to stop at its end
 	@scripts/setup demo
@@ -11,6 +11,10 @@ demo:            ## the main job on a virtual lab; ARGS="--exit --json" to stop 
 test:            ## all tests; ARGS="-k name" for some
 	@scripts/setup test
 	@$(bin)/python -m pytest $(ARGS)
+
+matrix:          ## every way a board boots, and the table in docs/boot.md; ARGS="-k uefi" for some
+	@scripts/setup test
+	@$(bin)/python -m pytest -m matrix tests/matrix --record $(ARGS)
 
 lint: types      ## style, types and who may import whom
 	@$(bin)/ruff check --no-cache $(paths)

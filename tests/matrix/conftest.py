@@ -1,0 +1,119 @@
+"""The matrix: one lab for each kind of network, its boards booting at once, as many as there are cores."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import last_run
+import pytest
+from boot_paths import BY_KEY, PATHS, BootPath
+from last_run import Result
+from matrix_lab import MatrixLab
+from other_networks import LAB_TOML, other_network
+
+from hostler.cli.progress import progress
+from hostler.demo import material as demo_material
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hostler.client.documents import TraceEvent
+    from hostler.demo.material import Material
+
+CACHE = Path(__file__).parents[2] / "var" / "cache"
+RESULTS: pytest.StashKey[dict[str, Result]] = pytest.StashKey()
+
+
+class Proof:
+    """What one test proves; told the boot's events before the test is over.
+
+    Attributes:
+        path: The boot path.
+        events: The trace of the boots that prove it, oldest first.
+    """
+
+    def __init__(self, path: BootPath) -> None:
+        self.path = path
+        self.events: list[TraceEvent] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run be written down."""
+    parser.addoption("--record", action="store_true", help="write the matrix into docs/boot.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RESULTS] = {}
+
+
+@pytest.fixture(scope="session")
+def material() -> Material:
+    """Agents, loaders and images; built once on a machine."""
+    with progress(live=False) as view:
+        return demo_material.build(CACHE, view)
+
+
+@pytest.fixture(scope="session")
+def boots(
+    request: pytest.FixtureRequest, material: Material, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[list[TraceEvent]]]]:
+    """The boots of all paths that were chosen, by key; they run while their tests wait."""
+    if os.geteuid() != 0:
+        pytest.fail("the matrix needs root: network namespaces for the boards")
+    chosen = [
+        item.callspec.params["path"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "boots" in item.fixturenames and hasattr(item, "callspec")
+    ]
+    with ExitStack() as stack:
+        labs: dict[str, MatrixLab] = {}
+        for network in dict.fromkeys(path.network for path in chosen):
+            paths = [path for path in chosen if path.network == network]
+            lab = MatrixLab(tmp_path_factory.mktemp(network), paths, LAB_TOML[network])
+            lab.prepare(material)
+            stack.callback(lab.stop)
+            lab.start(lambda lab=lab, network=network: stack.enter_context(other_network(lab, network)))
+            lab.import_needed(material)
+            labs[network] = lab
+        pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield {path.key: pool.submit(labs[path.network].boot, path) for path in chosen}
+
+
+@pytest.fixture
+def proving(request: pytest.FixtureRequest) -> Callable[[str], contextmanager]:
+    """Fill a row: ``with proving("media-bios") as proof: ...; proof.events = lab.events(board)``."""
+
+    @contextmanager
+    def prove(key: str) -> Iterator[Proof]:
+        proof = Proof(BY_KEY[key])
+        date = datetime.now(UTC).date().isoformat()
+        firmware = last_run.firmware(proof.path.kind)
+        results = request.config.stash[RESULTS]
+        try:
+            yield proof
+        except BaseException as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            results[key] = Result(False, date, firmware, last_run.stages(proof.events), first[:200])
+            raise
+        results[key] = Result(True, date, firmware, last_run.stages(proof.events))
+
+    return prove
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of this run; with ``--record`` put it into the documentation."""
+    results = config.stash[RESULTS]
+    if not results:
+        return
+    terminalreporter.section("boot paths: seconds from power-on")
+    terminalreporter.line(last_run.plain(PATHS, results))
+    if config.getoption("--record"):
+        known = {**last_run.load(), **results}
+        last_run.save(known)
+        last_run.write_page(last_run.table(PATHS, known))
