@@ -87,7 +87,10 @@ def boots(
 
 @pytest.fixture
 def proving(request: pytest.FixtureRequest) -> Callable[[str], contextmanager]:
-    """Fill a row: ``with proving("media-bios") as proof: ...; proof.events = lab.events(board)``."""
+    """Fill a row of the table, good or bad.
+
+    A test says ``with proving("media-bios") as proof:`` around all it does, and sets ``proof.events``.
+    """
 
     @contextmanager
     def prove(key: str) -> Iterator[Proof]:

@@ -140,7 +140,8 @@ class MatrixLab(WholeLab):
         media = f'media = "{self.media / path.key}"\n' if path.first == "media" else ""
         return (
             f'[[boards]]\nname = "{path.key}"\nkind = "{path.kind}"\nport = {number}\n'
-            f'mac = "{_mac(number)}"\nuuid = "{_uuid(number)}"\nserial = "VM{number:04}"\nmemory = 1024\ndisk = "{DISK >> 20}M"\n'
+            f'mac = "{_mac(number)}"\nuuid = "{_uuid(number)}"\nserial = "VM{number:04}"\n'
+            f'memory = 1024\ndisk = "{DISK >> 20}M"\n'
             f'console = "127.0.0.1:{console}"\nfirst = "{path.first}"\n{media}'
             f"secure_boot = {str(path.secure_boot).lower()}\n"
         )
