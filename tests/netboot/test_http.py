@@ -17,6 +17,7 @@ import pytest
 
 from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent
+from hostler.netboot.boot_files import BootFiles
 from hostler.netboot.http_server import BootHttp, HttpBindError
 from hostler.netboot.table import BootTable, NetworkConfig, Target
 
@@ -78,8 +79,12 @@ async def listening(root: Path):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     bench = Bench(port, root)
+    networks = [network(port)]
+    loader = root / "snponly.efi"
+    loader.write_bytes(b"MZ" + bytes(1998))
+    named = BootFiles(bench.table, networks, bench.leases.get, {loader.name: loader})
     server = BootHttp(
-        bench.table, [network(port)], bench.leases.get, bench.events.append, bench, root / "store"
+        bench.table, networks, bench.leases.get, bench.events.append, bench, root / "store", named.open
     )
     await server.start()
     try:
@@ -183,6 +188,43 @@ async def test_head_tells_the_size(bench: Bench, client: aiohttp.ClientSession):
         assert (answer.status, answer.headers["Content-Length"]) == (200, "12345")
         assert answer.headers["ETag"] == f'"{kernel}"'
     assert [event.kind for event in bench.events] == ["head"]
+
+
+async def test_what_tftp_serves_is_there_by_the_same_name(bench: Bench, client: aiohttp.ClientSession):
+    """UEFI HTTP boot asks for the size first, and takes the file for a program by its type."""
+    bench.step()
+    url = f"{bench.url}/boot/snponly.efi"
+    async with client.head(url) as answer:
+        assert (answer.status, answer.headers["Content-Length"]) == (200, "2000")
+        assert answer.headers["Content-Type"] == "application/efi"
+    async with client.get(url) as answer:
+        assert await answer.read() == (bench.root / "snponly.efi").read_bytes()
+    for name in ("kernel", "..%2fkernel", "%2e%2e/%2e%2e/etc/passwd", ""):
+        async with client.get(f"{bench.url}/boot/{name}") as answer:
+            assert answer.status == 404
+    told = [(event.kind, event.data["file"]) for event in bench.events[:3]]
+    assert told == [("head", "snponly.efi"), ("get", "snponly.efi"), ("done", "snponly.efi")]
+
+
+async def test_a_file_of_many_parts_arrives_whole_and_in_ranges(bench: Bench, client: aiohttp.ClientSession):
+    """What is put together while it is sent is the same over all its seams, and resumed by its tag."""
+    kernel, _ = bench.file("kernel", 10)
+    initrd, content = bench.file("initrd", 100_001)
+    bench.step(kernel=kernel, initrd=initrd)
+    url = f"{bench.url}/boot/boot/initrd"
+    async with client.get(url) as answer:
+        whole, tag = await answer.read(), answer.headers["ETag"]
+    assert whole.endswith(content)
+    assert len(whole) > len(content)
+    seam = len(whole) - len(content)
+    for first, last in ((0, 0), (seam - 3, seam + 3), (seam, seam), (seam - 1, len(whole) - 1)):
+        headers = {"Range": f"bytes={first}-{last}", "If-Range": tag}
+        async with client.get(url, headers=headers) as answer:
+            assert answer.status == 206
+            assert await answer.read() == whole[first : last + 1]
+    bench.step(kernel=kernel, initrd=initrd, token="of another boot")
+    async with client.get(url, headers={"Range": "bytes=5-", "If-Range": tag}) as answer:
+        assert answer.status == 200, "it is another file now"
 
 
 async def test_double_slashes_are_no_redirect(bench: Bench):
@@ -386,7 +428,13 @@ async def test_only_the_index_of_the_step_is_given(bench: Bench, client: aiohttp
 async def test_a_taken_port_is_named(bench: Bench):
     """A port in use is an error that names address, port and the way out."""
     second = BootHttp(
-        bench.table, [network(bench.port)], bench.leases.get, bench.events.append, bench, bench.root
+        bench.table,
+        [network(bench.port)],
+        bench.leases.get,
+        bench.events.append,
+        bench,
+        bench.root,
+        lambda _client, _name: None,
     )
     with pytest.raises(HttpBindError, match=rf"127\.0\.0\.1 port {bench.port}.*in use.*http_port"):
         await second.start()

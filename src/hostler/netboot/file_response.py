@@ -1,9 +1,10 @@
-"""One file over HTTP: whole or a range of it, by sendfile."""
+"""One file over HTTP, real or virtual: whole or a range of it, by sendfile."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import re
 import time
@@ -13,9 +14,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
+from hostler.netboot.virtual_file import Stretch
+
 if TYPE_CHECKING:
-    import io
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from hostler.netboot.virtual_file import VirtualFile
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
@@ -52,46 +57,84 @@ async def send_file(
         OSError: The file cannot be opened.
     """
     with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        response = web.StreamResponse(
-            headers={hdrs.CONTENT_TYPE: content_type, hdrs.ETAG: f'"{etag}"', hdrs.ACCEPT_RANGES: "bytes"}
-        )
-        asked = _asked_range(request, etag)
-        wanted = range(size) if asked is None else _within(asked, size)
-        if asked is not None and not wanted:
-            response.set_status(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
-            response.headers[hdrs.CONTENT_RANGE] = f"bytes */{size}"
-        elif asked is not None:
-            response.set_status(HTTPStatus.PARTIAL_CONTENT)
-            response.headers[hdrs.CONTENT_RANGE] = f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
-        response.content_length = len(wanted)
-        if request.method == hdrs.METH_HEAD:
-            return response, Transfer(0, 0.0, complete=True)
-        started = time.monotonic()
-        sent = await _send(request, response, file, wanted)
-        transfer = Transfer(sent, time.monotonic() - started, complete=sent == len(wanted))
-        if not transfer.complete and request.transport is not None:
-            # What was promised in Content-Length cannot come any more; the connection says so by ending.
-            request.transport.abort()
-        return response, transfer
+        descriptor = file.fileno()
+
+        def stretches(wanted: range) -> Iterable[bytes | Stretch]:
+            return (Stretch(descriptor, wanted.start, len(wanted)),)
+
+        size = os.fstat(descriptor).st_size
+        return await _answer(request, size, stretches, etag, content_type)
+
+
+async def send_virtual(
+    request: web.BaseRequest, file: VirtualFile, content_type: str = "application/octet-stream"
+) -> tuple[web.StreamResponse, Transfer]:
+    """Answer a GET or HEAD request with a file that is put together while it is sent; like `send_file`."""
+    return await _answer(request, file.size, file.stretches, file.tag, content_type)
+
+
+async def _answer(
+    request: web.BaseRequest,
+    size: int,
+    stretches: Callable[[range], Iterable[bytes | Stretch]],
+    etag: str,
+    content_type: str,
+) -> tuple[web.StreamResponse, Transfer]:
+    response = web.StreamResponse(
+        headers={hdrs.CONTENT_TYPE: content_type, hdrs.ETAG: f'"{etag}"', hdrs.ACCEPT_RANGES: "bytes"}
+    )
+    asked = _asked_range(request, etag)
+    wanted = range(size) if asked is None else _within(asked, size)
+    if asked is not None and not wanted:
+        response.set_status(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes */{size}"
+    elif asked is not None:
+        response.set_status(HTTPStatus.PARTIAL_CONTENT)
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
+    response.content_length = len(wanted)
+    if request.method == hdrs.METH_HEAD:
+        return response, Transfer(0, 0.0, complete=True)
+    started = time.monotonic()
+    sent = await _send(request, response, stretches(wanted))
+    transfer = Transfer(sent, time.monotonic() - started, complete=sent == len(wanted))
+    if not transfer.complete and request.transport is not None:
+        # What was promised in Content-Length cannot come any more; the connection says so by ending.
+        request.transport.abort()
+    return response, transfer
 
 
 async def _send(
-    request: web.BaseRequest, response: web.StreamResponse, file: io.FileIO, wanted: range
+    request: web.BaseRequest, response: web.StreamResponse, stretches: Iterable[bytes | Stretch]
 ) -> int:
     """Send the header and the bytes wanted; return how many of them went before anything failed."""
-    file.seek(wanted.start)
+    sent = 0
     # RuntimeError is asyncio's word for a transport that is closing, OSError everyone's for a broken line.
     with contextlib.suppress(OSError, RuntimeError):
         await response.prepare(request)
-        transport = request.transport
-        if wanted and transport is not None:
+        for stretch in stretches:
+            if isinstance(stretch, bytes):
+                await response.write(stretch)
+                sent += len(stretch)
+                continue
+            part = await _send_stretch(request, stretch)
+            sent += part
+            if part < stretch.length:
+                return sent
+        await response.write_eof()
+    return sent
+
+
+async def _send_stretch(request: web.BaseRequest, stretch: Stretch) -> int:
+    transport = request.transport
+    if transport is None or not stretch.length:
+        return 0
+    with io.FileIO(stretch.descriptor, closefd=False) as file:
+        file.seek(stretch.offset)
+        with contextlib.suppress(OSError, RuntimeError):
             loop = asyncio.get_running_loop()
-            await loop.sendfile(transport, file, wanted.start, len(wanted), fallback=False)
-            if file.tell() == wanted.stop:
-                await response.write_eof()
-    # The loop leaves the file's position behind the last byte it sent.
-    return max(0, file.tell() - wanted.start)
+            await loop.sendfile(transport, file, stretch.offset, stretch.length, fallback=False)
+        # The loop leaves the file's position behind the last byte it sent.
+        return max(0, file.tell() - stretch.offset)
 
 
 def _asked_range(request: web.BaseRequest, etag: str) -> tuple[int | None, int | None] | None:

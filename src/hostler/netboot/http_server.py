@@ -22,6 +22,7 @@ from hostler.model.trace import TraceEvent, printable
 from hostler.netboot.agent_door import AgentDoor, Rack, Refused
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
+from hostler.netboot.http_names import NamedFiles
 from hostler.netboot.payload import payload
 from hostler.netboot.quoting import QuotingError
 from hostler.netboot.render_ipxe import render_ipxe
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from hostler.model.json import Document
     from hostler.netboot.table import BootTable, NetworkConfig, Target
+    from hostler.netboot.virtual_file import VirtualFile
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class BootHttp:
         emit: Takes trace events; never blocks.
         rack: Takes agents' reports and signs of life.
         store: Root of the chunk store.
+        open_file: Returns the file that TFTP serves under a name to a client, or None.
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class BootHttp:
         emit: Callable[[TraceEvent], None],
         rack: Rack,
         store: Path,
+        open_file: Callable[[IPv4Address, str], VirtualFile | None],
     ) -> None:
         self._table = table
         self._networks = tuple(networks)
         self._mac_of = mac_of
         self._emit = emit
+        self._names = NamedFiles(open_file, emit)
         self._door = AgentDoor(table, store, mac_of, emit, rack)
         self._runner: web.ServerRunner | None = None
 
@@ -123,6 +128,8 @@ class BootHttp:
             return self._config(request, mac, target)
         if path.startswith("/boot/file/"):
             return await self._file(request, path.removeprefix("/boot/file/"), client, mac, target)
+        if path.startswith("/boot/"):
+            return await self._names.answer(request, path.removeprefix("/boot/"), client, target, mac)
         self._trace("missing", f"{_who(target, client)}: no {printable(path, 100)}", target, mac)
         raise Refused(HTTPStatus.NOT_FOUND, "nothing here")
 

@@ -53,7 +53,9 @@ class Services:
         here = [network for network in setup.networks if network.behind is None]
         self._tftp = TftpServer(here, files.open, self._emit_named)
         self._no_router = NoRouter(network for network in here if network.dhcp is DhcpMode.OWN)
-        self._http = BootHttp(table, setup.networks, self._mac_of, WithinBudget(emit), rack, setup.store)
+        self._http = BootHttp(
+            table, setup.networks, self._mac_of, WithinBudget(emit), rack, setup.store, files.open
+        )
 
     async def start(self) -> None:
         """Open all sockets and begin to answer; DHCP last, for it is what sends boards to the others.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
 
 class VirtualFileError(Exception):
@@ -31,6 +32,15 @@ class FilePart:
     path: Path
     offset: int = 0
     length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Bytes of an open file, to be sent from there."""
+
+    descriptor: int
+    offset: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,24 @@ class VirtualFile:
             if piece.file is not None:
                 return piece.file, piece.offset + offset - (self._ends[index] - piece.length), length
         return None
+
+    def stretches(self, wanted: range) -> Iterator[bytes | Stretch]:
+        """Yield what a range of the file consists of, in order: bytes, and where others are to be had."""
+        for piece, end in zip(self._pieces, self._ends, strict=True):
+            begin = end - piece.length
+            first, last = max(wanted.start, begin) - begin, min(wanted.stop, end) - begin
+            if first < last and piece.descriptor < 0:
+                yield piece.content[first:last]
+            elif first < last:
+                yield Stretch(piece.descriptor, piece.offset + first, last - first)
+
+    @property
+    def tag(self) -> str:
+        """A text that is another one whenever the content is: from bytes, and from files' identities."""
+        digest = hashlib.sha256()
+        for piece in self._pieces:
+            digest.update(repr((piece.content, piece.file, piece.offset, piece.length)).encode())
+        return digest.hexdigest()[:32]
 
     def close(self) -> None:
         """Close the files; reading afterwards finds nothing."""
