@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 
 from hostler.model.board import Binding, Board, Lifecycle
 from hostler.model.boot import BootIntent, BootTarget, boot_intent
-from hostler.model.keeper import (
+from hostler.model.keeper import decide, looked
+from hostler.model.keeper_phases import (
     ATTEMPTS,
     POWERING_SECONDS,
     STALL_SECONDS,
     WATTS_SECONDS,
+)
+from hostler.model.keeper_view import (
     Action,
     DirectBoot,
     Memory,
@@ -24,8 +27,6 @@ from hostler.model.keeper import (
     View,
     Wait,
     agent_step,
-    decide,
-    looked,
     reboot_asked,
     working,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostler.model.board import Binding, Board, Lifecycle
-from hostler.model.keeper import Memory, View
+from hostler.model.keeper_view import Memory, View
 from hostler.model.power import PowerReading, PowerState
 from hostler.model.seam import BootRecord, Desired, Observed
 from hostler.rack.keeper import ACTIVITY_SECONDS, Keeper

@@ -6,7 +6,7 @@ import pytest
 
 from hostler.model.board import Board, Lifecycle
 from hostler.model.boot import BootIntent
-from hostler.model.keeper import Memory, View
+from hostler.model.keeper_view import Memory, View
 from hostler.model.plan import StepKind, StepOrder
 from hostler.model.run import RunOrder, RunState, RunStatus
 from hostler.model.seam import Desired

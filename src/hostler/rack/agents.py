@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from hostler.model.identity import contradiction
-from hostler.model.keeper import Report
+from hostler.model.keeper_view import Report
 from hostler.model.run import Phase
 from hostler.model.trace import printable
 

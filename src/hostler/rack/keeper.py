@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.drivers.errors import DidNotHappen, DriverError
 from hostler.model.boot import BootTarget
-from hostler.model.keeper import (
+from hostler.model.keeper import decide, looked
+from hostler.model.keeper_view import (
     DirectBoot,
     Memory,
     Record,
@@ -21,8 +22,6 @@ from hostler.model.keeper import (
     View,
     Wait,
     agent_step,
-    decide,
-    looked,
     reboot_asked,
     working,
 )
@@ -35,7 +34,7 @@ from hostler.model.trace import TraceEvent
 
 if TYPE_CHECKING:
     from hostler.model.json import Document
-    from hostler.model.keeper import Action
+    from hostler.model.keeper_view import Action
     from hostler.model.run import RunStatus
     from hostler.model.seam import Desired
     from hostler.rack.keeper_port import BoardBootControl, BoardConsole, BoardPower, KeeperPort

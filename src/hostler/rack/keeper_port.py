@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostler.model.boot import BootTarget
-    from hostler.model.keeper import Memory, View
+    from hostler.model.keeper_view import Memory, View
     from hostler.model.power import PowerReading, PowerState
     from hostler.model.seam import Observed
     from hostler.model.trace import TraceEvent

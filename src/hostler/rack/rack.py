@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from hostler.link.port import RackLink, Stream
     from hostler.model.board import Board
     from hostler.model.json import Document
-    from hostler.model.keeper import Memory, View
+    from hostler.model.keeper_view import Memory, View
     from hostler.rack.boot_control import BootControls
     from hostler.rack.store import RackStore
 

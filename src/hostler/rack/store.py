@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.dialects.sqlite import insert
 
 from hostler.link.group_commit import GroupCommit, sqlite_engine, storing
-from hostler.model.keeper import Memory
+from hostler.model.keeper_view import Memory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hostler.model.board import Lifecycle
 from hostler.model.boot import BootIntent, boot_intent
-from hostler.model.keeper import View, agent_step, reboot_asked
+from hostler.model.keeper_view import View, agent_step, reboot_asked
 from hostler.model.plan import StepKind
 from hostler.model.platform import PLATFORMS
 from hostler.netboot.quoting import kernel_parameter
