@@ -18,6 +18,8 @@ from aiohttp import hdrs, web
 from hostler.model.json import foreign_object
 from hostler.model.trace import TraceEvent
 from hostler.netboot.file_response import send_file
+from hostler.netboot.refused import Refused
+from hostler.netboot.request_body import limited_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,20 +31,11 @@ if TYPE_CHECKING:
 
 RACK_SECONDS = 10.0
 """How long the rack may take to accept a report before the agent is told to come again."""
-BODY_SECONDS = 10.0
 SEEN_SECONDS = 1.0
 REPORT_LIMITS = {"hello": 256 << 10, "progress": 4 << 10, "done": 1 << 20, "fail": 256 << 10}
 """Reports an agent can make, and the most bytes each may have."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-
-
-class Refused(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """The request is answered with this status and one line of text."""
-
-    def __init__(self, status: HTTPStatus, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 class Rack(Protocol):
@@ -139,22 +132,8 @@ class AgentDoor:
         return target, target.boot
 
     async def _report(self, request: web.BaseRequest, kind: str, target: Target, boot: str) -> web.Response:
-        limit = REPORT_LIMITS[kind]
-        if (request.content_length or 0) > limit:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a {kind} report may have {limit} bytes")
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                raw = await request.read()
-        except TimeoutError:
-            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
-        if len(raw) > limit:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a {kind} report may have {limit} bytes")
-        body = _object(raw)
-        try:
-            async with asyncio.timeout(RACK_SECONDS):
-                status = await self._rack.report(kind, target.board, boot, body)
-        except TimeoutError:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the rack did not answer; come again") from None
+        body = _object(await limited_body(request, REPORT_LIMITS[kind], f"a {kind} report"))
+        status = await reported(self._rack, kind, target.board, boot, body)
         if kind in ("done", "fail"):
             self._tell_fetched(target)
         return web.Response(status=status)
@@ -211,6 +190,19 @@ class AgentDoor:
 
     def _trace(self, target: Target, boot: str, kind: str, text: str, data: Document | None = None) -> None:
         self._emit(TraceEvent(time.time(), "http", kind, text, target.board, None, boot, data or {}))
+
+
+async def reported(rack: Rack, kind: str, board: str, boot: str, body: Document) -> int:
+    """Hand a report to the rack; returns the HTTP status it wants it answered with.
+
+    Raises:
+        Refused: The rack did not take it in time; who reports is to come again.
+    """
+    try:
+        async with asyncio.timeout(RACK_SECONDS):
+            return await rack.report(kind, board, boot, body)
+    except TimeoutError:
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the rack did not answer; come again") from None
 
 
 def _object(raw: bytes) -> Document:

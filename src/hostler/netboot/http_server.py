@@ -19,13 +19,15 @@ from aiohttp import hdrs, web
 
 from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent, printable
-from hostler.netboot.agent_door import AgentDoor, Rack, Refused
+from hostler.netboot.agent_door import AgentDoor, Rack
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
 from hostler.netboot.http_names import NamedFiles
 from hostler.netboot.payload import payload
 from hostler.netboot.quoting import QuotingError
+from hostler.netboot.refused import Refused
 from hostler.netboot.render_ipxe import render_ipxe
+from hostler.netboot.system_door import SystemDoor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,6 +80,7 @@ class BootHttp:
         self._emit = emit
         self._names = NamedFiles(open_file, emit)
         self._door = AgentDoor(table, store, mac_of, emit, rack)
+        self._systems = SystemDoor(table, mac_of, emit, rack)
         self._runner: web.ServerRunner | None = None
 
     async def start(self) -> None:
@@ -118,6 +121,8 @@ class BootHttp:
         path = _SLASHES.sub("/", request.path)
         if path.startswith("/agent/"):
             return await self._door.handle(request, path.removeprefix("/agent/"), client)
+        if SystemDoor.answers(path):
+            return await self._systems.handle(request, path, client, _base(request))
         if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
             raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD")
         mac = self._mac_of(client)

@@ -1,0 +1,40 @@
+"""The body of a request from a board: all of it or a refusal, within a size and a time."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from hostler.netboot.refused import Refused
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+BODY_SECONDS = 10.0
+
+
+async def limited_body(request: web.BaseRequest, limit: int, what: str) -> bytes:
+    """Read a request's body.
+
+    Args:
+        request: The request.
+        limit: Most bytes it may have.
+        what: What it is, for the refusal: ``a done report``.
+
+    Raises:
+        Refused: It is larger, or did not come within ``BODY_SECONDS``.
+    """
+    too_large = Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{what} may have {limit} bytes")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.content.iter_any():
+                body += part
+                if len(body) > limit:
+                    raise too_large
+    except TimeoutError:
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
+    return bytes(body)
