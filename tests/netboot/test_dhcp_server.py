@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hostler.model.boot import BootIntent
-from hostler.netboot.dhcp_server import DhcpServer, DhcpServerError, open_socket
+from hostler.netboot.dhcp_loop import DhcpServerError
+from hostler.netboot.dhcp_server import DhcpServer, open_socket
 from hostler.netboot.table import BootTable, NetworkConfig, Target
 from hostler.wire.dhcp import Message
 from netns import CLIENT_INTERFACE, SERVER_INTERFACE, Lan
@@ -310,7 +311,8 @@ def test_no_permission_is_named_with_what_to_do(lan: Lan) -> None:
     script = (
         "import pathlib, sys\n"
         "from ipaddress import IPv4Address as A, IPv4Interface as I\n"
-        "from hostler.netboot.dhcp_server import DhcpServerError, open_socket\n"
+        "from hostler.netboot.dhcp_loop import DhcpServerError\n"
+        "from hostler.netboot.dhcp_server import open_socket\n"
         "from hostler.netboot.table import NetworkConfig\n"
         "lab = NetworkConfig('lab', 'srv0', I('10.77.0.1/24'), A('10.77.0.9'), A('10.77.0.9'))\n"
         "try:\n"

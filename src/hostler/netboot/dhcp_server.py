@@ -1,26 +1,20 @@
-"""The DHCP server's sockets: a thread with its own epoll loop that moves bytes and waits for the disk.
-
-It answers from memory. An ACK leaves when its lease is on disk; leases that change while the disk is busy
-go there together.
-"""
+"""The DHCP server's sockets: where it listens, and what it hands to the loop."""
 
 from __future__ import annotations
 
 import errno
 import logging
-import os
-import select
 import socket
-import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 from hostler.model.first_stages import BIOS_FILE, UEFI_X64_FILE
-from hostler.model.trace import TraceEvent
 from hostler.netboot.dhcp_exchange import DhcpExchange, Reply
+from hostler.netboot.dhcp_loop import DhcpLoop, DhcpServerError, Port, widen
 from hostler.netboot.dhcp_others import OtherServers, open_ears
 from hostler.netboot.dhcp_proxy import BINL_PORT
-from hostler.netboot.lease_journal import LeaseJournal, LeaseJournalError, read_journal
+from hostler.netboot.lease_journal import LeaseJournalError, read_journal
 from hostler.netboot.leases import read_records
 from hostler.netboot.neighbours import neighbour_mac
 from hostler.netboot.served_network import ServedNetwork
@@ -30,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
     from pathlib import Path
 
+    from hostler.model.trace import TraceEvent
     from hostler.netboot.leases import Lease
     from hostler.netboot.table import BootTable, NetworkConfig
 
@@ -39,25 +34,6 @@ DEFAULT_BOOT_FILES = frozenset((BIOS_FILE, UEFI_X64_FILE))
 
 # Longer datagrams are cut, and then refused by the parser; no client sends them.
 _LONGEST = 4096
-# After so many datagrams of one socket the others have their turn, and the leases go to disk.
-_BATCH = 128
-# Half a second of a storm that Kea would lose: room for 5,000 datagrams.
-_RECEIVE_BUFFER = 4 * 1024 * 1024
-_SO_RCVBUFFORCE = 33
-# Between two rounds: under load each round then has many datagrams, which costs half the CPU of
-# waking for each; a lone client waits this much longer, and firmware does not notice.
-_PAUSE_SECONDS = 0.001
-_FAULT_SECONDS = 5.0
-
-
-class DhcpServerError(RuntimeError):
-    """The server cannot start; the text says why and what to do."""
-
-
-class _Port(NamedTuple):
-    network: ServedNetwork
-    socket: socket.socket
-    binl: bool = False
 
 
 class DhcpServer:
@@ -85,17 +61,9 @@ class DhcpServer:
         self._networks = tuple(ServedNetwork(config) for config in networks)
         self._exchange = DhcpExchange(self._networks, table, boot_files, emit)
         self._others_give = any(config.dhcp is not DhcpMode.OWN for config in networks)
-        self._emit = emit
         self._state = state
-        self._clock = clock
-        self._ports: dict[int, _Port] = {}
-        self._ears: dict[int, _Port] = {}
         self._others = OtherServers({str(config.server) for config in networks}, table, emit)
-        self._wake = -1
-        self._stopping = False
-        self._journal: LeaseJournal[list[tuple[socket.socket, Reply]]] | None = None
-        self._thread = threading.Thread(target=self._run, name="dhcp", daemon=True)
-        self._silent_until: dict[str, float] = {}
+        self._loop = DhcpLoop("dhcp", self._exchange.records, self._all_records, emit, clock)
 
     def open(self) -> None:
         """Open the sockets, in the calling thread's network namespace, and read the leases.
@@ -114,30 +82,26 @@ class DhcpServer:
                 if DhcpMode.OWN in modes or DhcpMode.PROXY in modes:
                     shared = network.config.dhcp is not DhcpMode.OWN
                     opened = open_socket(network.config, alone=len(here) == 1, shared=shared)
-                    self._ports[opened.fileno()] = _Port(network, opened)
+                    self._add(network, opened, partial(self._answer, opened, network))
                 if DhcpMode.PROXY in modes:
                     opened = open_socket(network.config, alone=len(here) == 1, binl=True)
-                    self._ports[opened.fileno()] = _Port(network, opened, binl=True)
+                    self._add(network, opened, partial(self._answer, opened, network, binl=True))
                 self._listen_to_others(network)
-            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._restore()
+            leases = list(read_records(read_journal(self._state)))
+            for network in self._networks:
+                network.leases.restore(lease for lease in leases if network.contains(lease.address))
+            self._loop.open(self._state)
         except (DhcpServerError, LeaseJournalError) as error:
-            self._close()
+            self._loop.close()
             raise DhcpServerError(str(error)) from error
 
     def start(self) -> None:
         """Start answering in a thread of its own; ``open`` comes first."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self, timeout: float = 10.0) -> None:
         """Stop answering, write what is to be written, close the sockets; waits ``timeout`` s at most."""
-        self._stopping = True
-        if self._wake >= 0:
-            os.eventfd_write(self._wake, 1)
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        if not self._thread.is_alive():
-            self._close()
+        self._loop.stop(timeout)
 
     def mac_of(self, address: str) -> str | None:
         """Return the MAC that has an IPv4 address, or None; from any thread.
@@ -163,132 +127,25 @@ class DhcpServer:
             text = f"other DHCP servers on {network.config.interface} are not noticed: {error.strerror}"
             log.info("network %s: %s", network.config.name, text)
         else:
-            self._ears[ears.fileno()] = _Port(network, ears)
+            self._add(network, ears, partial(self._hear_others, ears, network))
 
-    def _restore(self) -> None:
-        leases = list(read_records(read_journal(self._state)))
-        for network in self._networks:
-            network.leases.restore(lease for lease in leases if network.contains(lease.address))
-        self._journal = LeaseJournal(self._state, self._committed)
-        self._journal.open(self._all_records())
+    def _add(
+        self, network: ServedNetwork, opened: socket.socket, take: Callable[[float], Reply | None]
+    ) -> None:
+        self._loop.add(Port(network.config.name, network.config.interface, opened, take))
 
     def _all_records(self) -> bytes:
         return b"".join(network.leases.records() for network in self._networks)
 
-    def _committed(self) -> None:
-        os.eventfd_write(self._wake, 1)
+    def _answer(
+        self, sock: socket.socket, network: ServedNetwork, now: float, *, binl: bool = False
+    ) -> Reply | None:
+        datagram, source = sock.recvfrom(_LONGEST)
+        return self._exchange.receive(datagram, network, now, source if binl else None)
 
-    def _run(self) -> None:
-        poll = select.epoll()
-        try:
-            poll.register(self._wake, select.EPOLLIN)
-            for number in (*self._ports, *self._ears):
-                poll.register(number, select.EPOLLIN)
-            while not self._stopping:
-                for number, _ in poll.poll():
-                    if number == self._wake:
-                        os.eventfd_read(number)
-                        self._send_committed()
-                    elif number in self._ears:
-                        self._hear_others(self._ears[number])
-                    else:
-                        self._serve(self._ports[number])
-                time.sleep(_PAUSE_SECONDS)
-        finally:
-            poll.close()
-
-    def _hear_others(self, port: _Port) -> None:
-        now = self._clock()
-        for _ in range(_BATCH):
-            try:
-                packet, sender = port.socket.recvfrom(_LONGEST)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._fault(
-                    port.network, f"cannot listen on {port.network.config.interface}: {error.strerror}"
-                )
-                return
-            try:
-                self._others.hear(packet, sender[4].hex(":"), port.network.config, now)
-            except Exception as error:  # noqa: BLE001 - one odd packet must not end the service for all
-                self._fault(port.network, f"a packet of another server could not be read: {error!r}")
-
-    def _serve(self, port: _Port) -> None:
-        """Take what has arrived on one socket, answer what needs no disk, hand the rest to the journal."""
-        network, sock, binl = port
-        receive = self._exchange.receive
-        waiting: list[tuple[socket.socket, Reply]] = []
-        now = self._clock()
-        for _ in range(_BATCH):
-            try:
-                datagram, source = sock.recvfrom(_LONGEST)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                # The interface went down or away; it may come back.
-                self._fault(network, f"cannot receive on {network.config.interface}: {error.strerror}")
-                break
-            try:
-                reply = receive(datagram, network, now, source if binl else None)
-            except Exception as error:  # noqa: BLE001 - one odd datagram must not end the service for all
-                self._fault(network, f"a datagram could not be handled: {error!r}")
-                continue
-            if reply is None:
-                continue
-            if reply.durable:
-                waiting.append((sock, reply))
-            else:
-                self._send(sock, reply)
-        records = self._exchange.records
-        if records and self._journal is not None:
-            if self._journal.wants_all:
-                self._journal.submit(self._all_records(), waiting, whole=True)
-            else:
-                self._journal.submit(b"".join(records), waiting)
-            records.clear()
-
-    def _send_committed(self) -> None:
-        if self._journal is None:
-            return
-        for waiting, error in self._journal.commits():
-            if error is not None:
-                self._fault(self._networks[0], f"{error}; {len(waiting)} clients get no address until it can")
-                continue
-            for sock, reply in waiting:
-                self._send(sock, reply)
-
-    def _send(self, sock: socket.socket, reply: Reply) -> None:
-        try:
-            sock.sendto(reply.data, reply.destination)
-        except OSError as error:
-            # A full send buffer too: the client asks again.
-            port = self._ports[sock.fileno()]
-            self._fault(port.network, f"cannot send to {reply.destination[0]}: {error.strerror}")
-            return
-        if reply.event is not None:
-            self._emit(reply.event)
-
-    def _fault(self, network: ServedNetwork, text: str) -> None:
-        """Trace a fault of ours, each at most once in some seconds: it may come with every datagram."""
-        now = self._clock()
-        kind = text.partition(":")[0]
-        if self._silent_until.get(kind, 0.0) <= now:
-            self._silent_until = {key: until for key, until in self._silent_until.items() if until > now}
-            self._silent_until[kind] = now + _FAULT_SECONDS
-            self._emit(TraceEvent(now, "dhcp", "fault", text, data={"network": network.config.name}))
-
-    def _close(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-        for port in (*self._ports.values(), *self._ears.values()):
-            port.socket.close()
-        self._ports.clear()
-        self._ears.clear()
-        if self._wake >= 0:
-            os.close(self._wake)
-            self._wake = -1
+    def _hear_others(self, sock: socket.socket, network: ServedNetwork, now: float) -> None:
+        packet, sender = sock.recvfrom(_LONGEST)
+        self._others.hear(packet, sender[4].hex(":"), network.config, now)
 
 
 def open_socket(
@@ -311,7 +168,7 @@ def open_socket(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _widen(sock)
+        widen(sock)
         _check_address(config)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, config.interface.encode() + b"\0")
@@ -341,13 +198,6 @@ def _check_address(config: NetworkConfig) -> None:
                 raise
             command = f"ip address add {config.address} dev {config.interface}"
             raise DhcpServerError(f"{config.server} is not an address of this host; `{command}`") from error
-
-
-def _widen(sock: socket.socket) -> None:
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-    except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
 def _advice(error: OSError, config: NetworkConfig, number: int) -> str:

@@ -7,7 +7,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from hostler.netboot.boot_files import BootFiles
-from hostler.netboot.dhcp_server import DhcpServer, DhcpServerError
+from hostler.netboot.dhcp_loop import DhcpServerError
+from hostler.netboot.dhcp_server import DhcpServer
 from hostler.netboot.http_server import BootHttp, HttpBindError
 from hostler.netboot.no_router import NoRouter
 from hostler.netboot.setup import LEASES_FILE
