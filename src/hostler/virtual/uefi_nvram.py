@@ -10,6 +10,7 @@ VariableFormat.h (authenticated store), UEFI 2.10 section 3.1.3 (load options), 
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -30,6 +31,8 @@ _NON_VOLATILE_BOOT_RUNTIME = 7
 _LOAD_OPTION_ACTIVE = 1
 _STARTS = struct.pack("<H", 0x55AA)
 _HEADER = 60  # AUTHENTICATED_VARIABLE_HEADER
+_DELETED = 0xFD  # VAR_DELETED: cleared bits of the state byte
+_BOOT_OPTION = re.compile(r"Boot(?:Order|[0-9A-F]{4})")
 
 
 class NotAStore(Exception):  # noqa: N818 - says what was found
@@ -37,7 +40,7 @@ class NotAStore(Exception):  # noqa: N818 - says what was found
 
 
 def boot_order(template: bytes, mac: str, first: First) -> bytes:
-    """Return the template with boot options for what is first and for the disk, after what it holds already.
+    """Return the template with boot options for what is first and for the disk, in place of those it has.
 
     Raises:
         NotAStore: The template is something else, or full.
@@ -50,6 +53,7 @@ def boot_order(template: bytes, mac: str, first: First) -> bytes:
     }.get(first, [network, disk])
     variables = b"".join(_variable(f"Boot{index:04X}", data) for index, data in enumerate(options))
     variables += _variable("BootOrder", struct.pack(f"<{len(options)}H", *range(len(options))))
+    template = _without_boot_options(template)
     start = _end_of_variables(template)
     end = start + len(variables)
     if template[start:end] != b"\xff" * len(variables):
@@ -65,6 +69,20 @@ def without_variables(template: bytes) -> bytes:
     """
     start, end = _first_variable(template), _end_of_variables(template)
     return template[:start] + b"\xff" * (end - start) + template[end:]
+
+
+def _without_boot_options(template: bytes) -> bytes:
+    """Return the template with the boot options it holds marked as deleted: EDK2 hangs over two of a name."""
+    result = bytearray(template)
+    at = _first_variable(template)
+    while template[at : at + 2] == _STARTS:
+        name, data = struct.unpack_from("<II", template, at + 36)
+        text = template[at + _HEADER : at + _HEADER + name].decode("utf-16-le", "replace").rstrip("\0")
+        if _BOOT_OPTION.fullmatch(text):
+            result[at + 2] &= _DELETED
+        at += _HEADER + name + data
+        at += -at % 4
+    return bytes(result)
 
 
 def _first_variable(template: bytes) -> int:
