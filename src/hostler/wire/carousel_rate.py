@@ -1,0 +1,46 @@
+"""How fast a multicast carousel sends: up slowly while nothing is lost, down quickly when most lose.
+
+The median listener decides: one on a bad cable, or ten times slower than the others, holds up nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EVERY = 1.0
+"""Seconds between two changes: listeners tell twice as often."""
+_TOLERATED = 0.02  # a bad link loses this much at any rate, and slower would not help it
+_UP, _DOWN = 1.25, 0.7
+_FIRST, _LEAST = 100e6, 5e6
+
+
+class Rate:
+    """Bits a second, and the time at which the next datagrams may leave.
+
+    Args:
+        most: Never more than this, in bits a second.
+    """
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self.bits = min(most, _FIRST)
+        self._changed = 0.0
+        self._free = 0.0
+
+    def adapt(self, losses: Sequence[float], now: float) -> None:
+        """Take in what share each listener loses, in ascending order; at most once in ``EVERY`` seconds."""
+        if not losses or now < self._changed + EVERY:
+            return
+        self._changed = now
+        loss = losses[len(losses) // 2]
+        factor = _DOWN if loss > _TOLERATED else _UP
+        self.bits = max(min(_LEAST, self._most), min(self._most, self.bits * factor))
+
+    def delay(self, size: int, now: float) -> float:
+        """Return how long to wait before ``size`` bytes may leave, and count them as sent then."""
+        begin = max(now, self._free)
+        self._free = begin + size * 8 / self.bits
+        return begin - now

@@ -1,0 +1,157 @@
+"""What the sender of a multicast carousel sends next, from what its listeners told that they lack.
+
+Nothing is acknowledged. A listener's word counts for what it says of turns that it saw pass: what was sent
+later may still be on its way and is not sent again for it. Fragments that lack come before chunks that
+nobody has had yet, since every listener holds what is incomplete in memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hostler.wire.carousel_receiver import Lacking
+
+HOPELESS_LOSS = 0.3
+"""A listener that loses more than this is sent nothing again: it would hold up all the others, and fetches
+what it lacks by HTTP."""
+DEAF_SECONDS = 3.0
+"""One that hears nothing at all for so long is sent nothing either: multicast does not reach it."""
+_ENOUGH = 500  # fragments, to speak of a share
+_PARITY_LOSS = 0.0005
+_IN_FLIGHT = 4096  # turns remembered: seconds, at any rate
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is to be sent now.
+
+    Attributes:
+        number: The turn's number.
+        chunk: The chunk.
+        fragments: Which of its fragments; None: all.
+        parity: Whether parities go with it.
+    """
+
+    number: int
+    chunk: int
+    fragments: tuple[int, ...] | None
+    parity: bool
+
+
+@dataclass(slots=True)
+class _Listener:
+    since: float
+    heard: float
+    received: float = 0.0
+    lost: float = 0.0
+    lacks: bool = True
+
+    @property
+    def loss(self) -> float:
+        """Share of the fragments that it loses, the latest counting most; 0 while too few are known."""
+        total = self.received + self.lost
+        return self.lost / total if total >= _ENOUGH else 0.0
+
+
+class Schedule:
+    """One session's sending order."""
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._position = 0
+        self._whole = 0  # bit n: chunk n is to be sent
+        self._repairs: dict[int, set[int]] = {}
+        self._flight: deque[tuple[int, int]] = deque(maxlen=_IN_FLIGHT)
+        self._listeners: dict[str, _Listener] = {}
+
+    @property
+    def turn(self) -> int:
+        """Number of the last turn."""
+        return self._turn
+
+    @property
+    def listeners(self) -> int:
+        """How many still lack something."""
+        return sum(listener.lacks for listener in self._listeners.values())
+
+    def report(self, who: str, lacking: Lacking, now: float) -> None:
+        """Take in what a listener lacks."""
+        listener = self._listeners.setdefault(who, _Listener(now, now))
+        listener.heard = now
+        listener.lacks = bool(lacking.chunks or lacking.fragments)
+        if lacking.received or lacking.lost:  # of a turn that only repairs, nobody knows how much was sent
+            listener.received = listener.received / 2 + lacking.received
+            listener.lost = listener.lost / 2 + lacking.lost
+        on_its_way = 0
+        for number, chunk in reversed(self._flight):
+            if number <= lacking.passed:
+                break
+            on_its_way |= 1 << chunk
+        deaf = not lacking.passed and now > listener.since + DEAF_SECONDS
+        if deaf or listener.loss > HOPELESS_LOSS:
+            return
+        self._whole |= lacking.chunks & ~on_its_way
+        for chunk, numbers in lacking.fragments.items():
+            if not on_its_way >> chunk & 1:
+                self._repairs.setdefault(chunk, set()).update(numbers)
+
+    def forget(self, who: str) -> None:
+        """A listener has left."""
+        self._listeners.pop(who, None)
+
+    def forget_silent(self, before: float) -> list[str]:
+        """Forget the listeners that told nothing since a time; return who they were."""
+        silent = [who for who, listener in self._listeners.items() if listener.heard < before]
+        for who in silent:
+            del self._listeners[who]
+        return silent
+
+    def losses(self) -> list[float]:
+        """Return the share of fragments that each listener loses, the hopeless ones left out."""
+        losses = (listener.loss for listener in self._listeners.values() if listener.lacks)
+        return sorted(loss for loss in losses if loss <= HOPELESS_LOSS)
+
+    def next(self) -> Turn | None:
+        """Return what to send now; None: nobody is known to lack anything that is not on its way."""
+        if not self._listeners:
+            self._whole, self._repairs = 0, {}
+            return None
+        if self._repairs:
+            chunk = next(iter(self._repairs))
+            fragments = tuple(sorted(self._repairs.pop(chunk)))
+            return self._sent(chunk, fragments)
+        ahead = self._whole >> self._position
+        if not ahead:
+            ahead, self._position = self._whole, 0
+        if not ahead:
+            return None
+        chunk = self._position + (ahead & -ahead).bit_length() - 1
+        self._whole &= ~(1 << chunk)
+        self._position = chunk + 1
+        return self._sent(chunk, None)
+
+    def nothing(self) -> int:
+        """Return the number of a turn that only says that those before it are over."""
+        self._turn += 1
+        return self._turn
+
+    def _sent(self, chunk: int, fragments: tuple[int, ...] | None) -> Turn:
+        self._turn += 1
+        self._flight.append((self._turn, chunk))
+        return Turn(self._turn, chunk, fragments, fragments is None and self._parity_pays())
+
+    def _parity_pays(self) -> bool:
+        """Whether bringing back single losses costs less than sending again what any listener lost."""
+        losses = self.losses()
+        if not losses or losses[-1] < _PARITY_LOSS:
+            return False
+        arrived_everywhere = 1.0
+        for loss in losses:
+            arrived_everywhere *= 1 - loss
+        return 1 - arrived_everywhere > 2 * _PARITY_COST
+
+
+_PARITY_COST = 1 / 16
