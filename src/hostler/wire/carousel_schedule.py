@@ -49,9 +49,17 @@ class _Listener:
     lost: float = 0.0
     lacks: bool = True
 
+    def count(self, received: int, lost: int) -> None:
+        """Take in what it counted since it told last; the latest weigh most."""
+        self.received += received
+        self.lost += lost
+        fade = min(1.0, 2 * _ENOUGH / max(1.0, self.received + self.lost))
+        self.received *= fade
+        self.lost *= fade
+
     @property
     def loss(self) -> float:
-        """Share of the fragments that it loses, the latest counting most; 0 while too few are known."""
+        """Share of the fragments that it loses; 0 while too few are known."""
         total = self.received + self.lost
         return self.lost / total if total >= _ENOUGH else 0.0
 
@@ -82,9 +90,7 @@ class Schedule:
         listener = self._listeners.setdefault(who, _Listener(now, now))
         listener.heard = now
         listener.lacks = bool(lacking.chunks or lacking.fragments)
-        if lacking.received or lacking.lost:  # of a turn that only repairs, nobody knows how much was sent
-            listener.received = listener.received / 2 + lacking.received
-            listener.lost = listener.lost / 2 + lacking.lost
+        listener.count(lacking.received, lacking.lost)
         on_its_way = 0
         for number, chunk in reversed(self._flight):
             if number <= lacking.passed:
