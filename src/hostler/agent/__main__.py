@@ -8,8 +8,11 @@ from pathlib import Path
 
 from hostler.agent.console import Console
 from hostler.agent.disks import Machine
+from hostler.agent.hand_over import PowerBesideMedium
+from hostler.agent.join import join
 from hostler.agent.main import Agent
-from hostler.agent.power import LinuxPower
+from hostler.agent.medium import rack_of_medium
+from hostler.agent.power import LinuxPower, Power
 from hostler.agent.rack import BootConfig, BootConfigError, Rack
 
 BOOT_CONFIG = Path("/etc/hostler/boot.json")
@@ -17,15 +20,23 @@ BOOT_CONFIG = Path("/etc/hostler/boot.json")
 
 def main(arguments: list[str]) -> int:
     """Run until the power goes; return 2 if there is no valid configuration."""
-    console = Console()
+    console, machine, stop = Console(), Machine(), threading.Event()
+    power: Power = LinuxPower()
+    file = Path(arguments[0]) if arguments else BOOT_CONFIG
     try:
-        config = BootConfig.read(Path(arguments[0]) if arguments else BOOT_CONFIG)
+        url = None if file.exists() else rack_of_medium(machine)
+        if url is not None:
+            joined = join(url, machine, console, power, stop)
+            if joined is None:
+                return 0
+            config, power = joined, PowerBesideMedium(power, machine, console)
+        else:
+            config = BootConfig.read(file)
     except BootConfigError as error:
         console.mark("lost", error=str(error))
         return 2
-    stop = threading.Event()
     rack = Rack(config, console, stop)
-    Agent(config, rack, console, Machine(), LinuxPower(), stop).run()
+    Agent(config, rack, console, machine, power, stop).run()
     return 0
 
 

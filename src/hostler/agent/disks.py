@@ -7,10 +7,11 @@ the next is asked; a device nobody knows is not a disk. A new family is a new ma
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from hostler.agent.medium import is_medium, rack_of_medium
 from hostler.agent.work import StepError
 
 if TYPE_CHECKING:
@@ -220,7 +221,27 @@ def find_disks(machine: Machine, managers: tuple[DiskManager, ...] = MANAGERS) -
             if disk.size:  # an empty card reader has none
                 found.append(disk)
             break
-    return sorted(found, key=lambda disk: disk.path)
+    medium = _medium(machine)
+    return [
+        replace(disk, spared="medium that brings the agent")
+        if disk.path == medium and disk.spared is None and (disk.bus == "usb" or disk.read_only)
+        else disk
+        for disk in sorted(found, key=lambda disk: disk.path)
+    ]
+
+
+def _medium(machine: Machine) -> str | None:
+    """Return the device that brought this agent, if it can be told.
+
+    What a device holds is no proof: whoever had the board could have made a disk look like the medium, for it
+    to be spared when the board is wiped. So only one that is alone in looking so counts, and of the disks
+    only what can be plugged in or cannot be written.
+    """
+    if rack_of_medium(machine) is None:
+        return None
+    devices = [str(machine.dev / path.name) for path in (machine.sys / "block").iterdir()]
+    media = [device for device in devices if is_medium(Path(device))]
+    return media[0] if len(media) == 1 else None
 
 
 def choose_disk(disks: list[Disk], wanted: str | None) -> Disk:

@@ -75,17 +75,30 @@ class BootConfig:
         """Read ``boot.json``; raises BootConfigError."""
         try:
             document = json.loads(path.read_text())
-            config = cls(**{key: str(document[key]) for key in ("rack", "token", "board", "boot")})
         except OSError as error:
             raise BootConfigError(f"{path}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
+            raise BootConfigError(f"{path}: not a boot configuration ({error})") from None
+        return cls.of(document, str(path))
+
+    @classmethod
+    def of(cls, document: object, source: str) -> BootConfig:
+        """Take a configuration out of JSON from ``source``; raises BootConfigError."""
+        try:
+            values = cast("Document", document)
+            config = cls(**{key: str(values[key]) for key in ("rack", "token", "board", "boot")})
+        except (KeyError, TypeError) as error:
             raise BootConfigError(
-                f"{path}: not a boot configuration ({type(error).__name__} {error})"
+                f"{source}: not a boot configuration ({type(error).__name__} {error})"
             ) from None
-        parts = urlsplit(config.rack)
+        return config.checked(source)
+
+    def checked(self, source: str) -> BootConfig:
+        """Return it if its URL is one; raises BootConfigError."""
+        parts = urlsplit(self.rack)
         if parts.scheme != "http" or not parts.hostname:
-            raise BootConfigError(f"{path}: rack {config.rack!r} is not http://HOST:PORT")
-        return config
+            raise BootConfigError(f"{source}: rack {self.rack!r} is not http://HOST:PORT")
+        return self
 
 
 class Rack:
@@ -100,7 +113,7 @@ class Rack:
     def __init__(self, config: BootConfig, console: Console, stop: threading.Event) -> None:
         parts = urlsplit(config.rack)
         self._host, self._port = cast("str", parts.hostname), parts.port or 80
-        self._authorization = f"Bearer {config.token}"
+        self._headers = {"Authorization": f"Bearer {config.token}"} if config.token else {}
         self._console = console
         self._stop = stop
         self._local = threading.local()
@@ -128,6 +141,25 @@ class Rack:
             return document
 
         return self._persist(ask)
+
+    def ask(self, path: str) -> Document:
+        """Fetch a JSON object; waits for the rack as long as it takes.
+
+        Raises:
+            RefusedError: the rack will not have it.
+        """
+
+        def fetch() -> Document:
+            _, body = self._request("GET", path)
+            try:
+                document = json.loads(body)
+            except ValueError:
+                document = None
+            if not isinstance(document, dict):
+                raise _UnavailableError("the rack's answer is not a JSON object")
+            return document
+
+        return self._persist(fetch)
 
     def post(self, kind: str, document: Document) -> None:
         """Deliver a report (``hello``, ``done``, ``fail``); waits for the rack as long as it takes.
@@ -202,7 +234,7 @@ class Rack:
 
     def _send(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
         """Send a request and return the response, its body unread; status 4xx raises, 5xx too."""
-        headers = {"Authorization": self._authorization}
+        headers = dict(self._headers)
         if body is not None:
             headers["Content-Type"] = "application/json"
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)

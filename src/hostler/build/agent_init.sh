@@ -26,6 +26,8 @@ argument() {
         case $word in "$1"=*) echo "${word#*=}"; return ;; esac
     done
 }
+# From a medium: where the rack is, and for one board its MACs and perhaps its address.
+medium=$(argument hostler.rack)
 dhcp_seconds=$(argument hostler.dhcp_seconds)
 dhcp_seconds=${dhcp_seconds:-300}
 
@@ -42,6 +44,11 @@ drivers() {
 rounds=0
 while [ $rounds -lt 10 ] && drivers; do rounds=$((rounds + 1)); done
 say "drivers loaded in $rounds rounds"
+# The firmware's settings: how a board that came from a medium gets to its disk.
+if [ -d /sys/firmware/efi/efivars ]; then
+    modprobe -q efivarfs
+    mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+fi
 # Disks and network cards on USB, or behind a slow link, come late.
 ( for _ in 1 2 3 4 5 6 7 8 9 10 15 20 30 60; do sleep 1; drivers; done ) &
 
@@ -49,18 +56,40 @@ say "drivers loaded in $rounds rounds"
 # the first that gets an answer is used.
 ip link set lo up
 wanted=$(argument BOOTIF | sed 's/^01-//; s/-/:/g' | tr A-F a-f)
+wanted=${wanted:-$(argument hostler.macs)}
+fixed=$(argument hostler.address)
+# Firmware that netboots tells the machine's UUID by DHCP (option 97, RFC 4578); without it, this does.
+machine=
+uuid=
+[ ! -r /sys/class/dmi/id/product_uuid ] || uuid=$(tr -d - </sys/class/dmi/id/product_uuid)
+if [ -n "$medium" ] && [ ${#uuid} = 32 ]; then
+    machine="-x 0x61:00$(echo "$uuid" | sed 's/^\(..\)\(..\)\(..\)\(..\)\(..\)\(..\)\(..\)\(..\)/\4\3\2\1\6\5\8\7/')"
+fi
+is_wanted() {
+    case ",${wanted:-$1}," in *",$1,"*) return 0 ;; esac
+    return 1
+}
+# The address is given: the first wanted interface with a cable gets it.
+set_fixed() {
+    ip addr replace "$fixed" dev "$1" && ip link set "$1" up
+    gateway=$(argument hostler.router)
+    [ -z "$gateway" ] || ip route replace default via "$gateway" dev "$1"
+    : >/run/hostler/clients
+    echo "$1 $fixed" >/run/hostler/lease
+}
 asked=' '
 ask() {
     for path in /sys/class/net/*; do
         name=${path##*/}
         [ -e "$path/device" ] || continue
-        [ -z "$wanted" ] || [ "$wanted" = "$(cat "$path/address" 2>/dev/null)" ] || continue
+        is_wanted "$(cat "$path/address" 2>/dev/null)" || continue
         [ "$(cat "$path/operstate")" != down ] || ip link set "$name" up
         case $asked in *" $name "*) continue ;; esac
         [ "$(cat "$path/carrier" 2>/dev/null)" = 1 ] || continue
         asked="$asked$name "
+        if [ -n "$fixed" ]; then set_fixed "$name"; return; fi
         say "asking for an address on $name"
-        udhcpc -f -i "$name" -s /etc/udhcpc.sh -t 4 -T 2 -A 3 -S -x hostname:hostler-agent >/dev/null 2>&1 &
+        udhcpc -f -i "$name" -s /etc/udhcpc.sh -t 4 -T 2 -A 3 -S -x hostname:hostler-agent $machine >/dev/null 2>&1 &
         echo "$! $name" >>/run/hostler/clients
     done
 }
@@ -69,8 +98,9 @@ now=$start
 told=$start
 while [ ! -e /run/hostler/lease ]; do
     # Some firmware asks with an address that no interface has (U-Boot, from its environment).
-    if [ -n "$wanted" ] && [ $((now - start)) -ge 5 ] && ! grep -qx "$wanted" /sys/class/net/*/address; then
-        say "no interface has the address $wanted of BOOTIF; trying them all"
+    if [ -n "$wanted" ] && [ $((now - start)) -ge 5 ] &&
+        ! echo "$wanted" | tr , '\n' | grep -qxFf - /sys/class/net/*/address; then
+        say "no interface has the address $wanted; trying them all"
         wanted=
     fi
     ask
@@ -88,7 +118,7 @@ read -r interface address </run/hostler/lease
 while read -r client name; do [ "$name" = "$interface" ] || kill "$client"; done </run/hostler/clients
 say "$interface has $address"
 
-[ -e /etc/hostler/boot.json ] || again "no boot.json: the initramfs came without this board's configuration" 60
+[ -e /etc/hostler/boot.json ] || [ -n "$medium" ] || again "no boot.json: the initramfs came without this board's configuration" 60
 
 # The agent says by its exit status what is to become of the board: 10 restart, 11 power off.
 # Anything else is a crash: it gets two more chances, for its rack is the better judge.

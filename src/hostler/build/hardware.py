@@ -45,6 +45,7 @@ _EVERYWHERE = (
     "drivers/usb/storage/",
     "drivers/virtio/",
     "drivers/watchdog/softdog.ko",
+    "fs/efivarfs/",
     "fs/ext4/",
     "fs/fat/vfat.ko",
     "fs/nls/nls_ascii.ko",

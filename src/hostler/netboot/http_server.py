@@ -23,6 +23,7 @@ from hostler.netboot.agent_door import AgentDoor, Rack
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
 from hostler.netboot.http_names import NamedFiles
+from hostler.netboot.media_door import MediaDoor
 from hostler.netboot.payload import payload
 from hostler.netboot.quoting import QuotingError
 from hostler.netboot.refused import Refused
@@ -80,6 +81,7 @@ class BootHttp:
         self._emit = emit
         self._names = NamedFiles(open_file, emit)
         self._door = AgentDoor(table, store, mac_of, emit, rack)
+        self._media = MediaDoor(table, self._networks, mac_of, emit)
         self._systems = SystemDoor(table, mac_of, emit, rack)
         self._runner: web.ServerRunner | None = None
 
@@ -121,6 +123,8 @@ class BootHttp:
         path = _SLASHES.sub("/", request.path)
         if path.startswith("/agent/"):
             return await self._door.handle(request, path.removeprefix("/agent/"), client)
+        if MediaDoor.answers(path):
+            return self._media.handle(request, client, _base(request))
         if SystemDoor.answers(path):
             return await self._systems.handle(request, path, client, _base(request))
         if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):

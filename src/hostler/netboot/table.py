@@ -304,6 +304,10 @@ class BootTable:
             return self._by_board.get(board)
         return target
 
+    def targets(self) -> tuple[Target, ...]:
+        """Return the targets of all boards."""
+        return tuple(self._by_board.values())
+
     def by_uuid(self, uuid: str) -> Target | None:
         """Return the target with this SMBIOS UUID (lower case)."""
         return self._by_uuid.get(uuid)

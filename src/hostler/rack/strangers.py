@@ -24,7 +24,9 @@ class Strangers:
 
     def note(self, event: TraceEvent) -> Stranger | None:
         """Take an event of a machine nobody knows; return the stranger when there is news to tell."""
-        if event.board is not None or event.mac is None or event.source != "dhcp":
+        if event.board is not None or event.mac is None:
+            return None
+        if event.source != "dhcp" and (event.source, event.kind) != ("http", "stranger"):
             return None
         facts = {key: value for key, value in event.data.items() if value not in (None, "", [])}
         old = self._known.get(event.mac)
