@@ -6,7 +6,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from hostler.model.board import Lifecycle
+from hostler.model.netboot_order import DoneSignal, netboot_order
 from hostler.model.plan import needs_agent
+from hostler.model.run import Phase
 
 if TYPE_CHECKING:
     from hostler.model.run import RunStatus
@@ -18,7 +20,7 @@ class BootIntent(StrEnum):
 
     Attributes:
         LOCAL: Boot from the board's own disk.
-        STEP: Boot the agent, which will ask for the step.
+        STEP: Boot the agent, which will ask for the step, or the system that the step brings.
         HOLD: Wait politely, and ask again: nothing is to be done with this board now.
         ENVIRONMENT: The claim's environment answers.
         DENY: No answer at all.
@@ -58,5 +60,11 @@ def boot_intent(desired: Desired, status: RunStatus | None) -> BootIntent:
     if order is not None and status is not None and status.id == order.id and not status.state.ended:
         if order.cancelled or status.step >= len(order.steps):
             return BootIntent.HOLD
-        return BootIntent.STEP if needs_agent(order.steps[status.step]) else BootIntent.LOCAL
+        step = order.steps[status.step]
+        if (system := netboot_order(step)) is not None:
+            # It has been handed out, and the board's asking again is the sign that it is done: to answer with
+            # the same once more would begin it anew.
+            waits = system.done is DoneSignal.SECOND_BOOT and status.phase is Phase.EXECUTING
+            return BootIntent.HOLD if waits else BootIntent.STEP
+        return BootIntent.STEP if needs_agent(step) else BootIntent.LOCAL
     return BootIntent.LOCAL if desired.lifecycle is Lifecycle.CLAIMED else BootIntent.HOLD

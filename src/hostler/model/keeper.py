@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hostler.model.keeper_phases import PHASES, end
+from hostler.model.keeper_outcome import end
+from hostler.model.keeper_phases import PHASES
 from hostler.model.keeper_power import idle
 from hostler.model.keeper_view import Action, Record, View, working
 from hostler.model.power_match import Wanted

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
+from hostler.model import keeper_netboot as netboot
+from hostler.model.keeper_outcome import began, end, go_on, step_done, try_again
 from hostler.model.keeper_power import direct, misdirected, supplied, switch, undirected
 from hostler.model.keeper_view import Action, Record, Seen, StartBoot, View, Wait, reboot_asked
+from hostler.model.netboot_order import netboot_order
 from hostler.model.plan import StepKind, StepOrder, needs_agent
 from hostler.model.platform import PLATFORMS
 from hostler.model.power import PowerState
 from hostler.model.run import Phase, RunState, RunStatus
-
-ATTEMPTS = 2
-"""Tries of a step whose board went silent: one retry, as a second failure is not bad luck."""
-
 
 STALL_SECONDS = 45.0
 """An agent speaks at least every second; after this long without a word it is gone."""
@@ -37,37 +35,29 @@ AGENT_FRESH_SECONDS = 10.0
 """An agent heard within this time is alive and can be given the next step without a new boot."""
 
 
-def end(view: View, state: RunState, now: float, error: str = "", log: tuple[str, ...] = ()) -> Action:
-    """Record that the run has ended, and why."""
-    status = view.memory.run
-    assert status is not None
-    return Record(replace(view.memory, run=replace(status, state=state, ended=now, error=error, log=log)))
-
-
-def _next(view: View, status: RunStatus, now: float, **changes: Any) -> Action:
-    """Record the run with these changes; the phase begins now."""
-    return Record(replace(view.memory, run=replace(status, since=now, **changes)))
-
-
 def _preparing(view: View, status: RunStatus, _step: StepOrder, now: float) -> Action:
     if view.seen.missing:
         return end(view, RunState.FAILED, now, f"missing on this rack: {', '.join(view.seen.missing)}")
     if not view.desired.board.power:
         return end(view, RunState.FAILED, now, f'board "{view.desired.board.name}" has no power binding')
-    return _next(view, status, now, phase=Phase.POWERING, boot=None, attempt=1, done=0, total=0)
+    return go_on(view, status, now, phase=Phase.POWERING, boot=None, attempt=1, done=0, total=0)
 
 
 def _powering(view: View, status: RunStatus, step: StepOrder, now: float) -> Action:
     """Bring the board to the start of a boot that serves this step."""
     memory, seen, boot = view.memory, view.seen, view.memory.boot
     if needs_agent(step) and status.attempt == 1 and boot is not None and _agent_alive(view, now):
-        return _next(view, status, now, phase=Phase.EXECUTING, boot=boot.id)
+        return go_on(view, status, now, phase=Phase.EXECUTING, boot=boot.id)
     if seen.waits and now > seen.waits_since + WATTS_SECONDS:
         return end(view, RunState.FAILED, now, f"{seen.waits}, for longer than {WATTS_SECONDS / 60:g} min")
-    if not seen.waits and now > max(_begun(status, seen), seen.waited) + POWERING_SECONDS:
+    wait = netboot.restart_due(view, status)
+    allowed = max(began(status, seen) + wait, seen.waited) + POWERING_SECONDS
+    if not seen.waits and now > allowed:
         why = seen.power_error or f"the supply reads {seen.power.state} ({seen.power.detail})"
-        return _again(view, status, now, f"power could not be switched within {POWERING_SECONDS:g} s: {why}")
-    purpose = "agent" if needs_agent(step) else "local"
+        return try_again(
+            view, status, now, f"power could not be switched within {POWERING_SECONDS:g} s: {why}"
+        )
+    purpose = _purpose(step)
     if boot is None or boot.id != status.boot:
         if reboot_asked(view) and _agent_alive(view, now, REBOOT_SECONDS):
             report = memory.report
@@ -75,6 +65,11 @@ def _powering(view: View, status: RunStatus, step: StepOrder, now: float) -> Act
                 return StartBoot(purpose)
             if now < status.since + REBOOT_SECONDS:
                 return Wait(status.since + REBOOT_SECONDS)
+        if wait and supplied(seen) is not PowerState.OFF:
+            if netboot.came_back(view) and (purpose == "local" or not view.desired.board.bootctl):
+                return StartBoot(purpose)
+            if not netboot.came_back(view) and now < began(status, seen) + wait:
+                return Wait(began(status, seen) + wait)
         # Off is always sent, even when the supply reads off: a port that is enabled with nothing behind it
         # reads off too, and enabling it again would do nothing.
         if supplied(seen) is not PowerState.OFF or seen.sent is not PowerState.OFF:
@@ -83,93 +78,76 @@ def _powering(view: View, status: RunStatus, step: StepOrder, now: float) -> Act
     if undirected(view):
         return direct(view, status.attempt)
     if why := misdirected(view):
-        return _again(view, status, now, why)
+        return try_again(view, status, now, why)
     if supplied(seen) is not PowerState.ON:
         return switch(view, PowerState.ON, now)
     booting = replace(status, phase=Phase.BOOTING, since=now)
     return Record(replace(memory, run=booting, boot=replace(boot, powered=True)))
 
 
+def _purpose(step: StepOrder) -> str:
+    if needs_agent(step):
+        return "agent"
+    return "network" if netboot_order(step) is not None else "local"
+
+
 def _booting(view: View, status: RunStatus, step: StepOrder, now: float) -> Action:
-    seen, begun = view.seen, _begun(status, view.seen)
+    seen, begun = view.seen, began(status, view.seen)
+    order = netboot_order(step)
+    if order is not None and (ended := netboot.signalled(view, status, order, now)) is not None:
+        return ended
     if seen.power.state is PowerState.OFF:
-        return _again(view, status, now, "the board lost power while it booted")
+        return try_again(view, status, now, "the board lost power while it booted")
     if step.kind is StepKind.BOOT:
         if seen.matched_boot == status.boot and status.boot is not None:
-            return _done(view, status, now, {"boot": status.boot, "seconds": round(now - status.since, 1)})
+            return step_done(
+                view, status, now, {"boot": status.boot, "seconds": round(now - status.since, 1)}
+            )
         seconds = float(step.params.get("seconds", 600.0))
         if now > begun + seconds:
             pattern = step.params.get("pattern", "")
-            return _again(
+            return try_again(
                 view, status, now, f'the console did not show "{pattern}" within {seconds:g} s of boot'
             )
         return Wait(begun + seconds)
     if seen.agent_boot == status.boot and status.boot is not None:
-        return _next(view, status, now, phase=Phase.EXECUTING)
+        return go_on(view, status, now, phase=Phase.EXECUTING)
     if why := misdirected(view):
-        return _again(view, status, now, why)
+        return try_again(view, status, now, why)
     if view.memory.taking == status.boot and seen.directed != status.boot:
         # The keeper was killed while it typed: the board waits at a prompt, or boots what it likes.
-        return _next(view, status, now, phase=Phase.POWERING, boot=None)
+        return go_on(view, status, now, phase=Phase.POWERING, boot=None)
+    if order is not None:
+        return netboot.booting(view, status, step, order, now)
     seconds = PLATFORMS[view.desired.platform].boot_seconds
     if now > begun + seconds:
-        return _again(
+        return try_again(
             view, status, now, f"the agent did not report within {seconds:g} s of power-on{_trouble(seen)}"
         )
     return Wait(begun + seconds)
 
 
 def _executing(view: View, status: RunStatus, step: StepOrder, now: float) -> Action:
+    if (order := netboot_order(step)) is not None:
+        return netboot.running(view, status, step, order, now)
     report, seen = view.memory.report, view.seen
     if report is not None and (report.run, report.step) == (status.id, status.step):
         if report.result is not None:
-            return _done(view, status, now, report.result)
+            return step_done(view, status, now, report.result)
         return end(view, RunState.FAILED, now, report.error, report.log)
     if seen.power.state is PowerState.OFF:
-        return _again(view, status, now, f"the board lost power during step {step.kind}")
+        return try_again(view, status, now, f"the board lost power during step {step.kind}")
     if now > status.since + step.seconds:
         return end(view, RunState.TIMED_OUT, now, f"step {step.kind} took longer than {step.seconds:g} s")
-    heard = max(_begun(status, seen), seen.agent_at if seen.agent_boot == status.boot else 0.0)
+    heard = max(began(status, seen), seen.agent_at if seen.agent_boot == status.boot else 0.0)
     if now > heard + STALL_SECONDS:
-        return _again(
+        return try_again(
             view,
             status,
             now,
             f"the agent went silent for {STALL_SECONDS:g} s during step {step.kind}{_trouble(seen)}",
         )
     return Wait(min(heard + STALL_SECONDS, status.since + step.seconds))
-
-
-def _done(view: View, status: RunStatus, now: float, result: dict[str, Any]) -> Action:
-    results = (*status.results, result)
-    return _next(
-        view, status, now, step=status.step + 1, phase=Phase.PREPARING, attempt=1, results=results, error=""
-    )
-
-
-def _again(view: View, status: RunStatus, now: float, why: str) -> Action:
-    """Try the step once more from power-on, or give up with the reason."""
-    if status.attempt >= ATTEMPTS:
-        return end(view, RunState.FAILED, now, f"{why}, {status.attempt} times")
-    return _next(
-        view,
-        status,
-        now,
-        phase=Phase.POWERING,
-        attempt=status.attempt + 1,
-        boot=None,
-        done=0,
-        total=0,
-        error=why,
-    )
-
-
-def _begun(status: RunStatus, seen: Seen) -> float:
-    """Return when the phase began under this keeper's eyes, from where its deadline counts.
-
-    While no keeper lived, the agent could not be heard, and its silence says nothing of the board.
-    """
-    return max(status.since, seen.since)
 
 
 def _trouble(seen: Seen) -> str:

@@ -72,8 +72,8 @@ def undirected(view: View) -> bool:
 def direct(view: View, attempt: int = 1) -> DirectBoot:
     """Have the boot controls asked for the boot that is about to begin; ``attempt`` counts from 1."""
     boot = view.memory.boot
-    to_agent = boot is not None and boot.purpose == "agent"
-    return DirectBoot(BootTarget.NETWORK if to_agent else BootTarget.DISK, attempt)
+    local = boot is None or boot.purpose == "local"
+    return DirectBoot(BootTarget.DISK if local else BootTarget.NETWORK, attempt)
 
 
 def misdirected(view: View) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hostler.model.boot import BootTarget
+from hostler.model.netboot_order import DoneSignal, NetbootOrder, netboot_order
 from hostler.model.plan import StepKind, StepOrder, needs_agent
 from hostler.model.power import UNSEEN, PowerReading, PowerState
 from hostler.model.power_match import UNCOMPARED, Match
@@ -15,7 +16,7 @@ from hostler.model.seam import BootRecord, Desired
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An agent's last word on one step: its result, or why it failed."""
+    """The last word of an agent, or of another system, on one step: its result, or why it failed."""
 
     run: str
     step: int
@@ -34,9 +35,10 @@ class Memory:
         boots: How many boots the board ever had.
         cycles: Power cycles done.
         cycling: True between the off and the on of a cycle asked for by a person.
-        report: The agent's last report.
+        report: The last report.
         mismatch: Unix time since when the supply reads other than wanted, once that was told; else None.
         taking: Id of the boot whose takeover is under way, or None: it ends with the keeper, half done.
+        rounds: How often the present boot's system, other than the agent, was handed out whole.
     """
 
     run: RunStatus | None = None
@@ -47,6 +49,7 @@ class Memory:
     report: Report | None = None
     mismatch: float | None = None
     taking: str | None = None
+    rounds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Seen:
         agent_trouble: What it last complained of on the console, or empty.
         done: Bytes it reported done in that phase.
         total: Bytes it reported to be done in that phase.
+        handed: Id of the boot whose system was handed out whole; None again when its board came back.
+        returned: Id of the boot whose board's firmware asked again after that.
         matched_boot: Id of the boot in which the awaited console pattern was seen.
         missing: Artefacts the present step needs that are not on this rack.
     """
@@ -94,6 +99,8 @@ class Seen:
     agent_trouble: str = ""
     done: int = 0
     total: int = 0
+    handed: str | None = None
+    returned: str | None = None
     matched_boot: str | None = None
     missing: tuple[str, ...] = ()
 
@@ -116,7 +123,7 @@ class SetPower:
 
 @dataclass(frozen=True, slots=True)
 class StartBoot:
-    """Mint the id and token of a boot that is about to begin; ``purpose`` is ``agent`` or ``local``."""
+    """Mint the id and token of a boot that is about to begin; ``purpose`` as in ``BootRecord``."""
 
     purpose: str
 
@@ -160,6 +167,31 @@ def agent_step(view: View) -> tuple[RunStatus, StepOrder] | None:
         return None
     step = order.steps[status.step]
     return (status, step) if needs_agent(step) else None
+
+
+def netboot_step(view: View) -> tuple[RunStatus, NetbootOrder] | None:
+    """Return the run and the system that the present boot brings up instead of the agent, if it does."""
+    order, status = view.desired.run, view.memory.run
+    if order is None or status is None or status.id != order.id or status.state.ended or order.cancelled:
+        return None
+    if status.step >= len(order.steps) or status.phase not in (Phase.BOOTING, Phase.EXECUTING):
+        return None
+    system = netboot_order(order.steps[status.step])
+    return (status, system) if system is not None else None
+
+
+def awaited_pattern(view: View) -> str:
+    """Return the done-signal that is awaited on the console, a regular expression; empty: none is."""
+    if (present := netboot_step(view)) is not None:
+        system = present[1]
+        return system.pattern if system.done is DoneSignal.CONSOLE else ""
+    order, status = view.desired.run, view.memory.run
+    if order is None or status is None or status.id != order.id or status.state.ended:
+        return ""
+    if status.step >= len(order.steps) or status.phase is not Phase.BOOTING:
+        return ""
+    step = order.steps[status.step]
+    return str(step.params.get("pattern", "")) if step.kind is StepKind.BOOT else ""
 
 
 def reboot_asked(view: View) -> bool:

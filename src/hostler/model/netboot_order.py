@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hostler.model.json import Document
+    from hostler.model.plan import StepOrder
 
 BASE_MARK = "HOSTLERx5fBASEx5f7c1e"
 """Stands for the URL by which the board reaches its rack, without a slash at the end."""
@@ -75,6 +76,12 @@ class NetbootOrder:
         """Read what ``to_json`` wrote."""
         known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
         return cls(**{**known, "done": DoneSignal(known["done"])})
+
+
+def netboot_order(step: StepOrder) -> NetbootOrder | None:
+    """Return what a step brings over the network instead of the agent; None: nothing."""
+    document = step.params.get("netboot")
+    return NetbootOrder.from_json(document) if document is not None else None
 
 
 def filled(text: str, base: str, token: str) -> str:

@@ -48,9 +48,10 @@ class BootRecord:
         id: Unique for ever.
         number: Counts the board's boots from 1.
         started: Unix time of power-on (until then, of its making).
-        purpose: ``agent`` when the network is to bring up the agent, else ``local``.
+        purpose: ``agent`` when the network is to bring up the agent, ``network`` when it brings up another
+            system, else ``local``.
         powered: Whether power has been switched on for it.
-        token: The agent's secret; never leaves the rack and the board.
+        token: The secret of what it brings up; never leaves the rack and the board.
     """
 
     id: str
