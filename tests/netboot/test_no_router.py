@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from hostler.netboot.no_router import ADVERTISEMENT, NoRouter
+from hostler.netboot.no_router import NoRouter, advertisement
 from hostler.netboot.table import NetworkConfig
 from netns import CLIENT_INTERFACE, SERVER_INTERFACE, Lan
 
@@ -21,8 +21,8 @@ def network(interface: str) -> NetworkConfig:
 
 def test_the_advertisement_offers_nothing():
     """Sixteen bytes, no flags, router lifetime zero, no options: nothing a host could use."""
-    kind, code, _, hops, flags, lifetime, _, _ = struct.unpack("!BBHBBHII", ADVERTISEMENT)
-    assert (kind, code, hops, flags, lifetime, len(ADVERTISEMENT)) == (134, 0, 0, 0, 0, 16)
+    kind, code, _, hops, flags, lifetime, _, _ = struct.unpack("!BBHBBHII", advertisement(None))
+    assert (kind, code, hops, flags, lifetime, len(advertisement(None))) == (134, 0, 0, 0, 0, 16)
 
 
 @pytest.mark.netns

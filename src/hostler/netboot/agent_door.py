@@ -23,11 +23,10 @@ from hostler.netboot.request_body import limited_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address
     from pathlib import Path
 
     from hostler.model.json import Document
-    from hostler.netboot.table import BootTable, Target
+    from hostler.netboot.table import Address, BootTable, Target
 
 RACK_SECONDS = 10.0
 """How long the rack may take to accept a report before the agent is told to come again."""
@@ -74,7 +73,7 @@ class AgentDoor:
         self,
         table: BootTable,
         store: Path,
-        mac_of: Callable[[IPv4Address], str | None],
+        mac_of: Callable[[Address], str | None],
         emit: Callable[[TraceEvent], None],
         rack: Rack,
     ) -> None:
@@ -86,7 +85,7 @@ class AgentDoor:
         self._seen: dict[str, float] = {}
         self._fetched: dict[str, _Fetched] = {}
 
-    async def handle(self, request: web.BaseRequest, path: str, client: IPv4Address) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, path: str, client: Address) -> web.StreamResponse:
         """Answer a request for ``path`` (below ``/agent/``).
 
         Raises:
@@ -114,7 +113,7 @@ class AgentDoor:
             return await self._chunk(request, rest, target, boot)
         raise Refused(HTTPStatus.NOT_FOUND, "no such thing for an agent")
 
-    def _admit(self, request: web.BaseRequest, client: IPv4Address) -> tuple[Target, str]:
+    def _admit(self, request: web.BaseRequest, client: Address) -> tuple[Target, str]:
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refused(HTTPStatus.UNAUTHORIZED, "show the token of your boot: Authorization: Bearer ...")

@@ -70,7 +70,7 @@ class Reply6(NamedTuple):
     Attributes:
         data: Its bytes.
         destination: IPv6 address and port, without the interface.
-        durable: Whether the leases in ``records`` must be on disk before it leaves.
+        durable: Whether the leases in the records must be on disk before it leaves.
         event: What to write into the trace when it leaves.
     """
 
@@ -109,6 +109,7 @@ class Dhcp6Exchange:
         boot_files: Names that TFTP can serve.
         server_id: This server's DUID.
         emit: Takes what is to be traced at once.
+        records: Takes leases that changed and are to be written to disk.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Dhcp6Exchange:
         boot_files: Container[str],
         server_id: bytes,
         emit: Callable[[TraceEvent], None],
+        records: list[bytes],
     ) -> None:
         self._networks = networks
         self._table = table
@@ -128,8 +130,7 @@ class Dhcp6Exchange:
         self._strangers = TraceBudget(
             _STRANGER_BURST, _STRANGER_RATE, _STRANGERS, _STRANGERS_BURST, _STRANGERS_RATE
         )
-        self.records: list[bytes] = []
-        """Leases that changed and are to be written to disk; the caller takes them out."""
+        self._records = records
 
     def receive(self, datagram: bytes, arrived: ServedNetwork6, source: Source6, now: float) -> Reply6 | None:
         """Take one datagram that came in on a network; return the answer, if there is to be one.
@@ -278,7 +279,7 @@ class Dhcp6Exchange:
             if kind == "decline":
                 text += ", which another machine uses; find that machine"
             self._asked(ask, kind, text, address=ended.lease.text)
-        self.records += [lease.record() for lease in ended.changed]
+        self._records += [lease.record() for lease in ended.changed]
         others = (option.status(Status.SUCCESS),)
         first = () if ended.lease is not None else (ended.association.option(),)
         return self._reply(ask, MessageType6.REPLY, self._identity(ask), others, first)
@@ -288,7 +289,7 @@ class Dhcp6Exchange:
         return self._reply(ask, MessageType6.REPLY, self._identity(ask), self._settings(ask))
 
     def _give(self, ask: _Ask, kind: MessageType6, bound: Binding, *more: Option) -> Reply6 | None:
-        self.records += [lease.record() for lease in bound.changed]
+        self._records += [lease.record() for lease in bound.changed]
         associations = [bound.association, *map(binding.further, ask.associations[1:])]
         nothing = [
             (code, value[:length] + option.write_options([option.status(why, text)]))

@@ -12,7 +12,7 @@ import re
 import socket
 import time
 from http import HTTPStatus
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -20,9 +20,12 @@ from aiohttp import hdrs, web
 from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent, printable
 from hostler.netboot.agent_door import AgentDoor, Rack
+from hostler.netboot.boot_urls import BootUrls, url
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
 from hostler.netboot.http_names import NamedFiles
+from hostler.netboot.interface6 import bind as bind6
+from hostler.netboot.interface6 import check_address
 from hostler.netboot.media_door import MediaDoor
 from hostler.netboot.payload import payload
 from hostler.netboot.quoting import QuotingError
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.model.json import Document
-    from hostler.netboot.table import BootTable, NetworkConfig, Target
+    from hostler.netboot.table import Address, BootTable, NetworkConfig, Target
     from hostler.netboot.virtual_file import VirtualFile
 
 log = logging.getLogger(__name__)
@@ -57,7 +60,7 @@ class BootHttp:
 
     Args:
         table: What every board is to do.
-        networks: Where to listen: each network's own address and ``http_port``.
+        networks: Where to listen: each network's own addresses and ``http_port``.
         mac_of: MAC that holds the lease of an address, or None.
         emit: Takes trace events; never blocks.
         rack: Takes agents' reports and signs of life.
@@ -69,14 +72,15 @@ class BootHttp:
         self,
         table: BootTable,
         networks: Iterable[NetworkConfig],
-        mac_of: Callable[[IPv4Address], str | None],
+        mac_of: Callable[[Address], str | None],
         emit: Callable[[TraceEvent], None],
         rack: Rack,
         store: Path,
-        open_file: Callable[[IPv4Address, str], VirtualFile | None],
+        open_file: Callable[[Address, str], VirtualFile | None],
     ) -> None:
         self._table = table
         self._networks = tuple(networks)
+        self._urls = BootUrls(self._networks)
         self._mac_of = mac_of
         self._emit = emit
         self._names = NamedFiles(open_file, emit)
@@ -134,7 +138,7 @@ class BootHttp:
         if path == "/boot/ipxe":
             return self._script(request, client, mac, target)
         if path == "/boot/config.cpio":
-            return self._config(request, mac, target)
+            return self._config(request, client, mac, target)
         if path.startswith("/boot/file/"):
             return await self._file(request, path.removeprefix("/boot/file/"), client, mac, target)
         if path.startswith("/boot/"):
@@ -143,23 +147,30 @@ class BootHttp:
         raise Refused(HTTPStatus.NOT_FOUND, "nothing here")
 
     def _script(
-        self, request: web.BaseRequest, client: IPv4Address, mac: str | None, target: Target | None
+        self, request: web.BaseRequest, client: Address, mac: str | None, target: Target | None
     ) -> web.Response:
         stage = request.query.get("failed")
         if stage in _STAGES:
             self._trace("failed", f"{_who(target, client)}: iPXE could not get its {stage}", target, mac)
-        lease = next((n.lease_seconds for n in self._networks if client in n.subnet), 3600)
-        text = render_ipxe(target, _base(request), lease)
+        network = self._urls.network_of(client)
+        lease = network.lease_seconds if network is not None else 3600
+        text = render_ipxe(target, _base(request), lease, self._system_base(request, client))
         intent = target.intent if target else BootIntent.HOLD
         kind = "head" if request.method == hdrs.METH_HEAD else "get"
         data: Document = {"file": "ipxe", "intent": str(intent), "bytes": len(text)}
         self._trace(kind, f"{_who(target, client)}: iPXE asks; told: {intent}", target, mac, data)
         return web.Response(text=text)
 
-    def _config(self, request: web.BaseRequest, mac: str | None, target: Target | None) -> web.Response:
+    def _system_base(self, request: web.BaseRequest, client: Address) -> str:
+        """URL by which the system that this client starts reaches us."""
+        return (self._urls.system(client) if client.version == 6 else None) or _base(request)
+
+    def _config(
+        self, request: web.BaseRequest, client: Address, mac: str | None, target: Target | None
+    ) -> web.Response:
         body = None
         if target is not None and target.intent is BootIntent.STEP and target.netboot is None:
-            body = config_cpio(target, _base(request))
+            body = config_cpio(target, self._system_base(request, client))
         if target is None or body is None:
             raise Refused(HTTPStatus.FORBIDDEN, "there is no work for this machine")
         kind = "head" if request.method == hdrs.METH_HEAD else "get"
@@ -171,7 +182,7 @@ class BootHttp:
         self,
         request: web.BaseRequest,
         artefact: str,
-        client: IPv4Address,
+        client: Address,
         mac: str | None,
         target: Target | None,
     ) -> web.StreamResponse:
@@ -224,13 +235,14 @@ def _served(target: Target, artefact: str, base: str) -> str | None:
     return {system.kernel: "kernel", system.initrd: "initrd"}.get(artefact)
 
 
-def _who(target: Target | None, client: IPv4Address) -> str:
+def _who(target: Target | None, client: Address) -> str:
     return target.board if target else f"unknown machine {client}"
 
 
-def _peer(request: web.BaseRequest) -> IPv4Address:
+def _peer(request: web.BaseRequest) -> Address:
     try:
-        return IPv4Address(request.remote or "")
+        # A link-local address comes with its interface.
+        return ip_address((request.remote or "").partition("%")[0])
     except ValueError:
         raise Refused(HTTPStatus.FORBIDDEN, "who is asking?") from None
 
@@ -240,7 +252,7 @@ def _base(request: web.BaseRequest) -> str:
     if request.transport is None:
         raise Refused(HTTPStatus.BAD_REQUEST, "gone")
     host, port = request.transport.get_extra_info("sockname")[:2]
-    return f"http://{host}:{port}"
+    return url(host, port)
 
 
 def _listening(networks: Iterable[NetworkConfig]) -> list[socket.socket]:
@@ -248,24 +260,37 @@ def _listening(networks: Iterable[NetworkConfig]) -> list[socket.socket]:
     for network in networks:
         if network.behind is not None:
             continue  # reached by the network its relays are on
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sockets.append(listening)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit both: a board that lost its power does not hold a transfer for ever.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_LINE_MS)
-        try:
-            # Only who is on the network itself; without the right to say so, the address has to do.
-            with contextlib.suppress(PermissionError):
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, network.interface.encode())
-            listening.bind((str(network.server), network.http_port))
-            listening.listen(1024)
-        except OSError as error:
-            for opened in sockets:
-                opened.close()
-            raise HttpBindError(
-                f"network {network.name}: cannot serve HTTP boot on {network.interface} {network.server} "
-                f"port {network.http_port}: {error.strerror}. Stop what listens there or choose another "
-                "http_port; the interface must exist and have the address."
-            ) from error
+        for server in (network.server, network.server6):
+            if server is None:
+                continue
+            listening = socket.socket(
+                socket.AF_INET if server.version == 4 else socket.AF_INET6, socket.SOCK_STREAM
+            )
+            sockets.append(listening)
+            try:
+                _listen(listening, network, server)
+            except OSError as error:
+                for opened in sockets:
+                    opened.close()
+                raise HttpBindError(
+                    f"network {network.name}: cannot serve HTTP boot on {network.interface} {server} "
+                    f"port {network.http_port}: {error.strerror}. Stop what listens there or choose another "
+                    "http_port; the interface must exist and have the address."
+                ) from error
     return sockets
+
+
+def _listen(listening: socket.socket, network: NetworkConfig, server: Address) -> None:
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Accepted connections inherit both: a board that lost its power does not hold a transfer for ever.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_LINE_MS)
+    if server.version == 6 and network.address6 is not None:
+        check_address(network.interface, network.address6)
+        bind6(listening, network.interface, str(server), network.http_port)
+    else:
+        # Only who is on the network itself; without the right to say so, the address has to do.
+        with contextlib.suppress(PermissionError):
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, network.interface.encode())
+        listening.bind((str(server), network.http_port))
+    listening.listen(1024)

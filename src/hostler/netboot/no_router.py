@@ -1,10 +1,14 @@
-"""Tells hosts that ask for an IPv6 router that there is none to wait for.
+"""Tells hosts that ask for an IPv6 router that there is none to wait for, and where addresses come from.
 
 iPXE configures IPv4 and IPv6 at once and boots when both have ended. Where nobody answers its router
 solicitations, that is 16 seconds after DHCP (measured with 1.0.0+git-20190125), at every start. An
 advertisement with a router lifetime of zero, no prefix and no flags (RFC 4861, 4.2) says: no default
 router here, no addresses to be had. It changes nothing for a host and ends the wait at once; a real IPv6
 router on the same network goes on to say what it says.
+
+Where Hostler answers DHCPv6, the advertisement also says that addresses and settings are had by that (flags
+M and O), without which iPXE asks for none, and which addresses are reached directly: DHCPv6 tells no
+prefix.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from ipaddress import IPv6Network
 
     from hostler.netboot.table import NetworkConfig
 
@@ -30,9 +35,29 @@ ALL_NODES, ALL_ROUTERS = "ff02::1", "ff02::2"
 LEAST_SECONDS = 0.05
 """Between two advertisements on a network: one answers all who asked meanwhile."""
 
-# Type, code, checksum (the kernel's), hop limit (unspecified), flags, router lifetime, reachable and
-# retransmit time.
-ADVERTISEMENT = struct.pack("!BBHBBHII", ROUTER_ADVERTISEMENT, 0, 0, 0, 0, 0, 0, 0)
+MANAGED, OTHER = 0x80, 0x40
+ON_LINK = 0x80
+PREFIX_SECONDS = 30 * 86400
+"""How long an advertised prefix holds: RFC 4861 section 6.2.1."""
+
+
+def advertisement(subnet6: IPv6Network | None) -> bytes:
+    """Return a router advertisement without a router.
+
+    Args:
+        subnet6: What DHCPv6 gives addresses of on the network, or None: there is no DHCPv6.
+    """
+    flags = MANAGED | OTHER if subnet6 is not None else 0
+    # Type, code, checksum (the kernel's), hop limit (unspecified), flags, router lifetime, reachable and
+    # retransmit time.
+    head = struct.pack("!BBHBBHII", ROUTER_ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0)
+    if subnet6 is None:
+        return head
+    # Prefix information (RFC 4861 section 4.6.2): type, length in eights, prefix length, flags, valid and
+    # preferred lifetime. Without flag A nobody makes an address of it.
+    prefix = struct.pack("!BBBBIII", 3, 4, subnet6.prefixlen, ON_LINK, PREFIX_SECONDS, PREFIX_SECONDS, 0)
+    return head + prefix + subnet6.network_address.packed
+
 
 _ICMP6_FILTER = 1
 _ONLY_SOLICITATIONS = struct.pack(
@@ -64,7 +89,7 @@ class NoRouter:
                 log.info("network %s: iPXE will wait for an IPv6 router: %s", network.name, error.strerror)
                 continue
             self._sockets.append(opened)
-            loop.add_reader(opened, _Answering(opened, network.interface))
+            loop.add_reader(opened, _Answering(opened, network))
 
     def stop(self) -> None:
         """Stop listening."""
@@ -76,9 +101,10 @@ class NoRouter:
 
 
 class _Answering:
-    def __init__(self, opened: socket.socket, interface: str) -> None:
+    def __init__(self, opened: socket.socket, network: NetworkConfig) -> None:
         self._socket = opened
-        self._everybody = (ALL_NODES, 0, 0, socket.if_nametoindex(interface))
+        self._advertisement = advertisement(network.subnet6)
+        self._everybody = (ALL_NODES, 0, 0, socket.if_nametoindex(network.interface))
         self._last = 0.0
 
     def __call__(self) -> None:
@@ -87,7 +113,7 @@ class _Answering:
             now = time.monotonic()
             if asked[:1] == bytes((ROUTER_SOLICITATION,)) and now - self._last >= LEAST_SECONDS:
                 self._last = now
-                self._socket.sendto(ADVERTISEMENT, self._everybody)
+                self._socket.sendto(self._advertisement, self._everybody)
 
 
 def _open(interface: str) -> socket.socket:

@@ -13,7 +13,8 @@ from uuid import UUID
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from ipaddress import IPv4Address
+
+    from hostler.netboot.table import Address
 
 FOLDER = "pxelinux.cfg/"
 
@@ -23,7 +24,7 @@ _DEFAULT = re.compile(r"default(?:-arm(?:-[A-Za-z0-9_]+){0,2}(?:-[A-Za-z0-9_\-]+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
-def means(name: str, address: IPv4Address, macs: Collection[str | None], uuid: str | None) -> bool:
+def means(name: str, address: Address, macs: Collection[str | None], uuid: str | None) -> bool:
     """Tell whether a name is one under which this machine looks for its own configuration.
 
     A name that is another machine's is not found, and the loader goes on to its next one.
@@ -42,7 +43,7 @@ def means(name: str, address: IPv4Address, macs: Collection[str | None], uuid: s
     if _UUID.match(last.lower()):
         return uuid is not None and last.lower() in _orders(uuid)
     if _ADDRESS.match(last):
-        return f"{int(address):08X}".startswith(last)
+        return address.version == 4 and f"{int(address):08X}".startswith(last)
     return _DEFAULT.match(last) is not None
 
 

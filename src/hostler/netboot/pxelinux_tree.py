@@ -11,9 +11,7 @@ from hostler.netboot.quoting import QuotingError
 from hostler.netboot.render_pxelinux_bios import CONFIG, INITRD, KERNEL, render_pxelinux_bios
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address
-
-    from hostler.netboot.table import Target
+    from hostler.netboot.table import Address, Target
 
 PREFIX = "pxelinux/"
 """Where the tree begins, by TFTP; by HTTP it does below ``/boot/``."""
@@ -21,7 +19,7 @@ PROGRAMS = ("lpxelinux.0", "pxelinux.0", "ldlinux.c32")
 
 
 def pxelinux_file(
-    name: str, client: IPv4Address, mac: str | None, target: Target | None, base: str
+    name: str, client: Address, mac: str | None, target: Target | None, base: str
 ) -> bytes | str | None:
     """Return the bytes of a file, or the id of the artefact that has them; None: who asks has no such file.
 

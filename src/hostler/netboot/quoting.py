@@ -20,7 +20,8 @@ _KERNEL_VALUE = re.compile(r"[\x21\x23-\x7e ]*\Z")
 # semicolon is in cloud-init's ds=nocloud-net;s=URL, the ampersand in a URL with several fields.
 _CMDLINE = re.compile(r"[A-Za-z0-9_.,:/=@%+~*!?<>()\[\]{}^\" ;&|\-]*\Z")
 _ENDS_COMMAND = frozenset({"||", "&&", ";"})
-_URL = re.compile(r"[A-Za-z0-9_.,:/=@%+~?&\-]+\Z")
+# Brackets only around an IPv6 address: elsewhere they are a pattern to GRUB.
+_URL = re.compile(r"(?:[a-z]+://\[[0-9a-f:.]+\])?[A-Za-z0-9_.,:/=@%+~?&\-]+\Z")
 _NOT_TEXT = re.compile(r"[^A-Za-z0-9_.,:/=@%+~*!?()\[\]\-]")
 
 

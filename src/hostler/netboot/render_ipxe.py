@@ -20,7 +20,9 @@ ASK_AGAIN_SECONDS = 20
 TRIES = 3
 
 
-def render_ipxe(target: Target | None, base: str, lease_seconds: int = 3600) -> str:
+def render_ipxe(
+    target: Target | None, base: str, lease_seconds: int = 3600, system_base: str | None = None
+) -> str:
     """Return the script for a board, or for a machine nobody knows (``None``).
 
     Args:
@@ -28,6 +30,7 @@ def render_ipxe(target: Target | None, base: str, lease_seconds: int = 3600) -> 
         base: URL of the boot listener without a slash at the end, for example ``http://10.77.0.1:8067``.
         lease_seconds: How long leases last: iPXE does not renew by itself, so a held board does in the
             script.
+        system_base: The listener's URL for the system that is started; None: ``base``.
     """
     base = quoting.url(base)
     if target is None:
@@ -37,7 +40,7 @@ def render_ipxe(target: Target | None, base: str, lease_seconds: int = 3600) -> 
             return _local(target)
         case BootIntent.STEP:
             try:
-                return _step(target, base)
+                return _step(target, base, system_base or base)
             except quoting.QuotingError as error:
                 return _hold(target, f"cannot boot {what(target)}: {error}", base, lease_seconds)
         case BootIntent.HOLD | BootIntent.ENVIRONMENT | BootIntent.DENY:
@@ -53,8 +56,8 @@ def _local(target: Target) -> str:
     )
 
 
-def _step(target: Target, base: str) -> str:
-    system = payload(target, base)
+def _step(target: Target, base: str, system_base: str) -> str:
+    system = payload(target, system_base)
     archives: dict[str, str] = {}
     if system.config is not None:
         archives["config.cpio"] = f"{base}/boot/config.cpio"

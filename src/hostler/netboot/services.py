@@ -7,9 +7,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from hostler.netboot.boot_files import BootFiles
+from hostler.netboot.dhcp6_server import Dhcp6Server
 from hostler.netboot.dhcp_loop import DhcpServerError
 from hostler.netboot.dhcp_server import DhcpServer
 from hostler.netboot.http_server import BootHttp, HttpBindError
+from hostler.netboot.leases import DUID_KEY
 from hostler.netboot.no_router import NoRouter
 from hostler.netboot.setup import LEASES_FILE
 from hostler.netboot.table import DhcpMode
@@ -18,12 +20,11 @@ from hostler.netboot.trace_budget import WithinBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address
 
     from hostler.model.trace import TraceEvent
     from hostler.netboot.agent_door import Rack
     from hostler.netboot.setup import NetbootSetup
-    from hostler.netboot.table import BootTable
+    from hostler.netboot.table import Address, BootTable
 
 
 class ServicesError(Exception):
@@ -46,16 +47,27 @@ class Services:
         # A boot loader that is not installed is not promised by DHCP: such a board's refusal says so.
         firmware = {name: path for name, path in setup.firmware.items() if path.is_file()}
         self._table = table
-        self._emit_tftp = WithinBudget(emit)  # one for each: they run in threads of their own
+
+        def emit_files(event: TraceEvent) -> None:
+            # What stands for the MAC of an IPv6 client that tells none says nothing to people.
+            unknown = event.mac is not None and event.mac.startswith(DUID_KEY)
+            emit(dataclasses.replace(event, mac=None) if unknown else event)
+
+        self._emit_tftp = WithinBudget(emit_files)  # one for each: they run in threads of their own
         self._dhcp = DhcpServer(
             setup.networks, table, emit, state=setup.state_dir / LEASES_FILE, boot_files=firmware.keys()
+        )
+        self._dhcp6 = Dhcp6Server(
+            setup.networks, table, emit, state_dir=setup.state_dir, boot_files=firmware.keys()
         )
         files = BootFiles(table, setup.networks, self._mac_of, firmware)
         here = [network for network in setup.networks if network.behind is None]
         self._tftp = TftpServer(here, files.open, self._emit_named)
-        self._no_router = NoRouter(network for network in here if network.dhcp is DhcpMode.OWN)
+        self._no_router = NoRouter(
+            network for network in here if network.dhcp is DhcpMode.OWN or network.address6 is not None
+        )
         self._http = BootHttp(
-            table, setup.networks, self._mac_of, WithinBudget(emit), rack, setup.store, files.open
+            table, setup.networks, self._mac_of, WithinBudget(emit_files), rack, setup.store, files.open
         )
 
     async def start(self) -> None:
@@ -66,10 +78,12 @@ class Services:
         """
         try:
             self._dhcp.open()
+            self._dhcp6.open()
             await self._http.start()
             self._tftp.start()
             self._no_router.start()
             self._dhcp.start()
+            self._dhcp6.start()
         except (HttpBindError, TftpStartError, DhcpServerError) as error:
             await self.stop()
             raise ServicesError(str(error)) from error
@@ -77,18 +91,22 @@ class Services:
     async def stop(self) -> None:
         """Stop what runs."""
         self._no_router.stop()
-        for server in (self._dhcp, self._tftp):
+        for server in (self._dhcp, self._dhcp6, self._tftp):
             await asyncio.to_thread(server.stop)
         await self._http.close()
 
-    def _mac_of(self, address: IPv4Address) -> str | None:
-        return self._dhcp.mac_of(str(address))
+    def _mac_of(self, address: Address) -> str | None:
+        """The MAC that has an address, or what stands for one; see `hostler.netboot.dhcp6_identity`."""
+        return self._holder(str(address))
+
+    def _holder(self, address: str) -> str | None:
+        return self._dhcp6.mac_of(address) if ":" in address else self._dhcp.mac_of(address)
 
     def _emit_named(self, event: TraceEvent) -> None:
         """TFTP knows its clients by address; the trace is kept by board."""
         client = event.data.get("client")
         if event.board is None and isinstance(client, str):
-            mac = self._dhcp.mac_of(client)
+            mac = self._holder(client)
             target = self._table.by_mac(mac) if mac else None
             event = dataclasses.replace(
                 event, mac=mac, board=target.board if target else None, boot=target.boot if target else None

@@ -23,12 +23,11 @@ from hostler.netboot.request_body import limited_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address
 
     from hostler.model.json import Document
     from hostler.model.netboot_order import NetbootOrder
     from hostler.netboot.agent_door import Rack
-    from hostler.netboot.table import BootTable, Target
+    from hostler.netboot.table import Address, BootTable, Target
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class SystemDoor:
     def __init__(
         self,
         table: BootTable,
-        mac_of: Callable[[IPv4Address], str | None],
+        mac_of: Callable[[Address], str | None],
         emit: Callable[[TraceEvent], None],
         rack: Rack,
     ) -> None:
@@ -67,7 +66,7 @@ class SystemDoor:
         return path.startswith((IMAGE, TEXT)) or path in SIGNALS
 
     async def handle(
-        self, request: web.BaseRequest, path: str, client: IPv4Address, base: str
+        self, request: web.BaseRequest, path: str, client: Address, base: str
     ) -> web.StreamResponse:
         """Answer a request.
 
@@ -93,7 +92,7 @@ class SystemDoor:
             return await self._image(request, path.removeprefix(IMAGE), target, target.netboot)
         return self._text(request, path.removeprefix(TEXT), base, target, target.netboot)
 
-    def _admit(self, request: web.BaseRequest, client: IPv4Address) -> Target | None:
+    def _admit(self, request: web.BaseRequest, client: Address) -> Target | None:
         """Return the board that asks, by its token if it shows one, else by its address."""
         mac = self._mac_of(client)
         holder = self._table.by_mac(mac) if mac else None

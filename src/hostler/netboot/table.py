@@ -23,6 +23,8 @@ from hostler.model.netboot_order import NetbootOrder
 if TYPE_CHECKING:
     from pathlib import Path
 
+Address = IPv4Address | IPv6Address
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -14,9 +14,11 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
+from hostler.netboot.interface6 import Address6Error, check_address
+from hostler.netboot.interface6 import bind as bind6
 from hostler.netboot.table import NetworkConfig
 from hostler.netboot.tftp_trace import ended, started, trace
 from hostler.netboot.tftp_transfer import Transfer, connect, largest_block
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hostler.model.trace import TraceEvent
+    from hostler.netboot.tftp_transfer import Peer
 
-    OpenFile = Callable[[IPv4Address, str], VirtualFile | None]
+    Address = IPv4Address | IPv6Address
+    OpenFile = Callable[[Address, str], VirtualFile | None]
 
 LONGEST_REQUEST: Final = 2048
 REQUESTS_A_TURN: Final = 32  # so that a storm of requests does not starve running transfers
@@ -78,6 +82,7 @@ class _Listener:
     socket: socket.socket
     network: NetworkConfig
     device: str | None
+    local: Address
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not a fault of ours
@@ -90,7 +95,7 @@ class TftpServer:
     """Serve boot files on some networks.
 
     Args:
-        networks: Where to listen; each on its own address, bound to its interface where that is permitted.
+        networks: Where to listen; each on its own addresses, bound to its interface where that is permitted.
         open_file: Says what a client reads under a cleaned name (``a/b``, never ``..``); None: not found.
             Called in the server's thread, so it answers from memory. The server closes the file.
         emit: Takes trace events; called in the server's thread, never blocks. ``data["client"]`` tells who.
@@ -114,9 +119,9 @@ class TftpServer:
         self._epoll: select.epoll | None = None
         self._listeners: dict[int, _Listener] = {}
         self._transfers: dict[int, Transfer] = {}
-        self._peers: dict[tuple[str, tuple[str, int]], Transfer] = {}
-        self._clients: Counter[IPv4Address] = Counter()
-        self._windows: OrderedDict[IPv4Address, int] = OrderedDict()
+        self._peers: dict[tuple[str, Peer], Transfer] = {}
+        self._clients: Counter[Address] = Counter()
+        self._windows: OrderedDict[Address, int] = OrderedDict()
         self._share = BlockShare()
         self._refusals = (0, 0)  # second, told in it
 
@@ -138,9 +143,9 @@ class TftpServer:
         self._stopping = False
         try:
             for network in self._networks:
-                listener = _listen(network)
-                self._listeners[listener.socket.fileno()] = listener
-                self._epoll.register(listener.socket.fileno(), select.EPOLLIN)
+                for listener in _listen(network):
+                    self._listeners[listener.socket.fileno()] = listener
+                    self._epoll.register(listener.socket.fileno(), select.EPOLLIN)
         except TftpStartError:
             self._close()
             raise
@@ -226,7 +231,7 @@ class TftpServer:
                     listener, peer, ErrorCode.UNDEFINED, "server error", "error", f"no transfer: {reason}"
                 )
 
-    def _begin(self, listener: _Listener, datagram: bytes, peer: tuple[str, int], now: float) -> None:
+    def _begin(self, listener: _Listener, datagram: bytes, peer: Peer, now: float) -> None:
         request = parse_request(datagram)
         key = (listener.network.name, peer)
         old = self._peers.get(key)
@@ -235,13 +240,13 @@ class TftpServer:
                 return  # the client repeats itself; the first answer is repeated by its timer
             old.session.peer_gone(now, "the client started over")
             self._end(old)
-        client = IPv4Address(peer[0])
+        client = _address(peer)
         self._check_room(client)
         name = clean_name(request.name)
         file = self._provide(client, name)
         try:
             file = self._as_asked(file, request, name)
-            sock = connect(listener.network.server, peer, listener.device)
+            sock = connect(listener.local, peer, listener.device)
         except BaseException:
             file.close()
             raise
@@ -262,7 +267,7 @@ class TftpServer:
         self._emit(started(transfer, time.time()))
         transfer.send(now)
 
-    def _check_room(self, client: IPv4Address) -> None:
+    def _check_room(self, client: Address) -> None:
         busy = None
         if len(self._transfers) >= self._limits.transfers:
             busy = f"{self._limits.transfers} transfers are running"
@@ -271,7 +276,7 @@ class TftpServer:
         if busy:
             raise _Refused(ErrorCode.UNDEFINED, f"busy: {busy}, try again", "error", f"refused: {busy}")
 
-    def _provide(self, client: IPv4Address, name: str) -> VirtualFile:
+    def _provide(self, client: Address, name: str) -> VirtualFile:
         try:
             file = self._open_file(client, name)
         except VirtualFileError as error:
@@ -321,7 +326,7 @@ class TftpServer:
                 del self._windows[client]
 
     def _refuse(
-        self, listener: _Listener, peer: tuple[str, int], code: ErrorCode, answer: str, kind: str, text: str
+        self, listener: _Listener, peer: Peer, code: ErrorCode, answer: str, kind: str, text: str
     ) -> None:
         try:
             listener.socket.sendto(error_packet(code, answer), peer)
@@ -335,18 +340,45 @@ class TftpServer:
             self._emit(trace(time.time(), kind, text, peer[0], code=int(code)))
 
 
-def _listen(network: NetworkConfig) -> _Listener:
-    """Open the listening socket of a network."""
-    where = f"TFTP on {network.server} port {network.tftp_port} (network {network.name!r})"
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        device: str | None = network.interface
+def _address(peer: Peer) -> Address:
+    """A link-local address comes with its interface."""
+    return ip_address(str(peer[0]).partition("%")[0])
+
+
+def _listen(network: NetworkConfig) -> list[_Listener]:
+    """Open the listening sockets of a network."""
+    listeners: list[_Listener] = []
+    for local in (network.server, network.server6):
+        if local is None:
+            continue
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, network.interface.encode())
-        except PermissionError:
-            device = None  # binding to the address must do
+            listeners.append(_listen_on(network, local))
+        except TftpStartError:
+            for listener in listeners:
+                listener.socket.close()
+            raise
+    return listeners
+
+
+def _listen_on(network: NetworkConfig, local: Address) -> _Listener:
+    where = f"TFTP on {local} port {network.tftp_port} (network {network.name!r})"
+    family = socket.AF_INET if local.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)  # 256 boards ask at once
-        sock.bind((str(network.server), network.tftp_port))
+        if network.address6 is not None and family == socket.AF_INET6:
+            check_address(network.interface, network.address6)
+            device = bind6(sock, network.interface, str(local), network.tftp_port)
+        else:
+            device = network.interface
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, network.interface.encode())
+            except PermissionError:
+                device = None  # binding to the address must do
+            sock.bind((str(local), network.tftp_port))
+    except Address6Error as error:
+        sock.close()
+        raise TftpStartError(f"{where}: {error.strerror}") from error
     except OSError as error:
         sock.close()
         advice = {
@@ -358,7 +390,7 @@ def _listen(network: NetworkConfig) -> _Listener:
             errno.ENODEV: f"there is no interface {network.interface!r}; see `ip link`",
         }.get(error.errno or 0, error.strerror)
         raise TftpStartError(f"{where}: {advice}") from error
-    return _Listener(sock, network, device)
+    return _Listener(sock, network, device, local)
 
 
 def _raise_file_limit(wanted: int) -> None:

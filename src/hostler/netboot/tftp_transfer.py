@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hostler.wire.tftp import HEADER_BYTES
 from hostler.wire.tftp_session import split_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address
+    from ipaddress import IPv4Address, IPv6Address
 
     from hostler.netboot.virtual_file import VirtualFile
     from hostler.wire.tftp import ReadRequest
@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 
 UDP_SEGMENT: Final = 103  # linux/udp.h, since 4.18; the socket module does not name it
 IP_MTU: Final = 14  # linux/in.h
+IPV6_MTU: Final = 24  # linux/in6.h
 IP_AND_UDP_BYTES: Final = 28
+IPV6_AND_UDP_BYTES: Final = 48
 SEND_BUFFER: Final = 512 * 1024  # two windows with what the kernel adds to each packet
 LONGEST_ANSWER: Final = 400  # clients send acknowledgements and errors only; below malloc's threshold
 SMALLEST_SEGMENT: Final = 516  # ERROR and OACK must not be cut up
 
 
-def connect(local: IPv4Address, client: tuple[str, int], device: str | None) -> socket.socket:
+Peer = tuple[Any, ...]
+"""A client as its socket names it: address and port, and for IPv6 the interface too."""
+
+
+def connect(local: IPv4Address | IPv6Address, client: Peer, device: str | None) -> socket.socket:
     """Open the socket of a transfer; raises OSError."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    family = socket.AF_INET if local.version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         if device is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
@@ -42,6 +49,8 @@ def connect(local: IPv4Address, client: tuple[str, int], device: str | None) -> 
 
 def largest_block(sock: socket.socket) -> int:
     """Return the largest block that leaves unfragmented; many boot loaders cannot join fragments."""
+    if sock.family == socket.AF_INET6:
+        return sock.getsockopt(socket.IPPROTO_IPV6, IPV6_MTU) - IPV6_AND_UDP_BYTES - HEADER_BYTES
     return sock.getsockopt(socket.IPPROTO_IP, IP_MTU) - IP_AND_UDP_BYTES - HEADER_BYTES
 
 
@@ -67,8 +76,8 @@ class Transfer:
         sock: socket.socket,
         session: TftpSession,
         file: VirtualFile,
-        client: IPv4Address,
-        key: tuple[str, tuple[str, int]],
+        client: IPv4Address | IPv6Address,
+        key: tuple[str, Peer],
         name: str,
         request: ReadRequest,
     ) -> None:
