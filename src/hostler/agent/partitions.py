@@ -8,14 +8,14 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _SECTORS = (512, 4096)
 _MOST_ENTRIES = 1024
-_EFI_SYSTEM = UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B").bytes_le
+# C12A7328-F81F-11D2-BA4B-00A0C93EC93B as it lies on a disk. Python's uuid would need a library on the board.
+_EFI_SYSTEM = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")
 _EFI_SYSTEM_MBR = 0xEF
 _GPT_HEADER = struct.Struct("<8s64xQII")  # signature, first sector of the entries, their number and size
 
