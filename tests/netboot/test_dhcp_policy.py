@@ -119,7 +119,6 @@ def test_a_system_gets_a_lease_and_no_boot_options(options: dict[int, bytes]) ->
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (PXE_ARM64, "snponly-arm64.efi, which is not registered"),
         ({60: b"PXEClient", 93: b"\0\x06"}, "no boot file for x86 UEFI"),
         ({60: b"PXEClient"}, "does not tell its architecture"),
         ({60: b"HTTPClient:Arch:00015", 93: b"\0\x0f"}, "no boot file for x86 UEFI HTTP"),
@@ -134,6 +133,24 @@ def test_firmware_that_cannot_be_served_is_refused_with_the_reason(
     told = answer(options)
     assert isinstance(told, Refusal)
     assert words in told.reason
+
+
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [(PXE_ARM64, "hold-arm64.efi"), ({60: b"HTTPClient:Arch:00016", 93: b"\0\x10"}, "hold-x64.efi")],
+)
+def test_uefi_of_a_stranger_is_held_where_there_is_no_ipxe(options: dict[int, bytes], file: str) -> None:
+    """Debian has none for arm64; a machine nobody knows waits to be adopted all the same."""
+    told = answer(options, files=frozenset())
+    assert isinstance(told, Answer)
+    assert told.file.rpartition("/")[2] == file
+
+
+def test_a_boards_own_ipxe_is_not_replaced() -> None:
+    """A board's class says what brings its kernel, so what is missing is named."""
+    told = answer(PXE_ARM64, board())
+    assert isinstance(told, Refusal)
+    assert "snponly-arm64.efi, which is not registered" in told.reason
 
 
 def test_arm64_uefi_is_served_once_its_file_is_registered() -> None:

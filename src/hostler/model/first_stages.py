@@ -36,9 +36,13 @@ _FILES = {
     Loader.PXELINUX: {0: "pxelinux/lpxelinux.0"},
     Loader.UKI: dict.fromkeys((*_X64, *_ARM64), "uki.efi"),
 }
+IPXE_FILES = frozenset(_FILES[Loader.IPXE].values())
+"""Every build of iPXE, by the name it is served under."""
 FIRST_STAGES = {number: _FILES[Loader.IPXE][number] for number in (0, 7, 9, 11)}
 """Files of iPXE by option 93 number of PXE firmware: BIOS, UEFI x64, EBC, UEFI ARM64."""
 
+
+_HOLD = dict.fromkeys(_X64, "hold-x64.efi") | dict.fromkeys(_ARM64, "hold-arm64.efi")
 
 # Flat names, as they are registered with the agent. Missing here: what needs no registered file to begin.
 _NEEDS = {
@@ -51,6 +55,11 @@ _NEEDS = {
 def first_stage(architecture: int, loader: Loader) -> str | None:
     """Return what to fetch first; None: this loader is not for such firmware."""
     return _FILES[loader].get(architecture)
+
+
+def hold_file(architecture: int) -> str | None:
+    """Return a program that lets UEFI firmware wait and ask again; it is always there. None: for no other."""
+    return _HOLD.get(architecture)
 
 
 def required_files(architecture: int, loader: Loader) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.model.boot import BootIntent
+from hostler.model.first_stages import IPXE_FILES
 from hostler.netboot.config_cpio import config_cpio
+from hostler.netboot.hold_efi import HOLD_PROGRAMS, hold_program
 from hostler.netboot.hold_image import HOLD_IMAGE
 from hostler.netboot.payload import payload
 from hostler.netboot.pxelinux_names import FOLDER as PXELINUX_FOLDER
@@ -20,6 +22,7 @@ from hostler.netboot.quoting import QuotingError
 from hostler.netboot.raspberrypi_tree import RaspberryPiTree
 from hostler.netboot.render_pxelinux import HOLD, INITRD, KERNEL, render_pxelinux
 from hostler.netboot.render_raspberrypi import GENERATIONS
+from hostler.netboot.uki import UKI, uki_for
 from hostler.netboot.virtual_file import VirtualFile
 
 if TYPE_CHECKING:
@@ -79,6 +82,13 @@ class BootFiles:
             return self._pxelinux(client, target) if own else None
         if name == HOLD:
             return VirtualFile(HOLD_IMAGE)
+        if name in HOLD_PROGRAMS:
+            return VirtualFile(hold_program(HOLD_PROGRAMS[name], target))
+        if name == UKI and target is not None:
+            return self._uki(client, target)
+        if name in IPXE_FILES and target is not None and (identity := target.files.get(name)):
+            path = self._table.artefact(identity)
+            return VirtualFile(path) if path is not None else None
         if target is not None and target.intent is BootIntent.STEP:
             return self._step_file(client, name, target)
         return None
@@ -86,6 +96,11 @@ class BootFiles:
     def _pxelinux(self, client: IPv4Address, target: Target | None) -> VirtualFile | None:
         base = self._rack(client)
         return VirtualFile(render_pxelinux(target, base).encode()) if base else None
+
+    def _uki(self, client: IPv4Address, target: Target) -> VirtualFile | None:
+        base = self._rack(client)
+        parts = uki_for(target, base, self._table.artefact) if base else None
+        return VirtualFile(*parts) if parts is not None else None
 
     def _pxelinux_bios(
         self, name: str, client: IPv4Address, mac: str | None, target: Target | None

@@ -10,8 +10,8 @@ from aiohttp import hdrs
 
 from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent, printable
-from hostler.netboot.agent_door import Refused
 from hostler.netboot.file_response import send_virtual
+from hostler.netboot.refused import Refused
 from hostler.netboot.virtual_file import VirtualFile, VirtualFileError
 
 if TYPE_CHECKING:
@@ -63,8 +63,11 @@ class NamedFiles:
             trace("missing", f"{shown}: {error}")
             raise Refused(HTTPStatus.NOT_FOUND, "the file cannot be read") from error
         if file is None:
-            local = target is not None and target.intent is BootIntent.LOCAL
-            trace("missing", f"no {shown}: it is to go on to its disk" if local else f"no {shown}")
+            if target is not None and target.intent is BootIntent.LOCAL:
+                # Firmware takes the error for a boot option that failed, and goes on with the next.
+                trace("get", f"{shown} asked for; told: {target.intent}", intent=str(target.intent))
+            else:
+                trace("missing", f"no {shown}")
             raise Refused(HTTPStatus.NOT_FOUND, "no such file for this machine")
         head = request.method == hdrs.METH_HEAD
         asked = request.headers.get(hdrs.RANGE)
