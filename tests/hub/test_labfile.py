@@ -34,7 +34,7 @@ MISTAKES = [
     ('interface = "eth1"', 'interface = "eth1"\nrouter = "10.9.9.9"', "router 10.9.9.9 is outside 10.77."),
     ('driver = "snmp-poe"', 'driver = "snmp"', 'there is no driver "snmp"; known: '),
     ('"env:RACK1"', '"public"', 'community is a secret and must not stand here; write "env:NAME"'),
-    ('"arm64-uboot"', '"raspberrypi"', 'there is no platform "raspberrypi"; known: arm64-uboot, rasp'),
+    ('"arm64-uboot"', '"raspberrypi"', 'there is no platform "raspberrypi"; known: arm64-uboot, arm64-uefi'),
     ('class = "arm"', 'class = "arn"', 'there is no class "arn"; known: arm, pc'),
     ('class = "arm"', 'class = "arm"\nnetwork = "lan"', 'there is no network "lan"; known: boot'),
     ('class = "arm"', 'class = "arm"\naddress = "10.78.0.2"', 'is outside network "boot" (10.77.0.0/24)'),

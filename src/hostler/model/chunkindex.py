@@ -147,6 +147,10 @@ class ChunkIndex:
         if end < self.size:
             yield end, self.size - end
 
+    def distinct(self) -> list[str]:
+        """Return the digest of every chunk, each once, in the order in which they first occur."""
+        return list(dict.fromkeys(chunk.digest for chunk in self))
+
     def extents(self, limit: int) -> Iterator[tuple[Chunk, ...]]:
         """Yield runs of adjacent chunks, each of at most ``limit`` bytes but never less than one chunk.
 

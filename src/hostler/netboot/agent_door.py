@@ -17,22 +17,26 @@ from aiohttp import hdrs, web
 
 from hostler.model.json import foreign_object
 from hostler.model.trace import TraceEvent
+from hostler.netboot.carousels import Carousels
 from hostler.netboot.file_response import send_file
 from hostler.netboot.refused import Refused
 from hostler.netboot.request_body import limited_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hostler.model.json import Document
-    from hostler.netboot.table import Address, BootTable, Target
+    from hostler.netboot.table import Address, BootTable, NetworkConfig, Target
 
 RACK_SECONDS = 10.0
 """How long the rack may take to accept a report before the agent is told to come again."""
 SEEN_SECONDS = 1.0
 REPORT_LIMITS = {"hello": 256 << 10, "progress": 4 << 10, "done": 1 << 20, "fail": 256 << 10}
 """Reports an agent can make, and the most bytes each may have."""
+
+CAROUSEL_LIMIT = 512 << 10
+"""Most bytes of a list of what is lacking: 8,000 fragments, and a bit for each of two million chunks."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -67,6 +71,7 @@ class AgentDoor:
         mac_of: MAC that holds the lease of an address, or None.
         emit: Takes trace events; never blocks.
         rack: Takes reports and signs of life.
+        networks: Where agents are.
     """
 
     def __init__(
@@ -76,9 +81,12 @@ class AgentDoor:
         mac_of: Callable[[Address], str | None],
         emit: Callable[[TraceEvent], None],
         rack: Rack,
+        networks: Sequence[NetworkConfig],
     ) -> None:
         self._table = table
         self._store = store
+        self._networks = networks
+        self._carousels = Carousels(self._index_path, self._chunk_path, self._tell_carousel)
         self._mac_of = mac_of
         self._emit = emit
         self._rack = rack
@@ -98,6 +106,8 @@ class AgentDoor:
             self._rack.seen(target.board, boot, now)
         name, _, rest = path.partition("/")
         if request.method == hdrs.METH_POST:
+            if name == "carousel" and rest:
+                return await self._carousel(request, rest, target, client)
             if name not in REPORT_LIMITS or rest:
                 raise Refused(HTTPStatus.NOT_FOUND, "no such report")
             return await self._report(request, name, target, boot)
@@ -140,12 +150,9 @@ class AgentDoor:
     async def _index(
         self, request: web.BaseRequest, artefact: str, target: Target, boot: str
     ) -> web.StreamResponse:
-        params = target.step.get("params") if target.step else None
-        if not isinstance(params, dict) or params.get("index") != artefact or not _SHA256.match(artefact):
-            raise Refused(HTTPStatus.NOT_FOUND, "not an index of this board's step")
-        path = self._table.artefact(artefact) or self._store / "artefacts" / artefact
+        _check_index(target, artefact)
         try:
-            response, transfer = await send_file(request, path, artefact)
+            response, transfer = await send_file(request, self._index_path(artefact), artefact)
         except OSError as error:
             self._trace(target, boot, "missing", f"{target.board}: index {artefact[:12]}: {error.strerror}")
             raise Refused(HTTPStatus.NOT_FOUND, "the index is not in the store") from error
@@ -159,7 +166,7 @@ class AgentDoor:
         started = time.time()
         try:
             response, transfer = await send_file(
-                request, self._store / "chunks" / digest[:2] / digest, digest, "application/zstd"
+                request, self._chunk_path(digest), digest, "application/zstd"
             )
         except OSError as error:
             self._trace(target, boot, "missing", f"{target.board}: chunk {digest[:12]}: {error.strerror}")
@@ -171,6 +178,30 @@ class AgentDoor:
         fetched.bytes += transfer.bytes
         fetched.last = time.time()
         return response
+
+    async def _carousel(
+        self, request: web.BaseRequest, artefact: str, target: Target, client: Address
+    ) -> web.Response:
+        _check_index(target, artefact)
+        body = _object(await limited_body(request, CAROUSEL_LIMIT, "what a listener lacks"))
+        network = next((one for one in self._networks if client in one.subnet), None)
+        answer = self._carousels.ask(target.board, network, artefact, body)
+        return web.Response(status=HTTPStatus.NO_CONTENT) if answer is None else web.json_response(answer)
+
+    async def close(self) -> None:
+        """End what was begun for agents."""
+        await asyncio.to_thread(self._carousels.close)
+
+    def _index_path(self, artefact: str) -> Path:
+        return self._table.artefact(artefact) or self._store / "artefacts" / artefact
+
+    def _chunk_path(self, digest: str) -> Path:
+        return self._store / "chunks" / digest[:2] / digest
+
+    def _tell_carousel(self, board: str, text: str) -> None:
+        target = self._table.by_board(board)
+        if target is not None and target.boot is not None:
+            self._trace(target, target.boot, "carousel", f"{board} {text}")
 
     def _tell_fetched(self, target: Target) -> None:
         fetched = self._fetched.pop(target.board, None)
@@ -202,6 +233,12 @@ async def reported(rack: Rack, kind: str, board: str, boot: str, body: Document)
             return await rack.report(kind, board, boot, body)
     except TimeoutError:
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the rack did not answer; come again") from None
+
+
+def _check_index(target: Target, artefact: str) -> None:
+    params = target.step.get("params") if target.step else None
+    if not isinstance(params, dict) or params.get("index") != artefact or not _SHA256.match(artefact):
+        raise Refused(HTTPStatus.NOT_FOUND, "not an index of this board's step")
 
 
 def _object(raw: bytes) -> Document:

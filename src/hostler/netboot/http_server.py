@@ -84,7 +84,7 @@ class BootHttp:
         self._mac_of = mac_of
         self._emit = emit
         self._names = NamedFiles(open_file, emit)
-        self._door = AgentDoor(table, store, mac_of, emit, rack)
+        self._door = AgentDoor(table, store, mac_of, emit, rack, self._networks)
         self._media = MediaDoor(table, self._networks, mac_of, emit)
         self._systems = SystemDoor(table, mac_of, emit, rack)
         self._runner: web.ServerRunner | None = None
@@ -109,6 +109,7 @@ class BootHttp:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        await self._door.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""

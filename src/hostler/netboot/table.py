@@ -19,6 +19,7 @@ from hostler.model.first_stages import Loader
 from hostler.model.identity import serial_digits
 from hostler.model.json import Document
 from hostler.model.netboot_order import NetbootOrder
+from hostler.netboot.multicast_group import MulticastGroup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,6 +140,7 @@ class NetworkConfig:
         behind6: The boards' IPv6 subnet when it lies behind relays; None: that of ``address6``.
         dns6: Name servers told to boards by DHCPv6.
         dhcp6_port: 547; tests that may not have it use another.
+        multicast: Where images go to many boards at once; None: nowhere.
     """
 
     name: str
@@ -160,6 +162,7 @@ class NetworkConfig:
     behind6: IPv6Network | None = None
     dns6: tuple[IPv6Address, ...] = ()
     dhcp6_port: int = 547
+    multicast: MulticastGroup | None = None
 
     @property
     def subnet(self) -> IPv4Network:
@@ -211,6 +214,7 @@ class NetworkConfig:
             "behind6": str(self.behind6) if self.behind6 else None,
             "dns6": [str(server) for server in self.dns6],
             "dhcp6_port": self.dhcp6_port,
+            "multicast": self.multicast.to_json() if self.multicast else None,
         }
 
     @classmethod
@@ -219,6 +223,7 @@ class NetworkConfig:
         router, behind = document["router"], document["behind"]
         first, last = document["range_first"], document["range_last"]
         address6, behind6 = document["address6"], document["behind6"]
+        multicast = document["multicast"]
         first6, last6 = document["range6_first"], document["range6_last"]
         return cls(
             name=str(document["name"]),
@@ -240,6 +245,7 @@ class NetworkConfig:
             behind6=IPv6Network(str(behind6)) if behind6 else None,
             dns6=tuple(IPv6Address(server) for server in cast("list[str]", document["dns6"])),
             dhcp6_port=int(cast("int", document["dhcp6_port"])),
+            multicast=MulticastGroup.from_json(cast("Document", multicast)) if multicast else None,
         )
 
 
@@ -299,6 +305,10 @@ class BootTable:
         if old.token and (new is None or old.token != new.token):
             self._by_token.pop(old.token, None)
 
+    def by_board(self, board: str) -> Target | None:
+        """Return the target of this name."""
+        return self._by_board.get(board)
+
     def by_mac(self, mac: str) -> Target | None:
         """Return the target that asks with this MAC (lower case, colons), its own or one that stands in."""
         target = self._by_mac.get(mac)
@@ -339,6 +349,11 @@ class BootTable:
     def by_token(self, token: str) -> Target | None:
         """Return the target whose present boot has this token."""
         return self._by_token.get(token)
+
+    def boot_file(self, name: str) -> str | None:
+        """Return the artefact id that any board's boot file of this name has: for machines nobody knows."""
+        targets = list(self._by_board.values())
+        return next((target.files[name] for target in targets if name in target.files), None)
 
     def put_artefact(self, artefact: str, path: Path) -> None:
         """Register a file to be served under its id."""

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hostler.netboot.multicast_group import MulticastGroup
 from hostler.netboot.table import DhcpMode, NetworkConfig
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def network_config(
         KeyError, ValueError: It is not a network.
     """
     first, _, last = str(values["range"] or "").partition("-")
-    router = values.get("router")
+    router, multicast = values.get("router"), values.get("multicast")
     here = through if through is not None else values
     return NetworkConfig(
         name=name,
@@ -40,6 +41,7 @@ def network_config(
         lease_seconds=int(values.get("lease", 3600)),
         http_port=int(here.get("http_port", 8067)),
         dhcp=DhcpMode(str(values.get("dhcp", "own"))),
+        multicast=MulticastGroup.from_json(multicast) if multicast else None,
         behind=IPv4Network(str(values["subnet"])) if through is not None else None,
     )
 

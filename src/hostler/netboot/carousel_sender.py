@@ -1,0 +1,178 @@
+"""The sender of a multicast carousel: a thread that sends what the schedule says, at the rate it is let."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from hostler.wire.carousel import DATAGRAM, datagrams, nothing
+from hostler.wire.carousel_rate import Rate
+from hostler.wire.carousel_schedule import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from ipaddress import IPv4Address
+
+    from hostler.netboot.multicast_group import MulticastGroup
+    from hostler.wire.carousel_receiver import Lacking
+    from hostler.wire.carousel_schedule import Turn
+
+log = logging.getLogger(__name__)
+
+SILENT_SECONDS = 10.0
+"""A listener that told nothing for so long is gone: it tells twice a second."""
+_IDLE_SECONDS = 0.1  # between two looks at a schedule that has nothing to send
+_GSO = 45  # datagrams in one send: what the kernel takes, 64 KiB
+_SEND_BUFFER = 512 * 1024  # small: what waits in it is seconds old on a slow link
+_UDP_SEGMENT = 103  # <linux/udp.h>
+_SEGMENT = [(socket.SOL_UDP, _UDP_SEGMENT, struct.pack("H", DATAGRAM))]
+
+
+class CarouselSender:
+    """Sends until it is stopped.
+
+    Args:
+        session: Its number on the wire.
+        group: Where to.
+        source: The host's own address on the network.
+        frame: Returns the frame of a chunk by its number; raises OSError if it cannot be read.
+    """
+
+    def __init__(
+        self, session: int, group: MulticastGroup, source: IPv4Address, frame: Callable[[int], bytes]
+    ) -> None:
+        self.session = session
+        self.group = group
+        self.sent_bytes = 0
+        self._frame = frame
+        self._schedule = Schedule()
+        self._rate = Rate(group.rate)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._told = threading.Event()
+        self._socket = _sender(group, source)
+        self._whole_sends = True
+        self._thread = threading.Thread(target=self._run, name=f"carousel-{session:x}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more; returns when the thread has ended."""
+        self._stop.set()
+        self._told.set()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+        self._socket.close()
+
+    def report(self, who: str, lacking: Lacking) -> None:
+        """Take in what a listener lacks; from any thread."""
+        with self._lock:
+            self._schedule.report(who, lacking, time.monotonic())
+        self._told.set()
+
+    def forget(self, who: str) -> None:
+        """A listener has left."""
+        with self._lock:
+            self._schedule.forget(who)
+
+    @property
+    def listeners(self) -> int:
+        """How many listeners lack something and told so lately."""
+        with self._lock:
+            self._schedule.forget_silent(time.monotonic() - SILENT_SECONDS)
+            return self._schedule.listeners
+
+    @property
+    def rate(self) -> float:
+        """Bits a second it may send now."""
+        return self._rate.bits
+
+    def _run(self) -> None:
+        told_nothing = False
+        while not self._stop.is_set():
+            now = time.monotonic()
+            with self._lock:
+                self._rate.adapt(self._schedule.losses(), now)
+                turn = self._schedule.next()
+                over = self._schedule.nothing() if turn is None and not told_nothing else None
+            if turn is not None:
+                told_nothing = False
+                self._send_turn(turn)
+                continue
+            if over is not None:
+                # Who lost the end of the last turn would not know that it is over.
+                told_nothing = True
+                self._send([nothing(self.session, over)])
+            self._told.wait(_IDLE_SECONDS)
+            told_nothing = told_nothing and not self._told.is_set()
+            self._told.clear()
+
+    def _send_turn(self, turn: Turn) -> None:
+        try:
+            frame = self._frame(turn.chunk)
+        except OSError as error:
+            log.warning("carousel %x: chunk %d cannot be read: %s", self.session, turn.chunk, error)
+            return  # its listeners ask for it by HTTP, and are told there
+        packets = datagrams(self.session, turn.number, turn.chunk, frame, turn.fragments, parity=turn.parity)
+        for batch in _batches(packets):
+            wait = self._rate.delay(len(batch) * DATAGRAM, time.monotonic())
+            if wait > 0 and self._stop.wait(wait):
+                return
+            self._send(batch)
+
+    def _send(self, batch: list[bytes]) -> None:
+        try:
+            if self._whole_sends:
+                try:
+                    self._socket.sendmsg([b"".join(batch)], _SEGMENT)
+                except OSError as error:
+                    if error.errno not in _NO_GSO:
+                        raise
+                    self._whole_sends = False  # this interface cuts nothing up
+            if not self._whole_sends:
+                for packet in batch:
+                    self._socket.send(packet)
+        except OSError as error:
+            # A full queue, a link that is down: nobody heard it, so somebody will ask for it again.
+            log.debug("carousel %x: %s", self.session, error)
+            self._stop.wait(_IDLE_SECONDS)
+        else:
+            self.sent_bytes += len(batch) * DATAGRAM
+
+
+_NO_GSO = frozenset({5, 22, 92, 95})  # EIO, EINVAL, ENOPROTOOPT, EOPNOTSUPP
+
+
+def _batches(packets: Iterator[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for packet in packets:
+        batch.append(packet)
+        if len(batch) == _GSO:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _sender(group: MulticastGroup, source: IPv4Address) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.ttl)
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, source.packed)
+        made.bind((str(source), 0))
+        made.connect((str(group.address), group.port))
+        made.settimeout(5.0)
+    except OSError:
+        with contextlib.suppress(OSError):
+            made.close()
+        raise
+    return made

@@ -1,0 +1,179 @@
+"""The multicast carousels of a rack's networks: when one begins, who listens, and when it ends."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import secrets
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+from hostler.model.chunkindex import ChunkIndex, ChunkIndexError
+from hostler.netboot.carousel_sender import CarouselSender
+from hostler.netboot.refused import Refused
+from hostler.wire.carousel_receiver import MOST_FRAGMENTS, Lacking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Address
+    from pathlib import Path
+
+    from hostler.model.json import Document
+    from hostler.netboot.multicast_group import MulticastGroup
+    from hostler.netboot.table import NetworkConfig
+
+log = logging.getLogger(__name__)
+
+INTEREST_SECONDS = 10.0
+"""How long somebody who asked for an image counts as wanting it: an agent asks once a second."""
+_IDLE_SECONDS = 15.0  # without listeners until a carousel ends
+
+
+@dataclass(slots=True)
+class _Carousel:
+    sender: CarouselSender
+    chunks: int
+    busy_at: float
+    listeners: set[str] = field(default_factory=set)
+
+
+class Carousels:
+    """All of them in one namespace.
+
+    Args:
+        index: Returns the path of a chunk index by its id.
+        chunk: Returns the path of a chunk's frame by its digest.
+        say: Takes a board's name and a line about it.
+    """
+
+    def __init__(
+        self,
+        index: Callable[[str], Path],
+        chunk: Callable[[str], Path],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._index = index
+        self._chunk = chunk
+        self._say = say
+        self._interest: dict[tuple[str, str], dict[str, float]] = {}
+        self._running: dict[tuple[str, str], _Carousel] = {}
+
+    def ask(
+        self, board: str, network: NetworkConfig | None, artefact: str, body: Document
+    ) -> Document | None:
+        """Answer a board that installs an image: where its carousel is, or None, for HTTP alone.
+
+        Args:
+            board: Its name.
+            network: Where it is.
+            artefact: Id of the image's index.
+            body: Empty, or what it lacks (see ``lacking_of``); ``{"leave": why}`` when it goes.
+
+        Raises:
+            Refused: The body is wrong.
+        """
+        now = time.monotonic()
+        self._end_idle(now)
+        group = network.multicast if network is not None else None
+        if network is None or group is None:
+            return None
+        key = (network.name, artefact)
+        running = self._running.get(key)
+        if "leave" in body:
+            self._leave(running, board, str(body["leave"])[:200])
+            return None
+        interest = self._interest.setdefault(key, {})
+        interest[board] = now
+        for other in [other for other, at in interest.items() if at < now - INTEREST_SECONDS]:
+            del interest[other]
+        if running is None:
+            if len(interest) < group.boards:
+                return None
+            running = self._begin(key, network.server, group)
+            if running is None:
+                return None
+        if body.get("session") == running.sender.session:
+            lacking = lacking_of(body, running.chunks)
+            if board not in running.listeners:
+                running.listeners.add(board)
+                others = len(running.listeners) - 1
+                self._say(board, f"listens to the carousel at {group.address}, with {others} others")
+            running.busy_at = now
+            running.sender.report(board, lacking)
+        return {
+            "session": running.sender.session,
+            "group": str(group.address),
+            "port": group.port,
+            "chunks": running.chunks,
+        }
+
+    def close(self) -> None:
+        """End them all."""
+        for running in self._running.values():
+            running.sender.stop()
+        self._running.clear()
+
+    def _begin(self, key: tuple[str, str], source: IPv4Address, group: MulticastGroup) -> _Carousel | None:
+        try:
+            index = ChunkIndex.decode(self._index(key[1]).read_bytes())
+            digests = index.distinct()
+
+            def frame(number: int) -> bytes:
+                return self._chunk(digests[number]).read_bytes()
+
+            sender = CarouselSender(secrets.randbits(31), group, source, frame)
+        except (OSError, ChunkIndexError) as error:
+            log.error("network %s: no carousel for %s: %s", *key, error)  # noqa: TRY400 - it says it all
+            return None
+        sender.start()
+        running = self._running[key] = _Carousel(sender, len(digests), time.monotonic())
+        log.info("network %s: carousel for %s to %s", *key, group.address)
+        return running
+
+    def _leave(self, running: _Carousel | None, board: str, why: str) -> None:
+        if running is not None and board in running.listeners:
+            running.sender.forget(board)
+            running.listeners.discard(board)
+            self._say(board, f"listens to the carousel no more: {why}")
+
+    def _end_idle(self, now: float) -> None:
+        for key, running in list(self._running.items()):
+            if running.busy_at < now - _IDLE_SECONDS:
+                del self._running[key]
+                running.sender.stop()
+                log.info("network %s: carousel for %s ends, %d bytes sent", *key, running.sender.sent_bytes)
+
+
+def lacking_of(body: Document, count: int) -> Lacking:
+    """Read what a listener lacks.
+
+    ``{"passed": 17, "chunks": BASE64, "fragments": {"5": [0, 3]}, "received": 1000, "lost": 10}``; the base64
+    is a bitmap, the first chunk in the lowest bit of the first byte.
+
+    Raises:
+        Refused: It is something else.
+    """
+    try:
+        bitmap = base64.b64decode(str(body["chunks"]), validate=True)
+        chunks = int.from_bytes(bitmap, "little")
+        told = cast("dict[str, list[int]]", body["fragments"])
+        fragments = {
+            int(chunk): [_number(one, 1 << 16) for one in numbers] for chunk, numbers in told.items()
+        }
+        numbers = [_number(body[name], 1 << 62) for name in ("passed", "received", "lost")]
+    except (KeyError, ValueError, TypeError, AttributeError, binascii.Error) as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"not what a listener lacks: {error}") from None
+    if chunks >> count or any(not 0 <= chunk < count for chunk in fragments):
+        raise Refused(HTTPStatus.BAD_REQUEST, "a listener lacks a chunk that the image does not have")
+    if sum(map(len, fragments.values())) > MOST_FRAGMENTS:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"a listener may name {MOST_FRAGMENTS} fragments at once")
+    return Lacking(numbers[0], chunks, fragments, numbers[1], numbers[2])
+
+
+def _number(value: object, beyond: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < beyond:
+        raise ValueError("a number out of range")
+    return value
