@@ -8,7 +8,15 @@ from hostler.model.boot import BootIntent
 from hostler.netboot.payload import payload
 from hostler.netboot.pxelinux_names import FOLDER, means
 from hostler.netboot.quoting import QuotingError
-from hostler.netboot.render_pxelinux_bios import CONFIG, INITRD, KERNEL, render_pxelinux_bios
+from hostler.netboot.render_pxelinux_bios import (
+    CONFIG,
+    INITRD,
+    KERNEL,
+    RESET,
+    asks_again,
+    render_pxelinux_bios,
+)
+from hostler.netboot.reset_bzimage import RESET_BZIMAGE
 
 if TYPE_CHECKING:
     from hostler.netboot.table import Address, Target
@@ -31,11 +39,13 @@ def pxelinux_file(
         base: URL by which it reaches the boot listener, without a slash at the end.
     """
     if name.startswith(FOLDER):
+        rounds = asks_again(name)
         known = (*target.macs, mac) if target else (mac,)
-        uuid = target.uuid if target else None
-        if not means(name, client, known, uuid):
+        if rounds is None and not means(name, client, known, target.uuid if target else None):
             return None
-        return render_pxelinux_bios(target, base).encode()
+        return render_pxelinux_bios(target, base, rounds or 0).encode()
+    if name == RESET:
+        return RESET_BZIMAGE
     if target is None:
         return None
     if name in PROGRAMS:

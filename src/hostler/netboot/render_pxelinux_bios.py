@@ -2,7 +2,8 @@
 
 Written for ``lpxelinux.0`` 6.04 (Debian's ``pxelinux``), which finds the files by their names below its path
 prefix (DHCP option 210), by HTTP or TFTP. A prompt that is answered by nobody is how it waits; then it reads
-its configuration anew. What cannot be fetched makes it do the same.
+its configuration anew, under a name that counts. Each time takes memory: after some hundred there is none
+left, and it stops at the prompt for ever. So a board that is held for long is reset, and begins anew.
 """
 
 from __future__ import annotations
@@ -21,22 +22,42 @@ if TYPE_CHECKING:
 KERNEL = "boot/kernel"
 CONFIG = "boot/config"
 INITRD = "boot/initrd"
+RESET = "boot/reset"
 OWN_CONFIG = f"{FOLDER}default"
-"""The name by which it asks again: whoever asks for it means itself."""
+"""Where it begins: whoever asks for it means itself."""
+ROUNDS = 30
+"""How often a held board asks, every 20 seconds, before it is reset; 95 times went well with 512 MB."""
 
+_AGAIN = f"{FOLDER}again-"
+_FAILED = f"{FOLDER}failed"
 _ASK_AGAIN = 200  # tenths of a second
 _ASK_AGAIN_PRESSED = 600  # likewise, if somebody pressed a key
 
 
-def render_pxelinux_bios(target: Target | None, base: str) -> str:
+def asks_again(name: str) -> int | None:
+    """Return how often who asks for a name has asked before; None: it is not a name for asking again.
+
+    Args:
+        name: What was asked for, with ``pxelinux.cfg/``.
+    """
+    if name == _FAILED:
+        return ROUNDS
+    count = name.removeprefix(_AGAIN)
+    return int(count) if count != name and count.isascii() and count.isdigit() and len(count) < 3 else None
+
+
+def render_pxelinux_bios(target: Target | None, base: str, rounds: int = 0) -> str:
     """Return the file for a board, or for a machine nobody knows (``None``).
 
     Args:
         target: What the board is to do.
         base: URL by which it reaches the boot listener, without a slash at the end.
+        rounds: How often it has asked before; with ``ROUNDS`` it waits once more and is then reset.
     """
     if target is None:
-        return _hold(None, why_held(None))
+        return _hold(None, why_held(None), rounds)
+    if rounds >= ROUNDS:
+        return _hold(target, "asking again after a reset", rounds)
     match target.intent:
         case BootIntent.LOCAL:
             return _local(target)
@@ -44,9 +65,9 @@ def render_pxelinux_bios(target: Target | None, base: str) -> str:
             try:
                 return _step(target, base)
             except quoting.QuotingError as error:
-                return _hold(target, f"cannot boot {what(target)}: {error}")
+                return _hold(target, f"cannot boot {what(target)}: {error}", rounds)
         case BootIntent.HOLD | BootIntent.ENVIRONMENT | BootIntent.DENY:
-            return _hold(target, why_held(target))
+            return _hold(target, why_held(target), rounds)
 
 
 def _local(target: Target) -> str:
@@ -81,26 +102,25 @@ def _step(target: Target, base: str) -> str:
         *([f"APPEND {cmdline}"] if cmdline else []),
         # BOOTIF=01-MAC: the interface that reached us.
         "IPAPPEND 2",
-        *_again(),
+        "LABEL again",
+        f"CONFIG {_FAILED}",
     )
 
 
-def _hold(target: Target | None, message: str) -> str:
+def _hold(target: Target | None, message: str, rounds: int) -> str:
     who = quoting.words(target.board) if target else "unknown machine"
     return _file(
         "DEFAULT again",
+        # Not with NOESCAPE, which would leave the prompt out, and with it the wait.
         "PROMPT 1",
         f"TIMEOUT {_ASK_AGAIN}",
         f"TOTALTIMEOUT {_ASK_AGAIN_PRESSED}",
+        "IMPLICIT 0",
         "ALLOWOPTIONS 0",
-        "NOESCAPE 1",
         f"SAY Hostler: {who}: {quoting.words(message)}",
-        *_again(),
+        "LABEL again",
+        f"CONFIG {_AGAIN}{rounds + 1}" if rounds < ROUNDS else f"LINUX {RESET}",
     )
-
-
-def _again() -> tuple[str, ...]:
-    return ("LABEL again", f"CONFIG {OWN_CONFIG}")
 
 
 def _file(*lines: str) -> str:
