@@ -1,7 +1,8 @@
-"""What agents report, brought to the keeper of the board they run on."""
+"""What agents and other systems report, brought to the keeper of the board they run on."""
 
 from __future__ import annotations
 
+import json
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from hostler.rack.keeper import Keeper
 
 _LOG_LINES = 200
-"""Lines of an agent's log kept with a failure."""
+"""Lines of a log kept with a failure."""
+
+SYSTEM_REPORTS = ("system-done", "system-fail")
+"""What an installer or a live system says; anything else is an agent's word."""
 
 
 class AgentReports:
@@ -44,6 +48,8 @@ class AgentReports:
             return HTTPStatus.SERVICE_UNAVAILABLE  # its keeper is only starting: the agent comes again
         if not _is_present(keeper, boot):
             return HTTPStatus.FORBIDDEN
+        if kind in SYSTEM_REPORTS:
+            return await _take_from_system(keeper, kind, boot, body)
         keeper.agent_seen(boot, time.time())
         try:
             return await self._take(keeper, kind, body)
@@ -83,6 +89,19 @@ class AgentReports:
         if marker.get("event") in ("lost", "fail"):
             text = str(marker.get("error") or marker.get("text") or "no reason given")
             keeper.agent_trouble(printable(text))
+
+
+async def _take_from_system(keeper: Keeper, kind: str, boot: str, body: Document) -> int:
+    if kind == "system-done":
+        taken = await keeper.system_report(boot, body, "", ())
+    else:
+        said = body.get("body")
+        lines = said.splitlines() if isinstance(said, str) else [json.dumps(said)] if said else []
+        # Of a log the end tells most; of one line, that is all there is.
+        error = printable(lines[-1]) if lines else "the system gave no reason"
+        log = tuple(printable(line) for line in lines)[-_LOG_LINES:]
+        taken = await keeper.system_report(boot, None, error, log if len(lines) > 1 else ())
+    return HTTPStatus.NO_CONTENT if taken else HTTPStatus.CONFLICT
 
 
 def _is_present(keeper: Keeper, boot: str) -> bool:

@@ -22,6 +22,8 @@ from hostler.model.keeper_view import (
     View,
     Wait,
     agent_step,
+    awaited_pattern,
+    netboot_step,
     reboot_asked,
     working,
 )
@@ -31,6 +33,8 @@ from hostler.model.power_match import MENDS, agrees
 from hostler.model.run import Phase
 from hostler.model.seam import BootRecord, Observed
 from hostler.model.trace import TraceEvent
+from hostler.rack.handover import Handover, Sign
+from hostler.rack.keeper_words import words_of_mismatch, words_of_run
 
 if TYPE_CHECKING:
     from hostler.model.json import Document
@@ -74,6 +78,8 @@ class Keeper:
         self._dirty = asyncio.Event()
         self._watched: tuple[str, str] | None = None
         self._active_at = self._view.seen.since
+        self._handover = Handover()
+        self._remembering = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -137,7 +143,37 @@ class Keeper:
             self._trace("agent", "done", f"step {report.step + 1} is done", report.result)
         else:
             self._trace("agent", "fail", report.error, {"log": list(report.log)})
-        await self._record(replace(self._view.memory, report=report))
+        await self._remember(report=report)
+        return True
+
+    def heard(self, event: TraceEvent) -> None:
+        """Take what netboot saw of the board: whether it has fetched its system, or asks for it again."""
+        boot, sign = event.boot, self._handover.note(event, self._view)
+        if sign is Sign.HANDED and self._view.seen.handed != boot:
+            self._trace("run", "handed", "the board has fetched its system whole")
+            self._see(handed=boot, returned=None)
+        elif sign is Sign.RETURNED and self._view.seen.returned != boot:
+            self._trace("run", "returned", "the board has restarted: its firmware asks the network again")
+            self._see(handed=None, returned=boot)
+
+    async def system_report(
+        self, boot: str, result: Document | None, error: str, log: tuple[str, ...]
+    ) -> bool:
+        """Take the word of an installer or live system that it is done, or that it failed.
+
+        Returns:
+            False when nobody waits for the word of this boot's system; the first word on a step counts, and
+            any after it is taken for the same again.
+        """
+        present, memory = netboot_step(self._view), self._view.memory
+        if present is None or present[0].boot != boot:
+            return memory.run is not None and any(past.get("boot") == boot for past in memory.run.results)
+        status, _ = present
+        if memory.report is not None and (memory.report.run, memory.report.step) == (status.id, status.step):
+            return True
+        self._trace("system", "fail" if result is None else "done", error or "it says that it is done")
+        report = Report(status.id, status.step, result=result, error=error, log=log)
+        await self._remember(report=report)
         return True
 
     async def run(self) -> None:
@@ -151,11 +187,13 @@ class Keeper:
 
     async def _decide_forever(self) -> None:
         while True:
-            match self._decision():
+            action = self._decision()
+            decided_on = self._view.memory
+            match action:
                 case Wait(until):
                     await self._wait(until)
                 case Record(memory):
-                    await self._record(memory)
+                    await self._carry_out(memory, decided_on)
                 case SetPower(state):
                     await self._set_power(state)
                 case StartBoot(purpose):
@@ -178,17 +216,14 @@ class Keeper:
         self._watch_console()
 
     def _watch_console(self) -> None:
-        """While a boot is awaited, look for its done-signal on the console."""
-        order, status = self._view.desired.run, self._view.memory.run
-        if self.console is None or order is None or status is None or status.state.ended:
+        """While a done-signal is awaited on the console, look for it there."""
+        status, pattern = self._view.memory.run, awaited_pattern(self._view)
+        if self.console is None or status is None or status.boot is None or not pattern:
             return
-        if status.step >= len(order.steps) or status.phase is not Phase.BOOTING or status.boot is None:
-            return
-        step = order.steps[status.step]
-        wanted = (status.boot, str(step.params.get("pattern", "")))
-        if step.kind is StepKind.BOOT and wanted != self._watched and wanted[1]:
+        wanted = (status.boot, pattern)
+        if wanted != self._watched:
             self._watched = wanted
-            self.console.watch(wanted[1].encode(), self._matched)
+            self.console.watch(pattern.encode(), self._matched)
 
     def _matched(self, boot: str) -> None:
         self._trace("console", "done-signal", "the console showed the image's done-signal")
@@ -201,6 +236,16 @@ class Keeper:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+    async def _carry_out(self, memory: Memory, decided_on: Memory) -> None:
+        """Record what was decided, unless a report came in between: then it is decided again."""
+        async with self._remembering:
+            if self._view.memory is decided_on:
+                await self._record(memory)
+
+    async def _remember(self, **changes: Any) -> None:
+        async with self._remembering:
+            await self._record(replace(self._view.memory, **changes))
 
     async def _record(self, memory: Memory) -> None:
         before, mismatch = self._view.memory.run, self._view.memory.mismatch
@@ -220,30 +265,11 @@ class Keeper:
         self._changed()
 
     def _trace_run(self, status: RunStatus) -> None:
-        order = self._view.desired.run
-        if status.state.ended:
-            text = f"run {status.state}" + (f": {status.error}" if status.error else "")
-            self._trace("run", str(status.state), text, {"run": status.id})
-        elif order is not None and status.step < len(order.steps):
-            kind = order.steps[status.step].kind
-            text = f"step {status.step + 1} of {len(order.steps)}, {kind}: {status.phase}"
-            if status.attempt > 1:
-                text += f", attempt {status.attempt} because {status.error}"
-            data: Document = {"run": status.id, "step": status.step, "attempt": status.attempt}
-            self._trace("run", str(status.phase), text, data)
+        if (words := words_of_run(status, self._view.desired.run)) is not None:
+            self._trace("run", *words)
 
     def _trace_mismatch(self, before: float | None) -> None:
-        reading, wanted, since = self._view.seen.power, self._view.desired.power, self._view.memory.mismatch
-        reads = f"the supply reads {reading.state}" + (f" ({reading.detail})" if reading.detail else "")
-        if since is not None:
-            when = time.strftime("%H:%M:%S UTC", time.gmtime(since))
-            error = f": {self._view.seen.power_error}" if self._view.seen.power_error else ""
-            text = f"{reads} since {when} though it should be {wanted}{error}"
-            self._trace("power", "mismatch", text, {"since": since, "desired": wanted})
-        elif before is not None:
-            how = "a run switches it now" if working(self._view) else reads
-            text = f"{how}, {time.time() - before:.0f} s after it began to differ from what it should be"
-            self._trace("power", "matches", text, {"since": before, "desired": wanted})
+        self._trace("power", *words_of_mismatch(self._view, before, time.time()))
 
     async def _set_power(self, state: PowerState) -> None:
         """Switch; while that waits for its turn, it is given up as soon as something else is to be done."""
@@ -297,7 +323,7 @@ class Keeper:
         memory = self._view.memory
         if state is PowerState.ON and memory.boot is not None and not memory.boot.powered:
             boot = replace(memory.boot, powered=True, started=time.time() - seconds)
-            await self._record(replace(memory, boot=boot))
+            await self._remember(boot=boot)
         watts = f", {reading.watts:g} W" if reading.watts is not None else ""
         how = "verified" if reading.state is state else "not verified"
         text = f"switched {state} in {seconds:.1f} s, {how} ({reading.detail}{watts})"
@@ -317,7 +343,7 @@ class Keeper:
             run = replace(run, boot=boot.id)
         if self.console is not None:
             self.console.new_boot(boot.id)
-        await self._record(replace(memory, boot=boot, boots=boot.number, run=run))
+        await self._remember(boot=boot, boots=boot.number, run=run, rounds=0)
         self._see(agent_trouble="")
         self._trace("run", "boot", f"boot {boot.number} begins, to {purpose}", {"number": boot.number})
 
@@ -338,7 +364,7 @@ class Keeper:
                 if text:
                     self._trace("bootctl", str(target), text)
                 if control.armed and self._tasks is not None:
-                    await self._record(replace(self._view.memory, taking=boot.id))
+                    await self._remember(taking=boot.id)
                     self._taking_over = self._tasks.create_task(self._take_over(control, boot.id))
         if error:
             self._trace("bootctl", "error", f"could not direct the boot to {target}: {error}")
@@ -355,7 +381,7 @@ class Keeper:
         else:
             self._trace("bootctl", "taken-over", text)
         if self._view.memory.taking == boot:
-            await self._record(replace(self._view.memory, taking=None))
+            await self._remember(taking=None)
 
     async def _end_takeover(self) -> None:
         task, self._taking_over = self._taking_over, None

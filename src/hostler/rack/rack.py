@@ -15,6 +15,7 @@ from hostler.link.documents import DocumentError, from_document, to_document
 from hostler.link.group_commit import StorageError
 from hostler.link.port import LinkError, RequestRefusedError
 from hostler.model.board import Lifecycle
+from hostler.model.network_trouble import NetworkTrouble
 from hostler.model.seam import Desired, Observed, RackPlan
 from hostler.model.trace import TraceEvent
 from hostler.rack.active_check import ActiveChecks
@@ -97,6 +98,7 @@ class Rack:
         self._kept: dict[str, _Kept] = {}
         self._strangers = Strangers()
         self._stand_ins = StandIns()
+        self._troubles = NetworkTrouble()
         self.ears = Ears()
         self._active_checks = ActiveChecks(self)
         self._wire_finder = WireFinder(self, self._active_checks.turn)
@@ -237,6 +239,7 @@ class Rack:
     async def _drop(self, name: str) -> None:
         await self._stop(name)
         self.wires.forget(name)
+        self._troubles.forget(name)
         self.netboot.drop_target(name)
         try:
             await self._store.forget(name)
@@ -265,7 +268,14 @@ class Rack:
         return tuple(a for a in artefacts(view) if not self._images.artefact_path(a).exists())
 
     def trace(self, event: TraceEvent) -> None:
-        """Add an event to history; never blocks."""
+        """Add an event to history, and what it shows to be wrong with the network; never blocks."""
+        self._keep_event(event)
+        kept = self._kept.get(event.board) if event.board is not None else None
+        if kept is not None:
+            for trouble in self._troubles.note(event, kept.keeper.view.desired.board.network):
+                self._keep_event(trouble)
+
+    def _keep_event(self, event: TraceEvent) -> None:
         if len(self._events) >= _UNSENT_EVENTS:
             self._events.popleft()
             self._dropped += 1
@@ -322,6 +332,8 @@ class Rack:
         self.trace(event)
         self.ears.hear(event)
         self._stand_ins.note(event)
+        if event.board is not None and (kept := self._kept.get(event.board)) is not None:
+            kept.keeper.heard(event)
         stranger = self._strangers.note(event)
         if stranger is not None:
             self._tasks.create_task(self._observe(f"stranger/{stranger.mac}", to_document(stranger)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hostler.model.board import Lifecycle
 from hostler.model.boot import BootIntent, boot_intent
 from hostler.model.keeper_view import View, agent_step, reboot_asked
+from hostler.model.netboot_order import netboot_order
 from hostler.model.plan import StepKind
 from hostler.model.platform import PLATFORMS
 from hostler.netboot.quoting import kernel_parameter
@@ -14,6 +15,8 @@ from hostler.netboot.table import Target
 
 if TYPE_CHECKING:
     from hostler.model.json import Document
+    from hostler.model.netboot_order import NetbootOrder
+    from hostler.model.plan import StepOrder
 
 _HELD = {
     Lifecycle.DISCOVERED: "it is not in the inventory yet",
@@ -41,7 +44,8 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
     why = _HELD[desired.lifecycle]
     files = {name: agent[name] for name in agent if name not in ("kernel", "initrd")}
     absent = platform.lacks(files)
-    if not agent:
+    system = _system(view)
+    if not agent and system is None:
         absent = f"there is no agent for {platform.arch}; run: hostler agent build"
     if intent is BootIntent.STEP and absent:
         intent, why = BootIntent.HOLD, absent
@@ -63,11 +67,25 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
         files=files,
         loader=desired.loader,
         cmdline=f"{kernel_parameter('console', platform.console)} quiet",
+        netboot=system,
         step=_step(view),
         circuit_id=board.circuit_id,
         remote_id=board.remote_id,
         message=f'Board "{board.name}" is held: {why}.',
     )
+
+
+def _system(view: View) -> NetbootOrder | None:
+    """Return what the present step brings instead of the agent."""
+    step = _present(view)
+    return netboot_order(step) if step is not None else None
+
+
+def _present(view: View) -> StepOrder | None:
+    order, status = view.desired.run, view.memory.run
+    if order is None or status is None or status.id != order.id or status.state.ended or order.cancelled:
+        return None
+    return order.steps[status.step] if status.step < len(order.steps) else None
 
 
 def _step(view: View) -> Document | None:
@@ -84,8 +102,9 @@ def _step(view: View) -> Document | None:
 
 def artefacts(view: View) -> tuple[str, ...]:
     """Return the ids of the artefacts the board's present step needs on this rack."""
-    order, status = view.desired.run, view.memory.run
-    if order is None or status is None or status.state.ended or status.step >= len(order.steps):
+    step = _present(view)
+    if step is None:
         return ()
-    step = order.steps[status.step]
+    if (system := netboot_order(step)) is not None:
+        return system.artefacts
     return (str(step.params["index"]),) if step.kind is StepKind.INSTALL else ()
