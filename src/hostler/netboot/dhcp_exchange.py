@@ -5,6 +5,7 @@ from __future__ import annotations
 from socket import AF_INET, inet_ntoa, inet_pton
 from typing import TYPE_CHECKING, NamedTuple
 
+from hostler.model.network_trouble import seconds_asking
 from hostler.model.trace import TraceEvent
 from hostler.netboot.dhcp_identity import NOT_RELAYED, RelayPort, relay_port, sender_of
 from hostler.netboot.dhcp_policy import Answer, Facts, Refusal, boot_answer, client_facts
@@ -444,6 +445,8 @@ class DhcpExchange:
 
     def _asked(self, ask: _Ask, kind: str, text: str, **details: JSON) -> None:
         if ask.traced is not None:
+            if asking := seconds_asking(ask.message.secs):
+                details["asking_seconds"] = asking
             self._emit(self._event(ask, kind, text, {**ask.facts.to_json(), **ask.port.to_json(), **details}))
 
     def _ignored(self, ask: _Ask, reason: str, **details: JSON) -> None:
