@@ -86,6 +86,10 @@ class StoreFiles:
         """Keep a whole file."""
         return self._store.add_artefact(path)
 
+    def file(self, artefact: str) -> Path:
+        """Return where a kept file is."""
+        return self._store.artefact_path(artefact)
+
 
 def spare_garbage_collector() -> None:
     """Let Python's collector of cycles leave alone what is there to stay, and come less often.

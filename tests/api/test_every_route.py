@@ -72,6 +72,7 @@ ROUTES: dict[str, Row] = {
     "GET /me": Row(SIGNED_IN),
     "GET /classes": Row(SIGNED_IN),
     "GET /agents": Row(SIGNED_IN),
+    "GET /agents/{arch}/files/{name}": Row((401, 404, 404, 404, 404)),  # no agent is registered
     "GET /health": Row(SIGNED_IN),
     "GET /inventory": Row(SIGNED_IN),
     "GET /images": Row(SIGNED_IN),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from hostler.api.gate import Caller, TheHub
@@ -145,6 +146,12 @@ async def put_agent(hub: TheHub, caller: Caller, arch: str, body: AgentRequest) 
     return _agent(
         await hub.images.register_agent(caller, arch, Path(body.kernel), Path(body.initrd), boot_files)
     )
+
+
+@router.get("/agents/{arch}/files/{name}", response_class=FileResponse)
+async def get_agent_file(hub: TheHub, arch: str, name: str) -> FileResponse:
+    """Return a file of an agent: ``kernel``, ``initrd``, or one of its boot files by name."""
+    return FileResponse(hub.images.agent_file(arch, name), media_type="application/octet-stream")
 
 
 def _agent(agent: Agent) -> AgentDocument:

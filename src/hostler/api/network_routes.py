@@ -21,7 +21,10 @@ Kind = Literal["isc", "kea", "dnsmasq", "windows", "mikrotik"]
 
 
 class NetworkDocument(BaseModel):
-    """One network of the lab; ``relayed``: the network by which its relays reach the server."""
+    """One network of the lab.
+
+    ``relayed``: the network by which its relays reach the server; ``http_port``: where boards are served.
+    """
 
     name: str
     dhcp: Literal["own", "proxy", "off", "none"]
@@ -30,6 +33,7 @@ class NetworkDocument(BaseModel):
     relayed: str | None
     range: str | None
     router: str | None
+    http_port: int
 
 
 class DhcpLinesDocument(BaseModel):
@@ -63,7 +67,8 @@ async def list_networks(hub: TheHub, caller: Caller) -> list[NetworkDocument]:
         known = {key: values.get(key) for key in ("relayed", "range", "router")}
         documents.append(
             NetworkDocument(
-                name=name, dhcp=values["dhcp"], subnet=str(seen.subnet), server=str(seen.server), **known
+                name=name, dhcp=values["dhcp"], subnet=str(seen.subnet), server=str(seen.server),
+                http_port=seen.http_port, **known,
             )
         )
     return documents

@@ -1,4 +1,4 @@
-"""GRUB for a disk image: for BIOS embedded by hand, for UEFI as one file; from Debian's packages.
+"""GRUB for a disk image or a medium: for BIOS embedded by hand, for UEFI as one file; from Debian's packages.
 
 ``grub-install`` wants root and real devices. What it does to a disk is little, and known: see
 ``grub-core/boot/i386/pc`` in GRUB's source (boot.S, diskboot.S) and ``util/setup.c``.
@@ -26,6 +26,8 @@ _COMMON = (
     *("search", "search_fs_uuid", "ls", "cat", "serial", "terminal", "reboot", "halt"),
 )
 _BIOS = (*_COMMON, "biosdisk")
+# For a CD or a stick; what it finds in the clock's registers decides whether it starts a disk.
+_BIOS_MEDIUM = (*_BIOS, "iso9660", "chain", "drivemap", "cmostest", "true", "sleep")
 _EFI = (*_COMMON, "efi_gop", "all_video")
 
 # Offsets in boot.img (boot.S): the sector of core.img; the check that a floppy needs and a disk not.
@@ -74,7 +76,15 @@ class Grub:
         """``boot.img``, the first sector."""
         return self._part("i386-pc", "boot.img")
 
-    def _image(self, platform: str, prefix: str, modules: Iterable[str]) -> bytes:
+    def bios_medium(self, prefix: str) -> bytes:
+        """What a BIOS loads from a CD (El Torito), and ``hybrid_boot_sector`` loads from a stick."""
+        return self._image("i386-pc", prefix, _BIOS_MEDIUM, "i386-pc-eltorito")
+
+    def hybrid_boot_sector(self) -> bytes:
+        """First sector of a CD's image that a BIOS starts when it lies on a stick."""
+        return self._part("i386-pc", "boot_hybrid.img")
+
+    def _image(self, platform: str, prefix: str, modules: Iterable[str], kind: str = "") -> bytes:
         place = Path(self._scratch.name)
         if not (place / platform).is_dir():
             raise PackageError(f"GRUB's packages hold nothing for {platform}")
@@ -85,7 +95,7 @@ class Grub:
             "-d",
             place / platform,
             "-O",
-            platform,
+            kind or platform,
             "-p",
             prefix,
             "-o",

@@ -73,6 +73,7 @@ def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Pat
     from hostler.build.agent_image import build_agent
     from hostler.build.errors import BuildError
     from hostler.build.loaders import build_loaders
+    from hostler.build.media_loaders import build_media_loaders
     from hostler.build.raspberrypi import build_firmware
 
     boot_files: dict[str, Path] = {}
@@ -86,6 +87,7 @@ def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Pat
                 lambda stage, done, total: view.part(f"agent {arch}", stage, done, total),
             )
             boot_files.update(build_loaders(arch, output, cache))
+            boot_files.update(build_media_loaders(arch, output, cache))
         except BuildError as error:
             raise ClientError(f"cannot build the agent for {arch}: {error}") from None
         if arch == "arm64":

@@ -54,6 +54,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "events": ("events", "what happened in the lab"),
         "hook": ("hooks", "have events told elsewhere"),
         "agent": ("agent", "build the agent that runs on boards"),
+        "media": ("media", "make a stick or CD for boards that cannot boot from the network"),
     },
     "ssh": {
         "ssh-config": ("ssh", "what ssh must know to reach the lab and its boards"),

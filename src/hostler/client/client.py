@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from hostler.client.access_calls import AccessCalls
 from hostler.client.care import CareCalls
@@ -253,6 +254,21 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
     def agents(self) -> list[Agent]:
         """Return the agents registered."""
         return cast("list[Agent]", self._http.call("GET", "agents"))
+
+    def agent_file(self, arch: str, name: str, into: BinaryIO) -> str:
+        """Fetch a file of the agent for an architecture and return its SHA-256.
+
+        Args:
+            arch: ``amd64`` or ``arm64``.
+            name: ``kernel``, ``initrd`` or one of its boot files.
+            into: Where to write it.
+        """
+        digest = hashlib.sha256()
+        with self._http.stream("GET", f"agents/{part(arch)}/files/{part(name)}", seconds=60.0) as response:
+            for block in response.iter_bytes():
+                digest.update(block)
+                into.write(block)
+        return digest.hexdigest()
 
     def register_agent(
         self, arch: str, kernel: Path, initrd: Path, boot_files: Mapping[str, Path] | None = None

@@ -236,6 +236,7 @@ class Network(TypedDict):
     relayed: str | None
     range: str | None
     router: str | None
+    http_port: int
 
 
 class Lease(TypedDict):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from hostler.hub import images
-from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, UnavailableError
+from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, NotFoundError, UnavailableError
 from hostler.hub.records import Agent, ImageRecord, Principal
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 from hostler.hub.state import Draft
@@ -151,6 +151,24 @@ class ImageDesk:
         }
         agent = Agent(arch, kept.pop("kernel"), kept.pop("initrd"), kept)
         return await self._hub.change(lambda draft: images.set_agent(draft, by, agent))
+
+    def agent_file(self, arch: str, name: str) -> Path:
+        """Return where a file of a registered agent is: its ``kernel``, its ``initrd`` or a boot file.
+
+        Raises:
+            NotFoundError: There is no such agent, or it has no such file.
+            UnavailableError: The store has lost it.
+        """
+        agent = self._hub.state.agents.get(arch)
+        if agent is None:
+            raise NotFoundError(f"there is no agent for {arch}; run: hostler agent build", kind="no-agent")
+        files = {**agent.boot_files, "kernel": agent.kernel, "initrd": agent.initrd}
+        if name not in files:
+            raise NotFoundError(f'the agent for {arch} has no file "{name}"', kind="no-agent-file")
+        path = self._files.file(files[name])
+        if not path.is_file():
+            raise UnavailableError(f'the store has lost the file "{name}" of the agent', kind="store")
+        return path
 
     async def _drop(self) -> None:
         """Remove bytes nobody speaks of any more; what cannot be removed now is swept later.

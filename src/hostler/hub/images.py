@@ -103,6 +103,10 @@ class ImageFiles(Protocol):
         """Keep a whole file; returns its artefact id."""
         ...
 
+    def file(self, artefact: str) -> Path:
+        """Return where a kept file is."""
+        ...
+
 
 def check_new(
     draft: Draft, principal: Principal, *, name: str, arch: str, platforms: tuple[str, ...], pattern: str,
