@@ -172,7 +172,7 @@ class MediaDoor:
             self._told.popitem(last=False)
         if answer == "wait" and times > 1:
             return
-        again = f" (for the {times}th time in this boot)" if times > 2 else ""
+        again = f" ({times} times in this boot)" if times > 1 else ""
         text = f"{target.board}: agent from a medium asks; told: {answer}{again}"
         data: Document = {"file": "join", "intent": str(target.intent), "answer": answer, "times": times}
         self._trace("get", f"{text}: {message}" if message else text, target, mac, data)
@@ -203,5 +203,7 @@ def _asker(request: web.BaseRequest) -> _Asker:
     except ValueError as error:
         raise Refused(HTTPStatus.BAD_REQUEST, printable(str(error), _LONGEST)) from None
     said = {name: printable(query.get(name, ""), _LONGEST) for name in ("uuid", "serial", "failed")}
-    uuid, serial = (None if is_junk(said[name]) else said[name].lower() for name in ("uuid", "serial"))
+    uuid, serial = (
+        None if is_junk(said[name]) else said[name].strip().lower() for name in ("uuid", "serial")
+    )
     return _Asker(normal, uuid, serial, said["failed"])
