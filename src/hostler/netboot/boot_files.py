@@ -8,29 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hostler.model.boot import BootIntent
 from hostler.model.first_stages import IPXE_FILES
+from hostler.netboot.boot_urls import BootUrls
 from hostler.netboot.config_cpio import config_cpio
+from hostler.netboot.grub_tree import PREFIX as GRUB_TREE
+from hostler.netboot.grub_tree import grub_file
 from hostler.netboot.hold_efi import HOLD_PROGRAMS, hold_program
-from hostler.netboot.hold_image import HOLD_IMAGE
-from hostler.netboot.payload import payload
-from hostler.netboot.pxelinux_names import FOLDER as PXELINUX_FOLDER
-from hostler.netboot.pxelinux_names import means
 from hostler.netboot.pxelinux_tree import PREFIX as PXELINUX_TREE
 from hostler.netboot.pxelinux_tree import pxelinux_file
-from hostler.netboot.quoting import QuotingError
 from hostler.netboot.raspberrypi_tree import RaspberryPiTree
-from hostler.netboot.render_pxelinux import HOLD, INITRD, KERNEL, render_pxelinux
 from hostler.netboot.render_raspberrypi import GENERATIONS
+from hostler.netboot.uboot_tree import uboot_file
 from hostler.netboot.uki import UKI, uki_for
 from hostler.netboot.virtual_file import VirtualFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from ipaddress import IPv4Address
     from pathlib import Path
 
-    from hostler.netboot.table import BootTable, NetworkConfig, Target
+    from hostler.netboot.table import Address, BootTable, NetworkConfig, Target
 
 
 class BootFiles:
@@ -48,15 +44,15 @@ class BootFiles:
         self,
         table: BootTable,
         networks: Iterable[NetworkConfig],
-        mac_of: Callable[[IPv4Address], str | None],
+        mac_of: Callable[[Address], str | None],
         firmware: Mapping[str, Path],
     ) -> None:
         self._table = table
-        self._networks = tuple(networks)
+        self._urls = BootUrls(networks)
         self._mac_of = mac_of
         self._firmware = firmware
 
-    def open(self, client: IPv4Address, name: str) -> VirtualFile | None:
+    def open(self, client: Address, name: str) -> VirtualFile | None:
         """Return the file of this name for this client, or None if there is none for it.
 
         Args:
@@ -76,12 +72,8 @@ class BootFiles:
                 return VirtualFile(*parts)
         if name.startswith(PXELINUX_TREE):
             return self._pxelinux_bios(name.removeprefix(PXELINUX_TREE), client, mac, target)
-        if name.startswith(PXELINUX_FOLDER):
-            macs = (*target.macs, mac) if target else (mac,)
-            own = means(name, client, macs, target.uuid if target else None)
-            return self._pxelinux(client, target) if own else None
-        if name == HOLD:
-            return VirtualFile(HOLD_IMAGE)
+        if name.startswith(GRUB_TREE):
+            return self._grub(name, client, mac, target)
         if name in HOLD_PROGRAMS:
             return VirtualFile(hold_program(HOLD_PROGRAMS[name], target))
         if name == UKI and target is not None:
@@ -89,49 +81,45 @@ class BootFiles:
         if name in IPXE_FILES and target is not None and (identity := target.files.get(name)):
             path = self._table.artefact(identity)
             return VirtualFile(path) if path is not None else None
-        if target is not None and target.intent is BootIntent.STEP:
-            return self._step_file(client, name, target)
-        return None
+        return self._uboot(name, client, mac, target)
 
-    def _pxelinux(self, client: IPv4Address, target: Target | None) -> VirtualFile | None:
+    def _uboot(
+        self, name: str, client: Address, mac: str | None, target: Target | None
+    ) -> VirtualFile | None:
         base = self._rack(client)
-        return VirtualFile(render_pxelinux(target, base).encode()) if base else None
+        parts = uboot_file(name, client, mac, target, base, self._table.artefact) if base else None
+        # No part at all is a system without an initramfs, which nobody was told to fetch.
+        return VirtualFile(*parts) if parts else None
 
-    def _uki(self, client: IPv4Address, target: Target) -> VirtualFile | None:
+    def _uki(self, client: Address, target: Target) -> VirtualFile | None:
         base = self._rack(client)
         parts = uki_for(target, base, self._table.artefact) if base else None
         return VirtualFile(*parts) if parts is not None else None
 
     def _pxelinux_bios(
-        self, name: str, client: IPv4Address, mac: str | None, target: Target | None
+        self, name: str, client: Address, mac: str | None, target: Target | None
     ) -> VirtualFile | None:
         base = self._rack(client)
-        found = pxelinux_file(name, client, mac, target, base) if base else None
+        return self._found(pxelinux_file(name, client, mac, target, base)) if base else None
+
+    def _grub(self, name: str, client: Address, mac: str | None, target: Target | None) -> VirtualFile | None:
+        network = self._urls.network_of(client)
+        base = self._rack(client)
+        if network is None or base is None:
+            return None
+        program = target.files.get if target is not None else self._table.boot_file
+        return self._found(grub_file(name, client, mac, target, base, network.lease_seconds, program))
+
+    def _found(self, found: bytes | str | None) -> VirtualFile | None:
+        """Return a file's bytes, or the registered file of an id, as a file."""
         if found is None or isinstance(found, bytes):
             return VirtualFile(found) if found is not None else None
         path = self._table.artefact(found)
         return VirtualFile(path) if path is not None else None
 
-    def _step_file(self, client: IPv4Address, name: str, target: Target) -> VirtualFile | None:
-        base = self._rack(client)
-        if base is None or name not in (KERNEL, INITRD):
-            return None
-        try:
-            system = payload(target, base)
-        except QuotingError:
-            return None  # the board was told to wait
-        if name == KERNEL:
-            kernel = self._table.artefact(system.kernel)
-            return VirtualFile(kernel) if kernel else None
-        parts = system.initrd_parts(self._table.artefact)
-        return VirtualFile(*parts) if parts else None
-
-    def _config(self, client: IPv4Address, target: Target) -> bytes | None:
+    def _config(self, client: Address, target: Target) -> bytes | None:
         rack = self._rack(client)
         return config_cpio(target, rack) if rack else None
 
-    def _rack(self, client: IPv4Address) -> str | None:
-        for network in self._networks:
-            if client in network.subnet:
-                return f"http://{network.server}:{network.http_port}"
-        return None
+    def _rack(self, client: Address) -> str | None:
+        return self._urls.system(client)

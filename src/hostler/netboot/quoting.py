@@ -11,7 +11,7 @@ import re
 MAX_UBOOT_CMDLINE = 511
 """U-Boot copies APPEND into a buffer of CONFIG_SYS_CBSIZE bytes, 512 on the smaller boards."""
 MAX_PXELINUX_CMDLINE = 1900
-"""Linux takes 2,047 on x86; PXELINUX adds ``initrd=``, ``BOOT_IMAGE=`` and ``BOOTIF=`` to it."""
+"""Linux takes 2,047 on x86; PXELINUX and GRUB add ``initrd=``, ``BOOT_IMAGE=`` and ``BOOTIF=`` to it."""
 
 _KERNEL_NAME = re.compile(r"[A-Za-z0-9_.\-]+\Z")
 _KERNEL_VALUE = re.compile(r"[\x21\x23-\x7e ]*\Z")
@@ -19,6 +19,9 @@ _KERNEL_VALUE = re.compile(r"[\x21\x23-\x7e ]*\Z")
 # apostrophe (U-Boot's macros), # (a comment to iPXE when it begins a word) and control characters. The
 # semicolon is in cloud-init's ds=nocloud-net;s=URL, the ampersand in a URL with several fields.
 _CMDLINE = re.compile(r"[A-Za-z0-9_.,:/=@%+~*!?<>()\[\]{}^\" ;&|\-]*\Z")
+# As Linux splits it (lib/cmdline.c next_arg): at spaces outside quotation marks.
+_PARAMETER = re.compile(r'(?:[^ "]|"[^"]*(?:"|\Z))+')
+_QUOTED_VALUE = re.compile(r'(?P<name>[^ "=]+=)?(?:"(?P<quoted>[^"]*)"|(?P<bare>[^ "]*))\Z')
 _ENDS_COMMAND = frozenset({"||", "&&", ";"})
 # Brackets only around an IPv6 address: elsewhere they are a pattern to GRUB.
 _URL = re.compile(r"(?:[a-z]+://\[[0-9a-f:.]+\])?[A-Za-z0-9_.,:/=@%+~?&\-]+\Z")
@@ -89,6 +92,28 @@ def pxelinux_bios_cmdline(cmdline: str) -> str:
     if text == "-":
         raise QuotingError("the kernel command line is a hyphen, which PXELINUX takes for none")
     return text
+
+
+def grub_cmdline(cmdline: str) -> str:
+    """Return a kernel command line as arguments of GRUB's ``linux`` command.
+
+    In apostrophes GRUB takes everything as it is (``grub-core/script/yylex.l``). But it writes the line anew
+    for the kernel: an argument with a space gets quotation marks around it all, and one within it gets a
+    backslash (``grub-core/lib/cmdline.c``), which Linux does not know. So ``note="two words"`` is given
+    without its marks; Linux reads ``"note=two words"`` as the same.
+    """
+    text = _plain_cmdline(cmdline, "GRUB")
+    if len(text) > MAX_PXELINUX_CMDLINE:
+        raise QuotingError(
+            f"the kernel command line has {len(text)} characters; GRUB is given {MAX_PXELINUX_CMDLINE}"
+        )
+    arguments = []
+    for word in _PARAMETER.findall(text):
+        match = _QUOTED_VALUE.match(word)
+        if match is None:
+            raise QuotingError(f"the kernel command line has {word!r}, which GRUB would give a backslash")
+        arguments.append(f"'{match['name'] or ''}{match['quoted'] or match['bare'] or ''}'")
+    return " ".join(arguments)
 
 
 def raspberrypi_cmdline(cmdline: str) -> str:
