@@ -32,6 +32,7 @@ from hostler.hub.hub import Hub
 from hostler.hub.records import HUB
 from hostler.hub.ssh_authority import SshAuthority
 from hostler.images.importer import import_image
+from hostler.images.netboot_files import Keeper
 from hostler.images.source import SourceError
 from hostler.images.store import ImageStore, StoreError, StoreFullError
 from hostler.link.group_commit import StorageError
@@ -78,9 +79,16 @@ class StoreFiles:
         """Read an image and keep it."""
         return import_image(source, self._store, progress, barred=barred)
 
-    def drop(self, index: str) -> None:
-        """Remove an image's bytes, except those that other images share."""
-        self._store.remove_image(index)
+    def drop(self, artefact: str) -> None:
+        """Remove an artefact; of a disk its bytes too, except those that other images share."""
+        if self._store.has_index(artefact):
+            self._store.remove_image(artefact)
+        else:
+            self._store.remove_artefact(artefact)
+
+    def keeper(self, progress: Callable[[Progress], None]) -> Keeper:
+        """Keep the files of a system that comes over the network."""
+        return Keeper(self._store, progress)
 
     def keep(self, path: Path) -> str:
         """Keep a whole file."""
@@ -268,9 +276,9 @@ def _server_settings(app: FastAPI, context: ssl.SSLContext | None) -> uvicorn.Co
 
 def _sweep(store: ImageStore, hub: Hub) -> None:
     """Remove what a crash left in the store: scraps, and images that never made it into the catalogue."""
-    listed = {image.index for image in hub.state.images.values()}
-    for index in set(store.indexes()) - listed:
-        store.remove_image(index)
+    files = StoreFiles(store)
+    for artefact in set(store.artefacts()) - hub.images.artefacts():
+        files.drop(artefact)
     store.sweep()
 
 

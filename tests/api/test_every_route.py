@@ -130,6 +130,8 @@ ROUTES: dict[str, Row] = {
     "GET /networks/{network}/dhcp-lines/{kind}": Row((401, 422, 422, 422, 422)),
     "PUT /inventory": Row(admins(422), content=b"nonsense"),
     "PUT /agents/{arch}": Row(admins(422), {"kernel": "none", "initrd": "none"}),
+    # Whoever sends nonsense is told so in the stream that tells how far it is.
+    "POST /images/netboot": Row((401, 200, 403, 200, 200), content=b"x", query="?name=net"),
     "POST /images": Row((401, 200, 403, 409, 409), content=b"x", query="?name=new&arch=amd64"),
     "DELETE /images/{name}": Row((401, 403, 403, 204, 404)),  # once
     "POST /discovered/{mac}/find-wires": Row(admins(404), {}),

@@ -10,7 +10,8 @@ import pytest
 
 from hostler.hub import boards
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from hostler.hub.records import HUB, ImageRecord, Principal, Role
+from hostler.hub.image_records import ImageRecord
+from hostler.hub.records import HUB, Principal, Role
 from hostler.link.documents import from_document, to_document
 from hostler.model.claim import ClaimState
 from hostler.model.power import PowerReading, PowerState
@@ -30,6 +31,7 @@ def life(lab, board="pc-1"):
 
 
 async def add_image(lab, image=DEBIAN):
+    lab.store.artefact_path(image.index).write_bytes(b"its chunk index")
     await lab.hub.change(lambda draft: draft.images.put(image.name, image))
 
 

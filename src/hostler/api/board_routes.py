@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hostler.api.claim_documents import ClassDocument, class_documents
 from hostler.api.documents import (
@@ -47,15 +47,17 @@ class AllOffRequest(_Request):
 
 
 class RunRequest(_Request):
-    """Steps in order, as in ``wipe,install:debian,boot``."""
+    """Steps in order, as in ``wipe,install:debian,boot``, and metadata for templates by dotted key."""
 
     plan: str
+    set: dict[str, str] = Field(default_factory=dict, max_length=100)
 
 
 class DeployRequest(_Request):
-    """The image to put on the board."""
+    """The image to put on the board, and metadata for its templates by dotted key."""
 
     image: str
+    set: dict[str, str] = Field(default_factory=dict, max_length=100)
 
 
 @router.get("/classes")
@@ -130,13 +132,13 @@ async def all_off(hub: TheHub, caller: Caller, body: AllOffRequest) -> PowerCutD
 @router.post("/boards/{name}/runs", status_code=202)
 async def start_run(hub: TheHub, caller: Caller, name: str, body: RunRequest) -> RunDocument:
     """Begin a plan on a board one holds."""
-    return run_document(await hub.start_run(caller, name, body.plan))
+    return run_document(await hub.start_run(caller, name, body.plan, body.set))
 
 
 @router.post("/boards/{name}/deploy", status_code=202)
 async def deploy(hub: TheHub, caller: Caller, name: str, body: DeployRequest) -> RunDocument:
     """Put an image on a board one holds, and boot it."""
-    return run_document(await hub.deploy(caller, name, body.image))
+    return run_document(await hub.deploy(caller, name, body.image, body.set))
 
 
 @router.post("/boards/{name}/recover", status_code=202)

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hostler.hub import access, boards
 from hostler.hub.hub import Hub
-from hostler.hub.records import BoardRecord, Event, ImageRecord, Principal, RunRecord
+from hostler.hub.image_records import ImageRecord, NetbootImage
+from hostler.hub.records import BoardRecord, Event, Principal, RunRecord
 from hostler.hub.runs import step_names
 from hostler.model.claim import Claim
 from hostler.model.platform import PLATFORMS
@@ -119,17 +120,34 @@ class DoneDocument(_Document):
     seconds: float
 
 
+class NetbootDocument(_Document):
+    """How an image comes over the network; files by name with their artefact ids, times in seconds."""
+
+    installs: bool
+    kernel: str
+    initrd: str | None
+    cmdline: str
+    files: dict[str, str]
+    templates: list[str]
+    metadata: dict[str, Any]
+    signal: Literal["console", "callback", "second-boot"]
+    pattern: str | None
+    seconds: float
+
+
 class ImageDocument(_Document):
-    """An image of the catalogue; sizes in bytes."""
+    """An image of the catalogue; sizes in bytes. ``index`` is null for one that comes over the network."""
 
     name: str
+    kind: Literal["disk", "netboot"]
     arch: str
     platforms: list[str]
     size: int
     data_bytes: int
     chunk_size: int
-    index: str
+    index: str | None
     done: DoneDocument
+    netboot: NetbootDocument | None
     created: str
     source: str
 
@@ -257,17 +275,34 @@ def boot_document(boot: BootRecord) -> BootDocument:
     return BootDocument(id=boot.id, number=boot.number, started=iso(boot.started), purpose=boot.purpose)
 
 
+def _netboot_document(netboot: NetbootImage) -> NetbootDocument:
+    return NetbootDocument(
+        installs=netboot.installs,
+        kernel=netboot.kernel,
+        initrd=netboot.initrd or None,
+        cmdline=netboot.cmdline.text,
+        files=netboot.files,
+        templates=sorted(netboot.templates),
+        metadata=netboot.metadata,
+        signal=netboot.done.value,
+        pattern=netboot.pattern or None,
+        seconds=netboot.seconds,
+    )
+
+
 def image_document(image: ImageRecord) -> ImageDocument:
     """Return an image."""
     return ImageDocument(
         name=image.name,
+        kind=image.kind.value,
         arch=image.arch,
         platforms=list(image.platforms),
         size=image.size,
         data_bytes=image.data_bytes,
         chunk_size=image.chunk_size,
-        index=image.index,
+        index=image.index or None,
         done=DoneDocument(console=image.pattern, seconds=image.seconds),
+        netboot=_netboot_document(image.netboot) if image.netboot else None,
         created=iso(image.created),
         source=image.source,
     )

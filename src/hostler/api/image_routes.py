@@ -7,7 +7,7 @@ import json
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request, Response
@@ -16,15 +16,20 @@ from starlette.requests import ClientDisconnect
 from hostler.api.documents import ImageDocument, image_document
 from hostler.api.gate import Caller, TheHub
 from hostler.api.problems import problem, problem_response
+from hostler.hub import netboot_imports
 from hostler.hub.errors import InvalidError, NotFoundError, Refusal
 from hostler.hub.image_desk import ImageDesk, ImageTerms
+from hostler.hub.netboot_imports import NetbootTerms
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
+
     from starlette.types import Receive, Scope, Send
 
+    from hostler.hub.image_records import ImageRecord
     from hostler.hub.images import Progress
-    from hostler.hub.records import ImageRecord, Principal
 
 router = APIRouter()
 
@@ -51,29 +56,66 @@ async def remove_image(hub: TheHub, caller: Caller, name: str) -> None:
     await hub.images.remove(caller, name)
 
 
-@router.post(
-    "/images",
-    response_class=Response,
-    openapi_extra={
-        "requestBody": {
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-        },
-        "responses": {
-            "200": {"content": {"application/x-ndjson": {}}, "description": "Progress, then the image"}
-        },
+_STREAMED: dict[str, Any] = {
+    "requestBody": {
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     },
-)
+    "responses": {
+        "200": {"content": {"application/x-ndjson": {}}, "description": "Progress, then the image"}
+    },
+}
+
+
+@router.post("/images", response_class=Response, openapi_extra=_STREAMED)
 async def import_image(
     hub: TheHub, caller: Caller, request: Request, name: str, arch: str, platforms: str = "",
     done_console: str = BOOT_PATTERN, done_seconds: float = Query(BOOT_SECONDS, gt=0, le=86400),
     url: str | None = None,
 ) -> Response:  # fmt: skip
     """Import an image from the body or a URL: raw, or as gzip, xz or zstd."""
+    _refuse_address(url)
+    desk = hub.images
+    terms = ImageTerms(name, arch, _words(platforms), done_console, done_seconds)
+    return _Import(
+        desk,
+        lambda: desk.reserve(caller, terms),
+        lambda source, told, progress: desk.take(caller, terms, source, told, progress),
+        request,
+        url,
+    )
+
+
+@router.post("/images/netboot", response_class=Response, openapi_extra=_STREAMED)
+async def import_netboot_image(
+    hub: TheHub, caller: Caller, request: Request, name: str,
+    arch: Literal["amd64", "arm64"] | None = None, platforms: str = "",
+    append: str = Query("", max_length=2000), done_console: str | None = None,
+    done_seconds: float | None = Query(None, gt=0, le=86400), url: str | None = None,
+) -> Response:  # fmt: skip
+    """Import a system that comes over the network, from the body or a URL.
+
+    The content is a tar (plain or as gzip, xz or zstd) that begins with ``image.toml``, a tar of KIWI's for
+    installing over the network, or a live ISO. The parameters override what it says of itself; ``append`` is
+    put behind its command line.
+    """
+    _refuse_address(url)
+    terms = NetbootTerms(name, arch, _words(platforms), append, done_console, done_seconds)
+    return _Import(
+        hub.images,
+        lambda: hub.images.reserve_name(caller, name),
+        lambda source, told, progress: netboot_imports.take(hub, caller, terms, source, told, progress),
+        request,
+        url,
+    )
+
+
+def _refuse_address(url: str | None) -> None:
     if url is not None and urlsplit(url).scheme not in ("http", "https"):
         raise InvalidError(f'"{url}" is not an http or https address')
-    named = tuple(word.strip() for word in platforms.split(",") if word.strip())
-    terms = ImageTerms(name, arch, named, done_console, done_seconds)
-    return _Import(hub.images, caller, terms, request, url)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 class _GoneError(Exception):
@@ -84,19 +126,24 @@ class _Import(Response):
     """Does the import while it is being sent, so that all of it ends when the client goes away."""
 
     def __init__(
-        self, desk: ImageDesk, by: Principal, terms: ImageTerms, request: Request, url: str | None
+        self,
+        desk: ImageDesk,
+        reserve: Callable[[], AbstractContextManager[None]],
+        take: Callable[[Path | str, str, Callable[[Progress], None]], Awaitable[ImageRecord]],
+        request: Request,
+        url: str | None,
     ) -> None:
         super().__init__(media_type="application/x-ndjson")
         self._desk = desk
-        self._by = by
-        self._terms = terms
+        self._reserve = reserve
+        self._take = take
         self._request = request
         self._url = url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             with ExitStack() as stack:
-                stack.enter_context(self._desk.reserve(self._by, self._terms))
+                stack.enter_context(self._reserve())
                 source: Path | str
                 if self._url is not None:
                     source, told = self._url, self._url
@@ -117,7 +164,7 @@ class _Import(Response):
         headers = [(b"content-type", b"application/x-ndjson")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         follower = _Follower()
-        work = asyncio.ensure_future(self._desk.take(self._by, self._terms, source, told, follower.progress))
+        work = asyncio.ensure_future(self._take(source, told, follower.progress))
         watch = asyncio.ensure_future(_until_gone(receive, follower))
         try:
             while not work.done():

@@ -16,6 +16,7 @@ from hostler.hub import (
     claims,
     host_keys,
     maintenance,
+    metadata,
     power_off,
     principals,
     runs,
@@ -47,7 +48,7 @@ from hostler.model.board import Lifecycle
 from hostler.model.claim import Claim, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from hostler.hub.database import Database
@@ -249,14 +250,23 @@ class Hub:
         except NotFoundError:
             return await self.reading.own_closed_claim(by, key)
 
-    async def start_run(self, by: Principal, board: str, plan: str) -> RunRecord:
-        """Begin a plan on a board."""
-        return await self.change(lambda draft: runs.make(draft, by, board, plan, Purpose.USER))
+    async def start_run(
+        self, by: Principal, board: str, plan: str, settings: Mapping[str, str] | None = None
+    ) -> RunRecord:
+        """Begin a plan on a board; ``settings`` are metadata for its templates, by dotted key."""
+        values = metadata.assigned(settings or {})
+        await self.images.refuse_absent(runs.images_of(plan))
+        return await self.change(lambda draft: runs.make(draft, by, board, plan, Purpose.USER, values))
 
-    async def deploy(self, by: Principal, board: str, image: str) -> RunRecord:
-        """Put an image on a board and boot it."""
-        plan = f"install:{image},boot"
-        return await self.change(lambda draft: runs.make(draft, by, board, plan, Purpose.DEPLOY))
+    async def deploy(
+        self, by: Principal, board: str, image: str, settings: Mapping[str, str] | None = None
+    ) -> RunRecord:
+        """Put an image on a board and boot it, or have it run there; ``settings`` as for ``start_run``."""
+        values = metadata.assigned(settings or {})
+        await self.images.refuse_absent({image})
+        return await self.change(
+            lambda draft: runs.make(draft, by, board, runs.deploy_plan(draft, image), Purpose.DEPLOY, values)
+        )
 
     async def cancel_run(self, by: Principal, run_id: str) -> RunRecord:
         """Call a run off; one that has ended is returned as it is."""

@@ -6,19 +6,20 @@ import asyncio
 import errno
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from hostler.hub import images
 from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, NotFoundError, UnavailableError
-from hostler.hub.records import Agent, ImageRecord, Principal
+from hostler.hub.image_records import ImageRecord
+from hostler.hub.records import Agent, Principal
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 from hostler.hub.state import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from hostler.hub.hub import Hub
@@ -61,13 +62,25 @@ class ImageDesk:
             draft, by, name=terms.name, arch=terms.arch, platforms=terms.platforms,
             pattern=terms.pattern, seconds=terms.seconds,
         )  # fmt: skip
-        if terms.name in self._importing:
-            raise ConflictError(f'image "{terms.name}" is being imported at this moment')
-        self._importing.add(terms.name)
+        with self._named(terms.name):
+            yield
+
+    @contextmanager
+    def reserve_name(self, by: Principal, name: str) -> Iterator[None]:
+        """Keep a name for an import whose other terms are in what is imported; raises a Refusal."""
+        images.check_name(Draft(self._hub.state, 0.0), by, name)
+        with self._named(name):
+            yield
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        if name in self._importing:
+            raise ConflictError(f'image "{name}" is being imported at this moment')
+        self._importing.add(name)
         try:
             yield
         finally:
-            self._importing.discard(terms.name)
+            self._importing.discard(name)
 
     async def spool(self, body: AsyncIterator[bytes], into: BinaryIO) -> None:
         """Write an upload to a file; raises NoSpaceError."""
@@ -77,6 +90,11 @@ class ImageDesk:
             await asyncio.to_thread(into.flush)
         except OSError as error:
             raise _disk(error) from error
+
+    @property
+    def files(self) -> ImageFiles:
+        """Where the bytes are."""
+        return self._files
 
     def spool_file(self) -> tempfile._TemporaryFileWrapper[bytes]:
         """Open a file for an upload; gone when it is closed."""
@@ -99,29 +117,26 @@ class ImageDesk:
             InvalidError: the source is at fault.
             NoSpaceError: the disk is full.
         """
-        barred = None if by.admin else equipment_hosts(self._hub.state.inventory)
-        async with self._dropping:
-            self._taking += 1
-        try:
-            imported = await self._in_thread(
+        barred = self.barred(by)
+        async with self.taking():
+            imported = await self.in_thread(
                 lambda: self._files.take(source, progress, barred), str(source), told
             )
             image = _record(by, terms, imported, told)
             try:
                 return await self._hub.change(lambda draft: images.add(draft, by, _dated(image, draft.now)))
             except BaseException:
-                self._unwanted.add(imported.index)
+                self.give_up([imported.index])
                 raise
-        finally:
-            self._taking -= 1
-            await self._drop()
+
+    def barred(self, by: Principal) -> frozenset[str] | None:
+        """Return from which hosts, besides this one, nothing is fetched for somebody; None: all are good."""
+        return None if by.admin else equipment_hosts(self._hub.state.inventory)
 
     async def remove(self, by: Principal, name: str) -> None:
         """Remove an image; raises ConflictError while a run uses it."""
-        index = await self._hub.change(lambda draft: images.remove(draft, by, name))
-        if index is not None:
-            self._unwanted.add(index)
-            await self._drop()
+        self._unwanted |= await self._hub.change(lambda draft: images.remove(draft, by, name))
+        await self._drop()
 
     async def register_agent(
         self,
@@ -145,12 +160,13 @@ class ImageDesk:
         """
         more = dict(boot_files or {})
         images.check_agent(by, arch, {"kernel": kernel, "initrd": initrd}, more)
-        kept = {
-            name: await self._in_thread(lambda path=path: self._files.keep(path))  # type: ignore[misc]
-            for name, path in {**more, "kernel": kernel, "initrd": initrd}.items()
-        }
-        agent = Agent(arch, kept.pop("kernel"), kept.pop("initrd"), kept)
-        return await self._hub.change(lambda draft: images.set_agent(draft, by, agent))
+        async with self.taking():
+            kept = {
+                name: await self.in_thread(lambda path=path: self._files.keep(path))  # type: ignore[misc]
+                for name, path in {**more, "kernel": kernel, "initrd": initrd}.items()
+            }
+            agent = Agent(arch, kept.pop("kernel"), kept.pop("initrd"), kept)
+            return await self._hub.change(lambda draft: images.set_agent(draft, by, agent))
 
     def agent_file(self, arch: str, name: str) -> Path:
         """Return where a file of a registered agent is: its ``kernel``, its ``initrd`` or a boot file.
@@ -170,6 +186,46 @@ class ImageDesk:
             raise UnavailableError(f'the store has lost the file "{name}" of the agent', kind="store")
         return path
 
+    def artefacts(self) -> frozenset[str]:
+        """Return every artefact that an image or an agent consists of."""
+        state = self._hub.state
+        found: set[str] = set()
+        for image in state.images.values():
+            found |= image.artefacts
+        for agent in state.agents.values():
+            found |= {agent.kernel, agent.initrd, *agent.boot_files.values()}
+        return frozenset(found)
+
+    async def refuse_absent(self, names: Iterable[str]) -> None:
+        """Raise ConflictError when files of one of these images are gone from the disk."""
+        known = self._hub.state.images
+        for image in [known[name] for name in sorted(names) if name in known]:
+            absent = await self.in_thread(lambda image=image: sorted(filter(self._lacks, image.artefacts)))  # type: ignore[misc]
+            if absent:
+                raise ConflictError(
+                    f'image "{image.name}" is not whole: {absent[0]} is missing from the server\'s store; '
+                    "remove the image and import it again",
+                    kind="artefact-missing",
+                )
+
+    def _lacks(self, artefact: str) -> bool:
+        return not self._files.file(artefact).is_file()
+
+    @asynccontextmanager
+    async def taking(self) -> AsyncIterator[None]:
+        """Keep what nobody speaks of yet from being dropped while something is imported."""
+        async with self._dropping:
+            self._taking += 1
+        try:
+            yield
+        finally:
+            self._taking -= 1
+            await self._drop()
+
+    def give_up(self, artefacts: Iterable[str]) -> None:
+        """Have these dropped, unless an image or an agent has them, once no import is under way."""
+        self._unwanted |= set(artefacts)
+
     async def _drop(self) -> None:
         """Remove bytes nobody speaks of any more; what cannot be removed now is swept later.
 
@@ -177,15 +233,17 @@ class ImageDesk:
         """
         async with self._dropping:
             while self._unwanted and not self._taking:
-                index = self._unwanted.pop()
-                if any(image.index == index for image in self._hub.state.images.values()):
+                artefact = self._unwanted.pop()
+                if artefact in self.artefacts():
                     continue
                 try:
-                    await self._in_thread(lambda index=index: self._files.drop(index))  # type: ignore[misc]
+                    await self.in_thread(lambda artefact=artefact: self._files.drop(artefact))  # type: ignore[misc]
                 except UnavailableError:
                     continue
 
-    async def _in_thread(self, work: Callable[[], T], path: str = "", told: str = "") -> T:
+    async def in_thread(self, work: Callable[[], T], path: str = "", told: str = "") -> T:
+        """Do what blocks; its errors become refusals, with ``told`` in place of ``path``."""
+
         def plain(error: Exception) -> str:
             return str(error).replace(path, told) if path else str(error)
 

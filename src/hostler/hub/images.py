@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from hostler.hub.records import Agent, ImageRecord, Principal
+    from hostler.hub.image_records import ImageRecord
+    from hostler.hub.records import Agent, Principal
     from hostler.hub.state import Draft
 
 ARCHITECTURES = tuple(sorted({platform.arch for platform in PLATFORMS.values()}))
@@ -68,6 +69,60 @@ class Imported(Protocol):
         ...
 
 
+class KeptFile(Protocol):
+    """A file kept whole."""
+
+    @property
+    def artefact(self) -> str:
+        """Its artefact id."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        ...
+
+
+class Unpacked(Protocol):
+    """What a system that comes over the network consists of."""
+
+    @property
+    def description(self) -> str:
+        """The text of its ``image.toml``."""
+        ...
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """Its templates, by the path the description has for them."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, KeptFile]:
+        """All other files, by that path."""
+        ...
+
+
+class Keeper(Protocol):
+    """One import under way of a system that comes over the network. Every method blocks."""
+
+    @property
+    def kept(self) -> list[str]:
+        """The ids of what it has kept so far."""
+        ...
+
+    def download(self, url: str, into: Path, barred: Collection[str] | None) -> None:
+        """Write what an address gives to a file."""
+        ...
+
+    def unpack(self, path: Path, told: str) -> Unpacked:
+        """Keep what a file consists of; ``told`` is what it is called in errors."""
+        ...
+
+    def fetch(self, url: str, barred: Collection[str] | None) -> KeptFile:
+        """Keep what an address gives."""
+        ...
+
+
 class ImageFiles(Protocol):
     """Where the bytes of images are. Every method blocks and is called from a thread."""
 
@@ -95,8 +150,12 @@ class ImageFiles(Protocol):
         """
         ...
 
-    def drop(self, index: str) -> None:
-        """Remove an image's bytes, except those that other images share."""
+    def drop(self, artefact: str) -> None:
+        """Remove an artefact, if it is there; of a disk its bytes too, except those that others share."""
+        ...
+
+    def keeper(self, progress: Callable[[Progress], None]) -> Keeper:
+        """Begin to keep the files of a system that comes over the network."""
         ...
 
     def keep(self, path: Path) -> str:
@@ -106,6 +165,11 @@ class ImageFiles(Protocol):
     def file(self, artefact: str) -> Path:
         """Return where a kept file is."""
         ...
+
+
+def check_name(draft: Draft, principal: Principal, name: str) -> None:
+    """Raise a Refusal when nobody, or not this principal, may import an image of this name."""
+    check_new(draft, principal, name=name, arch=ARCHITECTURES[0], platforms=(), pattern="", seconds=1.0)
 
 
 def check_new(
@@ -153,14 +217,14 @@ def add(draft: Draft, principal: Principal, image: ImageRecord) -> ImageRecord:
     return image
 
 
-def remove(draft: Draft, principal: Principal, name: str) -> str | None:
-    """Take an image out of the catalogue; returns the id of its index if no other image has it."""
+def remove(draft: Draft, principal: Principal, name: str) -> frozenset[str]:
+    """Take an image out of the catalogue; returns the artefacts it consisted of."""
     image = runs.find_image(draft, name)
     if not (principal.admin or (image.principal == principal.name and principal.role is not Role.VIEWER)):
         raise ForbiddenError(f'only an admin or who imported it may remove image "{name}"')
     for run in draft.runs.values():
         if not run.status.state.ended and any(
-            step.params.get("image") == name or step.params.get("index") == image.index
+            step.params.get("image") == name or (image.index and step.params.get("index") == image.index)
             for step in run.order.steps
         ):
             raise ConflictError(
@@ -174,8 +238,7 @@ def remove(draft: Draft, principal: Principal, name: str) -> str | None:
     draft.images.remove(name)
     text = f'{principal.name} removed image "{name}"'
     draft.event("image.removed", text, principal=principal.name, data={"image": name, "index": image.index})
-    shared = any(other.index == image.index for other in draft.images.values())
-    return None if shared else image.index
+    return image.artefacts
 
 
 def set_agent(draft: Draft, principal: Principal, agent: Agent) -> Agent:

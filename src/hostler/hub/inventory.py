@@ -62,6 +62,7 @@ class Inventory:
         oidc: Who vouches for people besides the lab, or None.
         keep: Seconds for which closed claims, ended runs and events are kept.
         keep_traces: Seconds for which boots and what was seen of them are kept.
+        metadata: What templates find for every board.
     """
 
     lab: str = ""
@@ -74,6 +75,7 @@ class Inventory:
     oidc: OidcPlan | None = None
     keep: float = KEEP_SECONDS
     keep_traces: float = KEEP_TRACES_SECONDS
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:

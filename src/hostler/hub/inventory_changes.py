@@ -84,6 +84,7 @@ def _lab(inventory: Inventory) -> dict[str, Any] | None:
         "oidc": inventory.oidc,
         "keep": inventory.keep,
         "keep_traces": inventory.keep_traces,
+        "metadata": inventory.metadata,
     }
 
 

@@ -74,14 +74,14 @@ class Reader:
                 )
             health = HealthPlan(**table.health.model_dump()) if table.health else None
             classes[name] = BoardClass(
-                name, table.platform, table.idle_off, health, table.max_ttl, table.loader
+                name, table.platform, table.idle_off, health, table.max_ttl, table.loader, table.metadata
             )
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}
         oidc = OidcPlan(**parsed.lab.oidc.model_dump()) if parsed.lab.oidc else None
         return Inventory(
             parsed.lab.name, text, networks, equipment, classes, boards, hooks, oidc, parsed.lab.keep,
-            parsed.lab.keep_traces,
+            parsed.lab.keep_traces, parsed.lab.metadata,
         )  # fmt: skip
 
     def _hook(self, name: str, table: HookTable) -> HookPlan:
@@ -134,7 +134,7 @@ class Reader:
             self._wire(name, "console", table.console) if table.console else None,
             self._watts(name, table),
             tuple(self._wire(name, "bootctl", wire) for wire in table.bootctl),
-            table.circuit_id, table.remote_id,
+            table.circuit_id, table.remote_id, table.metadata,
         )  # fmt: skip
 
     def _tells_serial(self, table: BoardTable) -> bool:

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from hostler.hub import metadata
 from hostler.hub.duration import seconds
 from hostler.hub.inventory import KEEP_SECONDS, KEEP_TRACES_SECONDS
 from hostler.hub.oidc import protected
@@ -78,6 +79,7 @@ def _no_secret(values: dict[str, Any]) -> None:
 
 Name = Annotated[str, AfterValidator(_name)]
 Mac = Annotated[str, AfterValidator(_mac)]
+Metadata = Annotated[dict[str, Any], AfterValidator(metadata.checked)]
 Watts = Annotated[float, Field(gt=0, le=10_000)]
 
 
@@ -125,6 +127,30 @@ class LabTable(_Closed):
     oidc: OidcTable | None = None
     keep: Annotated[float, BeforeValidator(seconds), Field(ge=86400)] = KEEP_SECONDS
     keep_traces: Annotated[float, BeforeValidator(seconds), Field(ge=86400)] = KEEP_TRACES_SECONDS
+    metadata: Metadata = Field(default_factory=dict)
+
+
+def _bits(value: Any) -> Any:
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([MG])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('is not a rate; write bits a second as "200M" or "1G"')
+    return float(match[1]) * {"M": 1e6, "G": 1e9}[match[2]]
+
+
+def _group(address: IPv4Address) -> IPv4Address:
+    if not address.is_multicast or address in IPv4Network("224.0.0.0/24"):
+        raise ValueError("is not a group for data; take one of 239.0.0.0/8, which stays within a site")
+    return address
+
+
+class MulticastTable(_Closed):
+    """``[networks.NAME.multicast]``."""
+
+    group: Annotated[IPv4Address, AfterValidator(_group)] = IPv4Address("239.255.77.1")
+    port: int = Field(default=7707, ge=1024, le=65535)
+    rate: Annotated[float, BeforeValidator(_bits)] = 800e6
+    ttl: int = Field(default=1, ge=1, le=255)
+    boards: int = Field(default=2, ge=1, le=10_000)
 
 
 class NetworkTable(_Closed):
@@ -141,6 +167,7 @@ class NetworkTable(_Closed):
     http_port: int = Field(default=8067, ge=1, le=65535)
     lease: Annotated[float, BeforeValidator(seconds), Field(ge=60, le=30 * 86400)] = 3600.0
     netns_pidfile: str | None = None
+    multicast: MulticastTable | None = None
 
     @model_validator(mode="after")
     def _here_or_relayed(self) -> NetworkTable:
@@ -209,6 +236,7 @@ class ClassTable(_Closed):
     idle_off: Annotated[float, BeforeValidator(seconds), Field(ge=300, le=30 * 86400)] | None = None
     health: HealthTable | None = None
     loader: Loader | None = None
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class WireTable(_Open):
@@ -235,6 +263,7 @@ class BoardTable(_Closed):
     console: WireTable | None = None
     bootctl: Annotated[list[WireTable], BeforeValidator(_listed)] = Field(default_factory=list)
     watts: Watts | None = None
+    metadata: Metadata = Field(default_factory=dict)
 
     @property
     def all_macs(self) -> tuple[str, ...]:

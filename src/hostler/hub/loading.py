@@ -9,12 +9,12 @@ import sqlalchemy
 
 from hostler.hub import tables
 from hostler.hub.errors import DatabaseError
+from hostler.hub.image_records import ImageRecord
 from hostler.hub.inventory import Inventory
 from hostler.hub.records import (
     Agent,
     BoardRecord,
     Hook,
-    ImageRecord,
     Principal,
     Project,
     RunRecord,

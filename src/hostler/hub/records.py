@@ -206,39 +206,6 @@ class RunRecord:
     status: RunStatus
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
-    """A named image in the catalogue.
-
-    Attributes:
-        name: Unique.
-        arch: ``amd64`` or ``arm64``.
-        platforms: Platforms it boots on; empty: every one of its architecture.
-        index: Artefact id of its chunk index.
-        size: Bytes it needs on a disk.
-        data_bytes: Bytes of it that are not holes.
-        chunk_size: Grid of its index in bytes.
-        pattern: Regular expression on the console that tells that a board has booted it.
-        seconds: Longest time from power-on until the pattern must have been seen.
-        created: Unix time it was imported.
-        source: Where it came from, for people.
-        principal: Who imported it, or empty when that is not known.
-    """
-
-    name: str
-    arch: str
-    platforms: tuple[str, ...]
-    index: str
-    size: int
-    data_bytes: int
-    chunk_size: int
-    pattern: str
-    seconds: float
-    created: float
-    source: str
-    principal: str = ""
-
-
 class Role(StrEnum):
     """What a principal may do in the lab, or in one project: everything, claim and work, or look."""
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hostler.hub import access
+from hostler.hub import access, templates
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from hostler.hub.records import BoardRecord, ImageRecord, Principal, Purpose, RunRecord
+from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, RunRecord
 from hostler.model.board import Lifecycle
 from hostler.model.plan import PlanError, Step, StepKind, StepOrder, needs_agent, parse_plan
 from hostler.model.power import PowerState
 from hostler.model.run import RunOrder, RunState, RunStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hostler.hub.image_records import ImageRecord
     from hostler.hub.records import Agent
     from hostler.hub.state import Draft
     from hostler.model.claim import Claim
@@ -30,8 +34,20 @@ BOOT_PATTERN = "login:"
 BOOT_SECONDS = 600.0
 
 
-def make(draft: Draft, principal: Principal, name: str, plan: str, purpose: Purpose) -> RunRecord:
-    """Begin a plan on a board somebody holds; raises a Refusal when it cannot be carried out."""
+def make(
+    draft: Draft, principal: Principal, name: str, plan: str, purpose: Purpose,
+    settings: Mapping[str, Any] | None = None,
+) -> RunRecord:  # fmt: skip
+    """Begin a plan on a board somebody holds; raises a Refusal when it cannot be carried out.
+
+    Args:
+        draft: The lab.
+        principal: Who asks.
+        name: The board's name.
+        plan: Its steps.
+        purpose: Why.
+        settings: Metadata for the templates of this run alone.
+    """
     record = held(draft, principal, name)
     aside = record.lifecycle is Lifecycle.MAINTENANCE and principal.admin  # who repairs a board tries it out
     if aside and (record.health.checkup is not None or record.wire_test is not None):
@@ -43,8 +59,10 @@ def make(draft: Draft, principal: Principal, name: str, plan: str, purpose: Purp
             kind="board-not-claimed",
         )
     refuse_while_active(draft, record)
-    orders = resolve(draft, record, plan)
-    power = PowerState.ON if orders[-1].kind is StepKind.BOOT else PowerState.OFF
+    orders = resolve(draft, record, plan, principal, settings)
+    # What has been started is to go on: the system on the disk, or one that came over the network.
+    runs_on = orders[-1].kind in (StepKind.BOOT, StepKind.LIVE)
+    power = PowerState.ON if runs_on else PowerState.OFF
     return begin(draft, record, plan, orders, purpose, principal, power)
 
 
@@ -158,8 +176,19 @@ def disk_after(run: RunRecord, before: str | None) -> str | None:
     return image
 
 
-def resolve(draft: Draft, record: BoardRecord, plan: str) -> tuple[StepOrder, ...]:
-    """Make a plan into orders with everything the rack needs; raises a Refusal naming what is missing."""
+def resolve(
+    draft: Draft, record: BoardRecord, plan: str, holder: Principal = HUB,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[StepOrder, ...]:  # fmt: skip
+    """Make a plan into orders with everything the rack needs; raises a Refusal naming what is missing.
+
+    Args:
+        draft: The lab.
+        record: The board.
+        plan: Its steps.
+        holder: Whose keys templates find when no claim holds the board.
+        settings: Metadata for the templates of this run alone.
+    """
     try:
         steps = parse_plan(plan)
     except PlanError as error:
@@ -168,7 +197,10 @@ def resolve(draft: Draft, record: BoardRecord, plan: str) -> tuple[StepOrder, ..
     on_disk = record.image
     orders = []
     for step in steps:
-        orders.append(_order(draft, record, platform, step, on_disk))
+        if step.kind in (StepKind.INSTALL, StepKind.LIVE):
+            orders.append(_image_order(draft, record, platform, step, holder, settings or {}))
+        else:
+            orders.append(_order(draft, step, on_disk))
         if step.kind is StepKind.INSTALL:
             on_disk = step.image
         elif step.kind is StepKind.WIPE:
@@ -188,15 +220,44 @@ def no_agent(agent: Agent | None, platform: Platform) -> str:
     return platform.lacks(agent.boot_files)
 
 
-def _order(
-    draft: Draft, record: BoardRecord, platform: Platform, step: Step, on_disk: str | None
-) -> StepOrder:
-    if step.kind is StepKind.INSTALL:
-        assert step.image is not None
-        image = find_image(draft, step.image)
-        refuse_misfit(image, platform, record)
-        params = {"image": image.name, "index": image.index, "size": image.size, "disk": None}
-        return StepOrder(step.kind, params, INSTALL_SECONDS)
+def _image_order(
+    draft: Draft, record: BoardRecord, platform: Platform, step: Step, holder: Principal,
+    settings: Mapping[str, Any],
+) -> StepOrder:  # fmt: skip
+    assert step.image is not None
+    image = find_image(draft, step.image)
+    if (right := _step_for(image)) is not step.kind:
+        what = {StepKind.INSTALL: "puts a system on the disk", StepKind.LIVE: "runs without being installed"}
+        raise InvalidError(
+            f'image "{image.name}" {what[right]}; write {right}:{image.name}', kind="wrong-step"
+        )
+    refuse_misfit(image, platform, record)
+    if image.netboot is not None:
+        order = templates.order(draft, record, image, holder, settings)
+        return StepOrder(step.kind, {"image": image.name, "netboot": order.to_json()}, order.seconds)
+    params = {"image": image.name, "index": image.index, "size": image.size, "disk": None}
+    return StepOrder(step.kind, params, INSTALL_SECONDS)
+
+
+def _step_for(image: ImageRecord) -> StepKind:
+    installs = image.netboot is None or image.netboot.installs
+    return StepKind.INSTALL if installs else StepKind.LIVE
+
+
+def deploy_plan(draft: Draft, name: str) -> str:
+    """Return the plan that gets a board to run an image, whatever kind it is; raises NotFoundError."""
+    image = find_image(draft, name)
+    return f"install:{name},boot" if _step_for(image) is StepKind.INSTALL else f"live:{name}"
+
+
+def images_of(plan: str) -> frozenset[str]:
+    """Return the images a plan names; none of one that is not a plan."""
+    with suppress(PlanError):
+        return frozenset(step.image for step in parse_plan(plan) if step.image)
+    return frozenset()
+
+
+def _order(draft: Draft, step: Step, on_disk: str | None) -> StepOrder:
     if step.kind is StepKind.BOOT:
         known = draft.images.get(on_disk) if on_disk else None
         pattern, seconds = (known.pattern, known.seconds) if known else (BOOT_PATTERN, BOOT_SECONDS)
@@ -232,7 +293,8 @@ def refuse_misfit(image: ImageRecord, platform: Platform, record: BoardRecord | 
             kind="wrong-platform",
         )
     largest = largest_disk(record.facts) if record else None
-    if record and largest is not None and image.size > largest:
+    on_disk = image.size if image.netboot is None else 0
+    if record and largest is not None and on_disk > largest:
         raise ConflictError(
             f'image "{image.name}" needs {image.size} bytes, but the largest disk of board "{record.name}" '
             f"has {largest}; choose a smaller image or another board",

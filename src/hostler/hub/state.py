@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hostler.hub import source
+from hostler.hub.image_records import ImageRecord
 from hostler.hub.inventory import Inventory
 from hostler.hub.pools import Pools
 from hostler.hub.records import (
@@ -18,7 +19,6 @@ from hostler.hub.records import (
     BoardRecord,
     Event,
     Hook,
-    ImageRecord,
     Principal,
     Project,
     RunRecord,

@@ -84,6 +84,10 @@ class Source:
                 f"{self.name}: the {self.compression} data ends too early, after {self.taken} bytes"
             ) from error
 
+    def stored(self) -> Iterator[bytes]:
+        """Yield the bytes as they are stored, whatever they are; raises SourceError as ``blocks`` does."""
+        return self._input(b"")
+
     def _input(self, head: bytes) -> Iterator[bytes]:
         yield head
         while data := self._take():

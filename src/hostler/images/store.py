@@ -28,13 +28,13 @@ import secrets
 import shutil
 import time
 from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hostler.model.chunkindex import MAGIC, ChunkIndex, ChunkIndexError, is_chunk_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
 LOCK_SECONDS = 10.0
 _COPY = 1024 * 1024
@@ -88,6 +88,10 @@ class ImageStore:
         """Return the ids of the artefacts that are chunk indexes, sorted."""
         return [artefact for artefact in self.artefacts() if self._is_index(artefact)]
 
+    def has_index(self, artefact: str) -> bool:
+        """Tell whether there is a chunk index of this id."""
+        return self.artefact_path(artefact).is_file() and self._is_index(artefact)
+
     def index(self, artefact: str) -> ChunkIndex:
         """Read a chunk index.
 
@@ -112,8 +116,11 @@ class ImageStore:
         """Return the digests of all chunks that some index in the store speaks of."""
         return {chunk.digest for artefact in self.indexes() for chunk in self.index(artefact)}
 
-    def add_artefact(self, source: Path | bytes) -> str:
+    def add_artefact(self, source: Path | bytes | Iterable[bytes]) -> str:
         """Keep a whole file and return its id; keeping it twice changes nothing.
+
+        Args:
+            source: A path, the bytes, or the bytes piece by piece; what raises an exception keeps nothing.
 
         Raises:
             StoreFullError: no space left; nothing was kept.
@@ -265,19 +272,14 @@ class Ingest:
         _sync_directory(self._store.root / "chunks")
         return self.add_artefact(index.encode())
 
-    def add_artefact(self, source: Path | bytes) -> str:
+    def add_artefact(self, source: Path | bytes | Iterable[bytes]) -> str:
         """Keep a whole file, durable and visible at once, and return its id."""
         partial = self._place / f"artefact.{secrets.token_hex(4)}"
         digest = hashlib.sha256()
         with partial.open("wb") as target:
-            if isinstance(source, bytes):
-                digest.update(source)
-                target.write(source)
-            else:
-                with source.open("rb") as file:
-                    for block in _blocks(file):
-                        digest.update(block)
-                        target.write(block)
+            for block in _pieces(source):
+                digest.update(block)
+                target.write(block)
             target.flush()
             os.fsync(target.fileno())
         final = self._store.artefact_path(digest.hexdigest())
@@ -293,9 +295,15 @@ def _checked(digest: str) -> str:
     return digest
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    while block := file.read(_COPY):
-        yield block
+def _pieces(source: Path | bytes | Iterable[bytes]) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+    elif isinstance(source, Path):
+        with source.open("rb") as file:
+            while block := file.read(_COPY):
+                yield block
+    else:
+        yield from source
 
 
 def _sync_directory(path: Path) -> None:

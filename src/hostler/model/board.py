@@ -107,6 +107,7 @@ class BoardClass:
         idle_off: Seconds without a sign of use after which a held board is switched off, or None: never.
         max_ttl: Longest time in seconds that anybody but an admin may hold one of them, or None: no limit.
         loader: What brings their kernel, or None: what suits the platform and the board.
+        metadata: What templates find for its boards.
     """
 
     name: str
@@ -115,6 +116,7 @@ class BoardClass:
     health: HealthPlan | None = None
     max_ttl: float | None = None
     loader: Loader | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Board:
         circuit_id: Port on which a DHCP relay or switch hears it (option 82.1), as hex, or None.
         remote_id: The relay or switch that has this port (option 82.2), as hex, or None.
         bootctl: What brings it to boot from the network, tried in order; empty: its firmware does by itself.
+        metadata: What templates find for it.
     """
 
     name: str
@@ -152,3 +155,4 @@ class Board:
     bootctl: tuple[Binding, ...] = ()
     circuit_id: str | None = None
     remote_id: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
