@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 from hostler.netboot.interface6 import Address6Error, check_address
 from hostler.netboot.interface6 import bind as bind6
 from hostler.netboot.table import NetworkConfig
-from hostler.netboot.tftp_trace import ended, started, trace
+from hostler.netboot.tftp_block_limits import BlockLimits
+from hostler.netboot.tftp_trace import ended, stalled, started, trace
 from hostler.netboot.tftp_transfer import Transfer, connect, largest_block
 from hostler.netboot.virtual_file import VirtualFile, VirtualFileError
 from hostler.wire.tftp import (
@@ -122,6 +123,7 @@ class TftpServer:
         self._peers: dict[tuple[str, Peer], Transfer] = {}
         self._clients: Counter[Address] = Counter()
         self._windows: OrderedDict[Address, int] = OrderedDict()
+        self._block_limits = BlockLimits()
         self._share = BlockShare()
         self._refusals = (0, 0)  # second, told in it
 
@@ -208,6 +210,8 @@ class TftpServer:
                 sweep_at = now + SWEEP_SECONDS
                 for transfer in list(transfers.values()):
                     transfer.tick(now)
+                    if transfer.session.blocks_lost:
+                        self._look_at_stalled(transfer)
                     if transfer.session.over:
                         self._end(transfer)
 
@@ -254,7 +258,7 @@ class TftpServer:
             request,
             file,
             now,
-            max_block=largest_block(sock),
+            max_block=self._block_limits.largest(client, largest_block(sock)),
             max_window=self._windows.get(client, self._limits.max_window),
             idle_seconds=self._limits.idle_seconds,
             share=self._share,
@@ -311,6 +315,12 @@ class TftpServer:
         if not self._clients[transfer.client]:
             del self._clients[transfer.client]
         transfer.close()  # which also takes it out of the epoll set
+
+    def _look_at_stalled(self, transfer: Transfer) -> None:
+        """Tell once that its first block does not come through; the client's next ones are smaller."""
+        smaller = self._block_limits.stalled(transfer)
+        if smaller is not None:
+            self._emit(stalled(transfer, smaller, time.time()))
 
     def _remember_window(self, transfer: Transfer) -> None:
         """Agree to a smaller window next time with a client that lost packets, and to a larger one later."""

@@ -5,11 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.model.trace import TraceEvent
+from hostler.wire.tftp import HEADER_BYTES
 from hostler.wire.tftp_session import Aborted, Done, Failed, Probed, TftpEvent, TimedOut
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
     from hostler.model.json import JSON
     from hostler.netboot.tftp_transfer import Transfer
+
+_HEADERS = {4: 20 + 8, 6: 40 + 8}  # IP and UDP
+
+
+def overhead(client: IPv4Address | IPv6Address) -> int:
+    """Return the bytes that IP, UDP and TFTP add to a block."""
+    return _HEADERS[client.version] + HEADER_BYTES
 
 
 def started(transfer: Transfer, at: float) -> TraceEvent:
@@ -59,6 +69,32 @@ def ended(transfer: Transfer, event: TftpEvent, at: float) -> TraceEvent:
         seconds=round(event.seconds, 6),
         mb_per_s=round(rate, 3),
         retransmits=event.retransmits,
+    )
+
+
+def stalled(transfer: Transfer, smaller: int, at: float) -> TraceEvent:
+    """Tell that large packets do not come through to a client; kind ``mtu``.
+
+    Args:
+        transfer: The one whose first block never arrived.
+        smaller: Largest block that this client is sent from now on, bytes.
+        at: Unix time.
+    """
+    block = transfer.session.agreement.block
+    packet = block + overhead(transfer.client)
+    return trace(
+        at,
+        "mtu",
+        f"{transfer.client} takes what is small and not the first block of {transfer.name}, {block} bytes,"
+        f" which was sent {transfer.session.blocks_lost + 1} times: packets of {packet} bytes are lost on the"
+        " way. Make the MTU the same on this host's interface, on every switch and on tunnels between; try it"
+        f" with `ping -M do -s {block + HEADER_BYTES} {transfer.client}`. It gets blocks of {smaller} bytes"
+        " from now on",
+        str(transfer.client),
+        file=transfer.name,
+        blksize=block,
+        packet=packet,
+        next_blksize=smaller,
     )
 
 

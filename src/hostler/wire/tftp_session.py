@@ -103,8 +103,8 @@ class TftpSession:
     __slots__ = (
         "_acked", "_again", "_awaited", "_awaits", "_block", "_blocks", "_buffer", "_echo", "_event",
         "_first", "_from", "_idle", "_last", "_negotiating", "_one_run", "_packet", "_packets",
-        "_progress_at", "_retransmits", "_round_trip", "_sent", "_sent_at", "_share", "_size", "_slots",
-        "_source", "_started", "_to", "_told", "_tries", "_window", "agreement", "burst", "segment",
+        "_progress_at", "_repeated", "_retransmits", "_round_trip", "_sent", "_sent_at", "_share", "_size",
+        "_slots", "_source", "_started", "_to", "_told", "_tries", "_window", "agreement", "burst", "segment",
     )
     # fmt: on
 
@@ -145,6 +145,7 @@ class TftpSession:
         self._tries = 0
         self._round_trip = FIRST_TIMEOUT / 6
         self._retransmits = 0
+        self._repeated = False  # the client asked for the first block again
         self._event: TftpEvent | None = None
         self._told = False
 
@@ -180,6 +181,16 @@ class TftpSession:
     def untouched(self) -> bool:
         """True until the client reacted to the first answer."""
         return self._event is None and self._acked == 0 and (self._negotiating or not self.agreement.options)
+
+    @property
+    def blocks_lost(self) -> int:
+        """How often the first blocks were sent again to a client that lives and takes none of them; mostly 0.
+
+        It took the options and says so again and again: what is small comes through, a block does not.
+        """
+        if self._acked or not self._repeated or self._size < self._block:
+            return 0
+        return self._tries
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take a datagram from the client's port. Any bytes are fine; nonsense is ignored."""
@@ -314,7 +325,9 @@ class TftpSession:
             self._echo = self._tries > 0  # a second OACK brings a second acknowledgement
             self._moved(now)
             self._queue_window()
-        elif self._window > 1 and self._from > self._to and not self._echo and not self._again and self._sent:
+            return
+        self._repeated = not self._acked
+        if self._window > 1 and self._from > self._to and not self._echo and not self._again and self._sent:
             self._lost(self._sent - self._acked)
             self._queue_window()
 
