@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hostler.agent.disks import Disk
-from hostler.agent.install import EXTENT, install
+from hostler.agent.extents import EXTENT
+from hostler.agent.install import install
 from hostler.agent.media import Media, aligned_buffer, pieces
 from hostler.agent.wipe import wipe
 from hostler.agent.work import CancelledError, StepError, Work

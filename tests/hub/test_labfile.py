@@ -109,6 +109,7 @@ def test_a_good_file_is_an_inventory(tmp_path: Path):
         "interface": "eth1", "address": "10.77.0.1/24", "range": "10.77.0.100-10.77.0.199", "dhcp": "own",
         "relayed": None, "subnet": "10.77.0.0/24", "router": None, "dns": [], "http_port": 8067,
         "lease": 3600.0,
+        "multicast": None,
         "netns_pidfile": str(tmp_path / "lab.pid"),
     }  # fmt: skip
     board = inventory.boards["pc-1"]

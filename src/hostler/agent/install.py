@@ -6,7 +6,8 @@ direct write. One worker's network wait is another's decompression and a third's
 queues; memory is a few MiB for each worker, whatever the size of the image.
 
 What the disk holds already is neither fetched nor written: an extent is read and hashed first, if
-that pays (``agent/looking.py``). So a step that begins again, after a power cut, goes on where it was.
+that pays (``agent/looking.py``). So a step that begins again, after a power cut, goes on where it was. Chunks
+that several boards want at once come out of the rack's carousel instead (``agent/carousel.py``).
 
 Verifying reads back every chunk past the page cache, once, and compares its SHA-256: what was found on
 the disk was read so. What differs is written once more; what differs then fails the step.
@@ -14,40 +15,30 @@ the disk was read so. What differs is written once more; what differs then fails
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import zstandard
-
+from hostler.agent.extents import EXTENT, Extent, equal_chunks, in_threads
 from hostler.agent.holes import clear_holes, sample_holes
-from hostler.agent.looking import Looking, probes
 from hostler.agent.media import aligned_buffer, up
 from hostler.agent.work import StepError
-from hostler.model.chunkindex import Chunk, ChunkIndex
+from hostler.agent.writing import ChunkSource, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from hostler.agent.carousel import Caller
     from hostler.agent.media import Media
     from hostler.agent.work import Work
+    from hostler.model.chunkindex import ChunkIndex
     from hostler.model.json import Document
 
 WORKERS = 4
-EXTENT = 4 * 1024 * 1024
-CHUNK_TRIES = 3
-
-Extent = tuple[Chunk, ...]
-
-
-class ChunkSource(Protocol):
-    """Where frames come from. Called from several threads."""
-
-    def chunk(self, digest: str, into: memoryview) -> int:
-        """Put the zstd frame of a chunk into the buffer; return its length."""
-        ...
+_ASK_SECONDS = 1.0  # others may begin with the same image at any time
+_WORTH_SHARING = 8 * EXTENT  # less than this is there before the carousel has come round
 
 
 @dataclass(slots=True)
@@ -57,11 +48,13 @@ class Installed:
     Attributes:
         data_bytes: Bytes of the image that are not holes.
         fetched_bytes: Bytes of the frames that came over the network.
+        shared_bytes: Of those, the bytes that came out of a multicast carousel.
         kept_bytes: Of ``data_bytes``, those that were on the disk already.
     """
 
     data_bytes: int = 0
     fetched_bytes: int = 0
+    shared_bytes: int = 0
     kept_bytes: int = 0
     chunks: int = 0
     hole_bytes: int = 0
@@ -84,6 +77,7 @@ def install(
     source: ChunkSource,
     work: Work,
     *,
+    caller: Caller | None = None,
     workers: int = WORKERS,
     verify: bool = True,
     look: bool = True,
@@ -95,6 +89,7 @@ def install(
         media: The disk, open for writing.
         source: Where its chunks come from.
         work: Takes progress (bytes of the image, holes included) and log.
+        caller: Whom to ask for a carousel; None: everything comes by HTTP.
         workers: How many extents are under way at once.
         verify: Read everything back afterwards; only measurements leave it out.
         look: Read what is on the disk where that pays; likewise.
@@ -112,13 +107,18 @@ def install(
     work.begin("executing", index.size)
     result.holes_zeroed_by = clear_holes(index, media, work)
     result.seconds["holes"] = time.monotonic() - started
-    looking = _first_look(index, media, work) if look else None
-    written = _write(extents, index, media, source, work, workers, result, looking)
+    writing = Writing(index, media, source, work, workers)
+    _bring(writing, extents, index, caller, look=look)
     media.sync()
     result.seconds["write"] = time.monotonic() - started
     if verify:
-        _prove(written if media.direct else extents, index, media, source, work, workers, result)
+        proved = sorted(writing.written) if media.direct else extents
+        result.rewritten_bytes = _prove(proved, index, media, writing, work, workers)
+        if result.holes_zeroed_by == "disk":
+            result.holes_read = sample_holes(index, media, work)
         result.seconds["verify"] = time.monotonic() - started - result.seconds["write"]
+    result.fetched_bytes, result.shared_bytes = writing.fetched_bytes, writing.shared_bytes
+    result.kept_bytes = writing.kept_bytes
     result.partitions_reread = media.reread_partitions()
     return result
 
@@ -129,152 +129,64 @@ def check_fits(index: ChunkIndex, media: Media) -> None:
         raise StepError(f"the image needs {index.size} bytes, but {media.path} has only {media.size}")
 
 
-def _first_look(index: ChunkIndex, media: Media, work: Work) -> Looking:
-    """Read a few chunks all over the disk."""
-    chosen = probes(list(index))
-    buffer = aligned_buffer(index.chunk_size)
-    equal = 0
-    for chunk in chosen:
-        equal += _is_there(chunk, media, buffer)
-        work.check()
-    looking = Looking()
-    looking.began(equal, len(chosen))
-    return looking
+def _bring(
+    writing: Writing, extents: list[Extent], index: ChunkIndex, caller: Caller | None, *, look: bool
+) -> None:
+    """Have everything on the disk that it lacks."""
+    looking = writing.first_look() if look else None
+    if caller is None or index.data_bytes < _WORTH_SHARING:
+        writing.fetch(extents, looking)
+        return
+    artefact = index.id
+    with _asking(caller, artefact) as offered:
+        left = writing.fetch(extents, looking, lambda: offered() is not None)
+    offer = offered()
+    if left and offer is not None:
+        left = writing.share(left, looking, offer, caller, artefact)
+        writing.fetch(left, None)
 
 
-def _write(
-    extents: Iterable[Extent],
-    index: ChunkIndex,
-    media: Media,
-    source: ChunkSource,
-    work: Work,
-    workers: int,
-    result: Installed,
-    looking: Looking | None,
-) -> list[Extent]:
-    """Fetch and write what the disk does not hold; return the runs of chunks that were written."""
-    frame_limit = index.chunk_size + index.chunk_size // 128 + 1024  # more than ZSTD_compressBound ever gives
-    fetched, kept = [0] * workers, [0] * workers
-    written: list[Extent] = []
+@contextmanager
+def _asking(caller: Caller, artefact: str) -> Iterator[Callable[[], Document | None]]:
+    """Ask for a carousel, at once and then from time to time, until there is one."""
+    offers: list[Document] = []
+    over = threading.Event()
 
-    def work_on(number: int, queue: Iterator[Extent]) -> None:
-        frame = memoryview(bytearray(frame_limit))
-        buffer = aligned_buffer(max(EXTENT, index.chunk_size))
-        decompressor = zstandard.ZstdDecompressor()
-        for extent in queue:
-            lacking = _lacking(extent, media, buffer, looking) if looking else [extent]
-            length = sum(chunk.length for chunk in extent)
-            for run in lacking:
-                if looking:
-                    looking.begin_put(time.monotonic())
-                at = 0
-                for chunk in run:
-                    plain, size = _fetch(chunk, source, frame, decompressor)
-                    fetched[number] += size
-                    buffer[at : at + chunk.length] = plain
-                    at += chunk.length
-                end = up(at, media.block)
-                buffer[at:end] = bytes(end - at)
-                media.write(buffer[:end], run[0].offset)
-                if looking:
-                    looking.put(at, time.monotonic())
-                written.append(run)
-                length -= at
-                work.advance(at)
-            kept[number] += length
-            work.advance(length)
+    def ask() -> None:
+        while not over.is_set():
+            answer = caller.carousel(artefact, {})
+            if answer is not None:
+                offers.append(answer)
+                return
+            over.wait(_ASK_SECONDS)
 
-    _in_threads(work_on, extents, workers, work)
-    result.fetched_bytes += sum(fetched)
-    result.kept_bytes += sum(kept)
-    return sorted(written)
-
-
-def _lacking(extent: Extent, media: Media, buffer: memoryview, looking: Looking) -> list[Extent]:
-    """Return the runs of chunks that the disk does not hold; all, unread, when reading would not pay."""
-    if not looking.worth() and not (looking.probe() and _is_there(extent[0], media, buffer)):
-        return [extent]
-    looking.begin_look(time.monotonic())
-    length = sum(chunk.length for chunk in extent)
-    media.read(buffer[: up(length, media.block)], extent[0].offset)
-    equal = _equal(extent, buffer)
-    same = sum(chunk.length for chunk, there in zip(extent, equal, strict=True) if there)
-    looking.looked(same, length, time.monotonic())
-    runs: list[list[Chunk]] = []
-    before = True
-    for chunk, there in zip(extent, equal, strict=True):
-        if not there:
-            if before:
-                runs.append([])
-            runs[-1].append(chunk)
-        before = there
-    return [tuple(run) for run in runs]
-
-
-def _is_there(chunk: Chunk, media: Media, buffer: memoryview) -> bool:
-    media.read(buffer[: up(chunk.length, media.block)], chunk.offset)
-    return _equal((chunk,), buffer)[0]
-
-
-def _equal(extent: Extent, buffer: memoryview) -> list[bool]:
-    """Tell of each chunk of an extent whether it is what lies in the buffer."""
-    equal, at = [], 0
-    for chunk in extent:
-        equal.append(hashlib.sha256(buffer[at : at + chunk.length]).hexdigest() == chunk.digest)
-        at += chunk.length
-    return equal
-
-
-def _fetch(
-    chunk: Chunk, source: ChunkSource, frame: memoryview, decompressor: zstandard.ZstdDecompressor
-) -> tuple[bytes, int]:
-    """Return the plain bytes of a chunk, checked, and the length of its frame."""
-    problem = ""
-    for _ in range(CHUNK_TRIES):
-        length = source.chunk(chunk.digest, frame)
-        try:
-            # The library allocates what the header promises, so it is looked at first.
-            if zstandard.frame_content_size(frame[:length]) != chunk.length:
-                problem = "its frame is of another length"
-                continue
-            plain = decompressor.decompress(frame[:length])
-        except zstandard.ZstdError as error:
-            problem = str(error)
-            continue
-        if hashlib.sha256(plain).hexdigest() == chunk.digest:
-            return plain, length
-        problem = "its SHA-256 is another"
-    raise StepError(
-        f"chunk {chunk.digest} at {chunk.offset} arrived damaged {CHUNK_TRIES} times and was not written: "
-        f"{problem}"
-    )
+    thread = threading.Thread(target=ask, name="carousel-offer")
+    thread.start()
+    try:
+        yield lambda: offers[0] if offers else None
+    finally:
+        over.set()
+        thread.join()
 
 
 def _prove(
-    extents: list[Extent],
-    index: ChunkIndex,
-    media: Media,
-    source: ChunkSource,
-    work: Work,
-    workers: int,
-    result: Installed,
-) -> None:
-    """Read back what was written; write once more what differs."""
+    extents: list[Extent], index: ChunkIndex, media: Media, writing: Writing, work: Work, workers: int
+) -> int:
+    """Read back what was written; write once more what differs, and return how many bytes that were."""
     work.begin("verifying", sum(chunk.length for extent in extents for chunk in extent))
     bad = _differing(extents, index, media, work, workers)
-    if bad:
-        where = ", ".join(str(extent[0].offset) for extent in bad[:8])
-        work.say(f"install: {len(bad)} extents read back differently, at {where}; writing them once more")
-        result.rewritten_bytes = sum(chunk.length for extent in bad for chunk in extent)
-        _write(bad, index, media, source, work, workers, result, None)
-        media.sync()
-        if still := _differing(bad, index, media, work, workers):
-            raise StepError(
-                f"{media.path} does not keep what is written: {len(still)} extents differ after a second "
-                f"attempt, the first at {still[0][0].offset}"
-            )
-    if result.holes_zeroed_by == "disk":
-        result.holes_read = sample_holes(index, media, work)
+    if not bad:
+        return 0
+    where = ", ".join(str(extent[0].offset) for extent in bad[:8])
+    work.say(f"install: {len(bad)} extents read back differently, at {where}; writing them once more")
+    writing.fetch(bad, None)
+    media.sync()
+    if still := _differing(bad, index, media, work, workers):
+        raise StepError(
+            f"{media.path} does not keep what is written: {len(still)} extents differ after a second "
+            f"attempt, the first at {still[0][0].offset}"
+        )
+    return sum(chunk.length for extent in bad for chunk in extent)
 
 
 def _differing(
@@ -288,43 +200,9 @@ def _differing(
         for extent in queue:
             length = sum(chunk.length for chunk in extent)
             media.read(buffer[: up(length, media.block)], extent[0].offset)
-            if not all(_equal(extent, buffer)):
+            if not all(equal_chunks(extent, buffer)):
                 bad.append(extent)
             work.advance(length)
 
-    _in_threads(work_on, extents, workers, work)
+    in_threads(work_on, extents, workers, work)
     return sorted(bad)
-
-
-def _in_threads(
-    work_on: Callable[[int, Iterator[Extent]], None], extents: Iterable[Extent], workers: int, work: Work
-) -> None:
-    """Run workers that share one queue of extents; the first failure ends them all and is raised."""
-    queue = iter(extents)
-    lock = threading.Lock()
-    failures: list[BaseException] = []
-
-    def take() -> Iterator[Extent]:
-        while True:
-            with lock:
-                if failures:
-                    return
-                extent = next(queue, None)
-            if extent is None:
-                return
-            yield extent
-
-    def run(number: int) -> None:
-        try:
-            work_on(number, take())
-        except BaseException as error:  # noqa: BLE001  (raised again by the thread that waits)
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=[n], name=f"install-{n}") for n in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    work.check()

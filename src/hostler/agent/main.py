@@ -170,7 +170,7 @@ class Agent:
             raise StepError(f"the step says that the image has {size} bytes, its index {index.size}")
         work.say(f"install: {index.size} bytes, {len(index)} chunks, to {disk}")
         with Media(Path(disk.path), write=True) as media:
-            result = install(index, media, self._rack, work)
+            result = install(index, media, self._rack, work, caller=self._rack)
         return {"disk": disk.to_json(), "size": index.size, **result.to_json()}
 
     def _leave(self, kind: str, run: str, number: int) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import json
 import random
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -221,6 +222,25 @@ class Rack:
             return length
 
         return self._persist(fetch)
+
+    def carousel(self, artefact: str, body: Document) -> Document | None:
+        """Ask for the multicast carousel of an image and tell what is lacking of it; None: there is none.
+
+        A rack that cannot be reached, or knows of no such thing, has none.
+        """
+        try:
+            status, data = self._request("POST", f"/agent/carousel/{artefact}", json.dumps(body).encode())
+            answer = json.loads(data) if status == http.HTTPStatus.OK else None
+        except (OSError, http.client.HTTPException, _UnavailableError, RefusedError, ValueError):
+            self._drop()
+            return None
+        return answer if isinstance(answer, dict) else None
+
+    def address_here(self) -> str:
+        """Return the board's own address on the network by which the rack is reached."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((self._host, self._port))  # sends nothing
+            return str(probe.getsockname()[0])
 
     def _request(
         self, method: str, path: str, body: bytes | None = None, limit: int = _MAX_DOCUMENT

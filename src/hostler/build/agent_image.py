@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
 _TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 _PYTHON_PACKAGES = ("libpython3.", "python3.", "python3-zstandard")
-_OUR_MODULES = ("hostler", "hostler.agent", "hostler.model", "hostler.model.chunkindex")
+_OUR_MODULES = (
+    "hostler",
+    "hostler.agent",
+    "hostler.model",
+    "hostler.model.chunkindex",
+    "hostler.wire",
+    "hostler.wire.carousel",
+    "hostler.wire.carousel_receiver",
+)
 _CODE_HOME = "usr/lib/hostler"
 _STAGES = 5
 _DEVICE_TREE = re.compile(r"usr/lib/linux-image-[^/]+/broadcom/bcm2[78]\d\d-rpi-[^/]+\.dtb")

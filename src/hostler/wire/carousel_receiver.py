@@ -86,6 +86,11 @@ class Receiver:
         self._lost = 0
 
     @property
+    def session(self) -> int:
+        """The session's number."""
+        return self._session
+
+    @property
     def wanted(self) -> frozenset[int]:
         """Chunks that are still needed."""
         return frozenset(self._wanted)

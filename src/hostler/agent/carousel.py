@@ -1,0 +1,242 @@
+"""Listening to the rack's multicast carousel: chunks that several boards want at once come once for all.
+
+The agent asks its rack while it installs; if there is a carousel for its image it joins the group, and tells
+twice a second what it lacks. It leaves when it hears nothing or loses too much, and fetches the rest by
+HTTP: so no multicast, or a bad cable, costs seconds and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import queue
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from hostler.wire.carousel import DATAGRAM
+from hostler.wire.carousel_receiver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hostler.agent.work import Work
+    from hostler.model.json import Document
+
+REPORT_SECONDS = 0.5
+DEAF_SECONDS = 3.0
+"""Hearing nothing of the session for so long is reason to leave: the sender has always something to say."""
+HOPELESS_LOSS = 0.25
+HOPELESS_REPORTS = 6
+_READ = 65536
+_RECEIVE_BUFFER = 8 * 1024 * 1024
+_WAITING = 16  # frames between the network and the disk: some MiB
+_UDP_GRO = 104  # <linux/udp.h>
+_SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>; root may have more than net.core.rmem_max
+
+
+class Caller(Protocol):
+    """Asks the rack about the carousel of an image."""
+
+    def carousel(self, artefact: str, body: Document) -> Document | None:
+        """Tell what is lacking; return where the carousel is, or None: there is none for us."""
+        ...
+
+    def address_here(self) -> str:
+        """Return the board's own address on the network by which the rack is reached."""
+        ...
+
+
+class NoCarouselError(Exception):
+    """The carousel cannot be listened to, or no more; the text says why."""
+
+
+def listen(
+    offer: Document,
+    wanted: Sequence[int],
+    frame_limit: int,
+    caller: Caller,
+    artefact: str,
+    take: Callable[[int, memoryview], bool],
+    work: Work,
+) -> frozenset[int]:
+    """Listen until nothing is lacking or nothing more is to be had; return the chunks that still lack.
+
+    Args:
+        offer: What the rack answered.
+        wanted: Numbers of the chunks to get, among the distinct ones of the index.
+        frame_limit: Longest frame there can be.
+        caller: The rack.
+        artefact: Id of the index.
+        take: Takes a frame in one of several threads; False: it is not what its digest says.
+        work: Tells when to end.
+
+    Raises:
+        StepError: ``take`` raised it, or the step is to end.
+    """
+    try:
+        session, group, port = int(str(offer["session"])), str(offer["group"]), int(str(offer["port"]))
+        receiver = Receiver(session, wanted, frame_limit)
+        with _joined(group, port, caller.address_here()) as heard:
+            _Listening(receiver, heard, caller, artefact, take, work).run()
+    except NoCarouselError as error:
+        work.say(f"install: {error}; the rest comes by HTTP")
+        with contextlib.suppress(Exception):
+            caller.carousel(artefact, {"leave": str(error)})
+    except (OSError, KeyError, ValueError) as error:
+        work.say(f"install: the carousel cannot be joined: {error}; the image comes by HTTP")
+        return frozenset(wanted)
+    return receiver.wanted
+
+
+class _Listening:
+    """One session: a thread that reads, threads that take frames, and the caller's, which reports."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        heard: socket.socket,
+        caller: Caller,
+        artefact: str,
+        take: Callable[[int, memoryview], bool],
+        work: Work,
+    ) -> None:
+        self._receiver = receiver
+        self._socket = heard
+        self._caller = caller
+        self._artefact = artefact
+        self._take = take
+        self._work = work
+        self._lock = threading.Lock()
+        self._frames: queue.Queue[tuple[int, memoryview]] = queue.Queue(_WAITING)
+        self._end = threading.Event()
+        self._failures: list[BaseException] = []
+        self._heard_at = time.monotonic()
+        self._pending = 0
+
+    def run(self) -> None:
+        threads = [threading.Thread(target=self._guarded, args=[self._read], name="carousel")]
+        threads += [
+            threading.Thread(target=self._guarded, args=[self._write], name=f"carousel-{number}")
+            for number in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            self._report()
+        finally:
+            self._end.set()
+            for thread in threads:
+                thread.join()
+        if self._failures:
+            raise self._failures[0]
+
+    def _report(self) -> None:
+        hopeless = 0
+        session = self._receiver.session
+        while not self._failures:
+            self._work.check()
+            with self._lock:
+                lacking = self._receiver.lacking()
+                done = not self._receiver.wanted and not self._pending
+            if done:
+                self._caller.carousel(self._artefact, {"leave": "it has the whole image"})
+                return
+            body: Document = {
+                "session": session,
+                "passed": lacking.passed,
+                "chunks": _bitmap(lacking.chunks),
+                "fragments": {str(chunk): list(numbers) for chunk, numbers in lacking.fragments.items()},
+                "received": lacking.received,
+                "lost": lacking.lost,
+            }
+            answer = self._caller.carousel(self._artefact, body)
+            if answer is None or answer.get("session") != session:
+                raise NoCarouselError("the carousel has ended")
+            if time.monotonic() > self._heard_at + DEAF_SECONDS:
+                raise NoCarouselError(f"nothing was heard of the carousel for {DEAF_SECONDS:g} s")
+            total = lacking.received + lacking.lost
+            hopeless = hopeless + 1 if total and lacking.lost > HOPELESS_LOSS * total else 0
+            if hopeless >= HOPELESS_REPORTS:
+                raise NoCarouselError(
+                    f"{lacking.lost} of {total} fragments of the carousel are lost on the way"
+                )
+            self._end.wait(REPORT_SECONDS)
+
+    def _read(self) -> None:
+        buffer = bytearray(_READ)
+        view = memoryview(buffer)
+        while not self._end.is_set():
+            try:
+                count, ancillary, _, _ = self._socket.recvmsg_into([buffer], 64)
+            except TimeoutError:
+                continue
+            size = DATAGRAM
+            for level, kind, data in ancillary:
+                if level == socket.SOL_UDP and kind == _UDP_GRO:
+                    (size,) = struct.unpack("i", data[:4])
+            with self._lock:
+                before = self._receiver.turn
+                whole = self._receiver.receive(view[:count], size)
+                self._pending += len(whole)
+                if self._receiver.turn != before:
+                    self._heard_at = time.monotonic()
+            for one in whole:
+                self._put(one)
+
+    def _put(self, one: tuple[int, memoryview]) -> None:
+        while not self._end.is_set():
+            try:
+                self._frames.put(one, timeout=REPORT_SECONDS)
+            except queue.Full:
+                continue  # the disk is slower than the network; the socket drops what it cannot hold
+            return
+        with self._lock:
+            self._pending -= 1
+            self._receiver.again(one[0])
+
+    def _write(self) -> None:
+        while not self._end.is_set() or not self._frames.empty():
+            try:
+                chunk, frame = self._frames.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            right = self._take(chunk, frame)
+            with self._lock:
+                self._pending -= 1
+                if not right:
+                    self._receiver.again(chunk)
+
+    def _guarded(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            self._failures.append(error)
+            self._end.set()
+
+
+def _joined(group: str, port: int, here: str) -> socket.socket:
+    """Return a socket that hears a group on the interface that has this address."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except PermissionError:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        with contextlib.suppress(OSError):  # a kernel without it hands out datagrams one by one
+            made.setsockopt(socket.SOL_UDP, _UDP_GRO, 1)
+        made.bind((group, port))
+        membership = socket.inet_aton(group) + socket.inet_aton(here)
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        made.settimeout(0.2)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _bitmap(chunks: int) -> str:
+    return base64.b64encode(chunks.to_bytes((chunks.bit_length() + 7) // 8, "little")).decode()

@@ -1,0 +1,219 @@
+"""Bringing chunks to a disk: those that it lacks, over HTTP or out of the rack's multicast carousel."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import zstandard
+
+from hostler.agent.carousel import listen
+from hostler.agent.extents import (
+    EXTENT,
+    DamagedError,
+    Extent,
+    equal_chunks,
+    frame_limit,
+    in_threads,
+    plain_of,
+    runs_without,
+)
+from hostler.agent.looking import Looking, probes
+from hostler.agent.media import aligned_buffer, up
+from hostler.agent.work import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from hostler.agent.carousel import Caller
+    from hostler.agent.media import Media
+    from hostler.agent.work import Work
+    from hostler.model.chunkindex import Chunk, ChunkIndex
+    from hostler.model.json import Document
+
+CHUNK_TRIES = 3
+
+
+class ChunkSource(Protocol):
+    """Where frames come from. Called from several threads."""
+
+    def chunk(self, digest: str, into: memoryview) -> int:
+        """Put the zstd frame of a chunk into the buffer; return its length."""
+        ...
+
+
+class Writing:
+    """One image on its way to one disk.
+
+    Args:
+        index: The image.
+        media: The disk, open for writing.
+        source: Where chunks come from.
+        work: Takes progress.
+        workers: How many extents are under way at once.
+
+    Attributes:
+        fetched_bytes: Bytes of the frames that came over the network.
+        shared_bytes: Of those, the bytes that came out of a carousel.
+        kept_bytes: Plain bytes that were on the disk already.
+        written: What was written; to be read back.
+    """
+
+    def __init__(
+        self, index: ChunkIndex, media: Media, source: ChunkSource, work: Work, workers: int
+    ) -> None:
+        self._index = index
+        self._media = media
+        self._source = source
+        self._work = work
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._buffers = threading.local()
+        self.fetched_bytes = 0
+        self.shared_bytes = 0
+        self.kept_bytes = 0
+        self.written: list[Extent] = []
+
+    def first_look(self) -> Looking:
+        """Read a few chunks all over the disk."""
+        chosen = probes(list(self._index))
+        buffer = aligned_buffer(self._index.chunk_size)
+        equal = 0
+        for chunk in chosen:
+            equal += self._is_there(chunk, buffer)
+            self._work.check()
+        looking = Looking()
+        looking.began(equal, len(chosen))
+        return looking
+
+    def fetch(
+        self,
+        extents: Iterable[Extent],
+        looking: Looking | None,
+        until: Callable[[], bool] = lambda: False,
+    ) -> list[Extent]:
+        """Fetch by HTTP and write what the disk does not hold; return the extents left when ``until`` held.
+
+        Raises:
+            StepError: a chunk is not to be had, or the disk fails.
+        """
+
+        def work_on(_number: int, queue: Iterator[Extent]) -> None:
+            frame = memoryview(bytearray(frame_limit(self._index.chunk_size)))
+            buffer = aligned_buffer(max(EXTENT, self._index.chunk_size))
+            decompressor = zstandard.ZstdDecompressor()
+            for extent in queue:
+                for run in self._lacking(extent, buffer, looking) if looking else [extent]:
+                    if looking:
+                        looking.begin_put(time.monotonic())
+                    at = 0
+                    for chunk in run:
+                        plain = self._fetched(chunk, frame, decompressor)
+                        buffer[at : at + chunk.length] = plain
+                        at += chunk.length
+                    self._put(run, buffer, at)
+                    if looking:
+                        looking.put(at, time.monotonic())
+
+        return in_threads(work_on, extents, self._workers, self._work, until)
+
+    def share(
+        self,
+        extents: Iterable[Extent],
+        looking: Looking | None,
+        offer: Document,
+        caller: Caller,
+        artefact: str,
+    ) -> list[Extent]:
+        """Write what the disk lacks out of a carousel; return what did not come.
+
+        Args:
+            extents: What is to be on the disk.
+            looking: Whether to look what is there.
+            offer: Where the carousel is.
+            caller: The rack.
+            artefact: Id of the index.
+        """
+        runs = self._all_lacking(extents, looking)
+        numbers = {digest: number for number, digest in enumerate(self._index.distinct())}
+        places: dict[int, list[Chunk]] = {}
+        for run in runs:
+            for chunk in run:
+                places.setdefault(numbers[chunk.digest], []).append(chunk)
+
+        def take(number: int, frame: memoryview) -> bool:
+            try:
+                plain = plain_of(places[number][0], frame, zstandard.ZstdDecompressor())
+            except DamagedError:
+                return False
+            buffer = getattr(self._buffers, "buffer", None)
+            if buffer is None:
+                buffer = self._buffers.buffer = aligned_buffer(self._index.chunk_size)
+            with self._lock:
+                self.fetched_bytes += len(frame)
+                self.shared_bytes += len(frame)
+            for chunk in places[number]:
+                buffer[: chunk.length] = plain
+                self._put((chunk,), buffer, chunk.length)
+            return True
+
+        limit = frame_limit(self._index.chunk_size)
+        absent = listen(offer, sorted(places), limit, caller, artefact, take, self._work)
+        return [(chunk,) for number in sorted(absent) for chunk in places[number]]
+
+    def _all_lacking(self, extents: Iterable[Extent], looking: Looking | None) -> list[Extent]:
+        lacking: list[Extent] = []
+
+        def work_on(_number: int, queue: Iterator[Extent]) -> None:
+            buffer = aligned_buffer(max(EXTENT, self._index.chunk_size))
+            for extent in queue:
+                runs = self._lacking(extent, buffer, looking) if looking else [extent]
+                with self._lock:
+                    lacking.extend(runs)
+
+        in_threads(work_on, extents, self._workers, self._work)
+        return lacking
+
+    def _lacking(self, extent: Extent, buffer: memoryview, looking: Looking) -> list[Extent]:
+        """Return the runs of chunks that the disk does not hold; all, unread, when reading would not pay."""
+        if not looking.worth() and not (looking.probe() and self._is_there(extent[0], buffer)):
+            return [extent]
+        looking.begin_look(time.monotonic())
+        length = sum(chunk.length for chunk in extent)
+        self._media.read(buffer[: up(length, self._media.block)], extent[0].offset)
+        there = equal_chunks(extent, buffer)
+        same = sum(chunk.length for chunk, has in zip(extent, there, strict=True) if has)
+        looking.looked(same, length, time.monotonic())
+        with self._lock:
+            self.kept_bytes += same
+        self._work.advance(same)
+        return runs_without(extent, there)
+
+    def _is_there(self, chunk: Chunk, buffer: memoryview) -> bool:
+        self._media.read(buffer[: up(chunk.length, self._media.block)], chunk.offset)
+        return equal_chunks((chunk,), buffer)[0]
+
+    def _put(self, run: Extent, buffer: memoryview, length: int) -> None:
+        end = up(length, self._media.block)
+        buffer[length:end] = bytes(end - length)
+        self._media.write(buffer[:end], run[0].offset)
+        with self._lock:
+            self.written.append(run)
+        self._work.advance(length)
+
+    def _fetched(self, chunk: Chunk, frame: memoryview, decompressor: zstandard.ZstdDecompressor) -> bytes:
+        """Return the plain bytes of a chunk, checked."""
+        problem = ""
+        for _ in range(CHUNK_TRIES):
+            length = self._source.chunk(chunk.digest, frame)
+            with self._lock:
+                self.fetched_bytes += length
+            try:
+                return plain_of(chunk, frame[:length], decompressor)
+            except DamagedError as error:
+                problem = str(error)
+        raise StepError(
+            f"chunk {chunk.digest} at {chunk.offset} arrived damaged {CHUNK_TRIES} times and was not "
+            f"written: {problem}"
+        )

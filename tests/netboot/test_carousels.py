@@ -1,0 +1,247 @@
+"""The multicast carousel on a real network: the rack's sender and an agent's ear in two namespaces."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import threading
+from dataclasses import replace
+from http import HTTPStatus
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import zstandard
+from netboot_peers import NETWORK
+
+from hostler.agent.carousel import listen
+from hostler.agent.install import install
+from hostler.agent.media import Media
+from hostler.agent.work import Work
+from hostler.model.chunkindex import ChunkIndex
+from hostler.netboot.carousels import INTEREST_SECONDS, Carousels, lacking_of
+from hostler.netboot.multicast_group import MulticastGroup
+from hostler.netboot.refused import Refused
+from netns import CLIENT_INTERFACE, Lan, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hostler.model.json import Document
+
+MIB = 1 << 20
+GRID = 64 * 1024
+GROUP = MulticastGroup(IPv4Address("239.255.77.1"), 7707, 1e9, 1, 1)
+HERE = replace(NETWORK, multicast=GROUP)
+
+
+class Store:
+    """An image's chunks as files, and who asked for them one by one."""
+
+    def __init__(self, root: Path, image: bytes) -> None:
+        self.root = root
+        self.image = image
+        self.fetched: list[str] = []
+        entries = []
+        for number in range(-(-len(image) // GRID)):
+            plain = image[number * GRID : (number + 1) * GRID]
+            digest = hashlib.sha256(plain)
+            entries.append((number, digest.digest()))
+            (root / digest.hexdigest()).write_bytes(zstandard.compress(plain))
+        self.index = ChunkIndex.build(len(image), GRID, entries)
+        (root / self.index.id).write_bytes(self.index.encode())
+
+    def chunk(self, digest: str, into: memoryview) -> int:
+        self.fetched.append(digest)
+        frame = (self.root / digest).read_bytes()
+        into[: len(frame)] = frame
+        return len(frame)
+
+
+class Wire:
+    """An agent's way to its rack, without HTTP between them."""
+
+    def __init__(self, carousels: Carousels, board: str = "b1", network: Any = HERE) -> None:
+        self._carousels = carousels
+        self._board = board
+        self._network = network
+        self._lock = threading.Lock()
+        self.bodies: list[Document] = []
+
+    def carousel(self, artefact: str, body: Document) -> Document | None:
+        with self._lock:
+            self.bodies.append(body)
+            return self._carousels.ask(self._board, self._network, artefact, body)
+
+    def address_here(self) -> str:
+        return "10.77.0.2"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An image of 48 MiB, of which one chunk is there three times."""
+    noise = random.Random(3).randbytes(48 * MIB - 2 * GRID)
+    (tmp_path / "store").mkdir()
+    return Store(tmp_path / "store", noise + 2 * noise[:GRID])
+
+
+@pytest.fixture
+def lan() -> Iterator[Lan]:
+    """A rack and a board on one cable."""
+    with joined(client_address="10.77.0.2/24") as cable:
+        yield cable
+
+
+@pytest.fixture
+def carousels(store: Store, lan: Lan) -> Iterator[Carousels]:
+    """Carousels whose senders are in the rack's namespace."""
+
+    class There(Carousels):
+        def ask(self, *arguments: Any) -> Document | None:
+            with lan.server.entered():
+                return super().ask(*arguments)
+
+    made = There(lambda artefact: store.root / artefact, lambda digest: store.root / digest, lambda *_: None)
+    yield made
+    made.close()
+
+
+def installed(store: Store, lan: Lan, wire: Wire, disk: Path) -> Any:
+    """Install on a new disk, from the board's namespace."""
+    with disk.open("wb") as file:
+        file.truncate(store.index.size + MIB)
+    results: list[Any] = []
+
+    def run() -> None:
+        with lan.client.entered(), Media(disk, write=True) as media:
+            results.append(
+                install(store.index, media, store, Work(lambda _line: None), caller=wire, workers=1)
+            )
+
+    # A thread of its own, all of whose threads are born in the namespace.
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(120)
+    assert results, "the installation failed"
+    assert disk.read_bytes()[: len(store.image)] == store.image
+    return results[0]
+
+
+@pytest.mark.netns
+def test_an_image_comes_out_of_the_carousel(
+    store: Store, lan: Lan, carousels: Carousels, tmp_path: Path
+) -> None:
+    """All but what was fetched before the offer came; each chunk is sent once, whichever places it has."""
+    wire = Wire(carousels)
+    result = installed(store, lan, wire, tmp_path / "disk")
+    assert result.shared_bytes > 0.5 * result.fetched_bytes
+    assert result.shared_bytes + sum((store.root / one).stat().st_size for one in store.fetched) == (
+        result.fetched_bytes
+    )
+    assert wire.bodies[-1]["leave"] == "it has the whole image"
+
+
+@pytest.mark.netns
+def test_lost_fragments_are_sent_again(store: Store, lan: Lan, carousels: Carousels, tmp_path: Path) -> None:
+    """One datagram in twenty does not arrive: the image does, out of the carousel alone."""
+    lose(lan, 5)
+    result = installed(store, lan, Wire(carousels), tmp_path / "disk")
+    assert result.shared_bytes > 0.5 * result.fetched_bytes
+
+
+@pytest.mark.netns
+def test_no_multicast_costs_seconds(store: Store, lan: Lan, carousels: Carousels, tmp_path: Path) -> None:
+    """Where nothing of it arrives, the agent says so and fetches by HTTP."""
+    lose(lan, 100)
+    wire = Wire(carousels)
+    result = installed(store, lan, wire, tmp_path / "disk")
+    assert result.shared_bytes == 0
+    assert "nothing was heard" in str(wire.bodies[-1]["leave"])
+
+
+@pytest.mark.netns
+def test_a_bad_cable_leaves_the_carousel(
+    store: Store, lan: Lan, carousels: Carousels, tmp_path: Path
+) -> None:
+    """Who loses half of it holds up nobody: it fetches the rest by HTTP."""
+    lose(lan, 50)
+    wire = Wire(carousels)
+    installed(store, lan, wire, tmp_path / "disk")
+    assert "are lost on the way" in str(wire.bodies[-1]["leave"])
+
+
+def lose(lan: Lan, share: int) -> None:
+    """Have the board's network lose a share of what the carousel sends, in percent."""
+    rule = f"numgen random mod 100 < {share} drop" if share < 100 else "drop"
+    lan.client.run("nft", "add table netdev t")
+    lan.client.run(
+        "nft", f"add chain netdev t c {{ type filter hook ingress device {CLIENT_INTERFACE} priority 0 ; }}"
+    )
+    lan.client.run("nft", f"add rule netdev t c ip daddr {GROUP.address} {rule}")
+
+
+@pytest.mark.netns
+def test_it_begins_when_enough_want_the_same(store: Store, carousels: Carousels) -> None:
+    """Not for one board, nor for two that want other images, nor where the network has no group."""
+    two = replace(HERE, multicast=replace(GROUP, boards=2))
+    artefact = store.index.id
+    assert carousels.ask("b1", two, artefact, {}) is None
+    assert carousels.ask("b1", two, artefact, {}) is None
+    assert carousels.ask("b2", NETWORK, artefact, {}) is None
+    assert carousels.ask("b3", None, artefact, {}) is None
+    offer = carousels.ask("b2", two, artefact, {})
+    assert offer is not None
+    assert (offer["group"], offer["port"], offer["chunks"]) == ("239.255.77.1", 7707, 48 * 16 - 2)
+    assert carousels.ask("b1", two, artefact, {}) == offer
+    assert INTEREST_SECONDS < 60
+
+
+GOOD: Document = {"passed": 1, "chunks": "Bw==", "fragments": {"2": [0, 5]}, "received": 9, "lost": 1}
+
+
+def test_what_a_listener_lacks_is_read() -> None:
+    """A bitmap of chunks and the fragments of some."""
+    lacking = lacking_of(GOOD, 3)
+    assert (lacking.chunks, lacking.fragments, lacking.passed) == (7, {2: [0, 5]}, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"chunks": None}, {"chunks": "!!"}, {"chunks": "Dw=="}, {"passed": -1}, {"passed": "1"},
+        {"fragments": {"3": [0]}}, {"fragments": {"-1": [0]}}, {"fragments": {"x": [0]}}, {"fragments": [1]},
+        {"fragments": {"1": [70000]}}, {"fragments": {"1": list(range(8001))}}, {"lost": True}, {"lost": 1.5},
+        {"received": 1 << 63},
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused(wrong: Any) -> None:
+    """A board's word is not trusted: it cannot make the rack send what there is not."""
+    with pytest.raises(Refused) as refused:
+        lacking_of({**GOOD, **wrong}, 3)
+    assert refused.value.status == HTTPStatus.BAD_REQUEST
+
+
+def test_an_ear_that_cannot_be_had_is_no_failure() -> None:
+    """A group that is none, an offer that is none: everything comes by HTTP, and the log says why."""
+    work_lines: list[str] = []
+    work = Work(work_lines.append)
+
+    class Deaf:
+        def carousel(self, artefact: str, body: Document) -> Document | None:
+            del artefact, body
+
+        def address_here(self) -> str:
+            return "127.0.0.1"
+
+    for offer in ({"session": 1, "group": "10.0.0.1", "port": 7707}, {"session": 1}, {"session": "x"}):
+        left = listen(offer, [1, 2], 1000, Deaf(), "0" * 64, lambda *_: True, work)
+        assert left == frozenset({1, 2})
+    assert len(work_lines) == 3
+    assert all("by HTTP" in line for line in work_lines)
+
+
+def test_a_bitmap_is_little_endian() -> None:
+    """The first chunk is the lowest bit of the first byte."""
+    assert lacking_of({**GOOD, "chunks": base64.b64encode(b"\0\1").decode()}, 9).chunks == 1 << 8
