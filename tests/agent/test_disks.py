@@ -229,6 +229,27 @@ def test_facts_of_a_device_tree_board(tmp_path: Path) -> None:
     assert facts["cpu"] == {"count": 1, "model": "0x41 0xd08 3"}
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (None, False),  # no UEFI
+        ({}, None),  # its variables cannot be read
+        ({"BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c": b"\7\0\0\0\0\0"}, False),
+        ({"SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": b"\6\0\0\0\0"}, False),
+        ({"SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": b"\6\0\0\0\1"}, True),
+    ],
+)
+def test_secure_boot_is_a_fact(tmp_path: Path, variables: dict[str, bytes] | None, told: bool | None) -> None:
+    """As the firmware's own variable says; nothing is claimed where that cannot be read."""
+    machine = tree(tmp_path, {"sys/class/net/lo/address": "00:00:00:00:00:00\n"})
+    if variables is not None:
+        directory = tmp_path / "sys/firmware/efi/efivars"
+        directory.mkdir(parents=True)
+        for name, value in variables.items():
+            (directory / name).write_bytes(value)
+    assert discover(machine).get("secure_boot") is told
+
+
 def test_facts_of_this_machine() -> None:
     """The real trees of whatever runs the tests are read without an error."""
     facts = discover(Machine())

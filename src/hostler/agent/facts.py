@@ -30,6 +30,8 @@ _DMI = {
     "bios_date": "bios_date",
 }
 
+_SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"  # of EFI_GLOBAL_VARIABLE
+
 
 def discover(machine: Machine) -> Document:
     """Return everything; nothing is judged here, junk serials of the vendor included."""
@@ -37,6 +39,7 @@ def discover(machine: Machine) -> Document:
         "arch": os.uname().machine,
         "kernel": os.uname().release,
         "firmware": "uefi" if (machine.sys / "firmware/efi").exists() else "other",
+        **_secure_boot(machine),
         "dmi": _dmi(machine),
         "device_tree": _device_tree(machine),
         "macs": [cast("str", nic["mac"]) for nic in _nics(machine)],
@@ -45,6 +48,22 @@ def discover(machine: Machine) -> Document:
         "nics": cast("JSON", _nics(machine)),
         "disks": [disk.to_json() for disk in find_disks(machine)],
     }
+
+
+def _secure_boot(machine: Machine) -> Document:
+    """Whether the firmware starts signed programs only (UEFI 2.10, 3.3); nothing if none can tell."""
+    firmware = machine.sys / "firmware/efi"
+    if not firmware.exists():
+        return {"secure_boot": False}
+    variables = firmware / "efivars"
+    try:
+        value = (variables / _SECURE_BOOT).read_bytes()
+    except FileNotFoundError:
+        # Firmware that knows nothing of it has no such variable; without efivarfs there is none at all.
+        return {"secure_boot": False} if variables.is_dir() and any(variables.iterdir()) else {}
+    except OSError:
+        return {}
+    return {"secure_boot": value[4:5] == b"\x01"}  # behind four bytes of attributes
 
 
 def _text(path: Path) -> str:
