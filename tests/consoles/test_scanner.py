@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,37 @@ def test_cuts_change_nothing(cuts: list[int]):
 def test_a_prompt_is_told_before_its_line_ends():
     """Nobody ends the line of a login prompt but the one who waits for it."""
     assert list(Scanner().feed(b"\r\ntiny login: ")) == [Stage("login", "tiny login:")]
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "todo"),
+    [
+        (
+            b'BdsDxe: failed to load Boot0000 "Network (PXE over IPv4)" from PciRoot(0x0)/Pci(0x2,0x0)/'
+            b"MAC(525400770002,0x1)/IPv4(0.0.0.0,0x0,DHCP,0.0.0.0,0.0.0.0,0.0.0.0): Access Denied",
+            "unsigned",
+            'loader = "grub"',
+        ),
+        (b"BdsDxe: failed to load Boot0003 from Fv(1): Security Violation", "unsigned", 'loader = "grub"'),
+        (b"Verification failed: (0x1A) Security Violation", "unsigned", 'loader = "grub"'),
+        (b"start_image() returned Security Policy Violation", "unsigned", 'loader = "grub"'),
+        (b"\x1b[0m\x1b[37merror: bad shim signature.", "unsigned-kernel", "signed by a key"),
+        (b"error: prohibited by secure boot policy.", "unsigned-kernel", "signed by a key"),
+        (b"error: /boot/vmlinuz has invalid signature.", "unsigned-kernel", "signed by a key"),
+    ],
+)
+def test_what_secure_boot_refuses_is_told_with_what_to_do(said: bytes, name: str, todo: str):
+    """As firmware, shim and GRUB say it; what merely sounds like it is passed over."""
+    (found,) = Scanner().feed(said + b"\r\n")
+    assert isinstance(found, Stage)
+    assert found.name == name
+    assert todo in found.advice
+
+
+def test_other_failures_are_no_refusals():
+    """Firmware that finds nothing on a disk, or a program without a right, says nothing of signatures."""
+    said = b"BdsDxe: failed to load Boot0001 from PciRoot(0x0): Not Found\r\nbash: x: Access Denied\r\n"
+    assert list(Scanner().feed(said)) == []
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20))

@@ -260,7 +260,8 @@ class ConsoleBroker:
             watch.feed(data, now)
         for found in self._scanner.feed(data):
             if not isinstance(found, Marker):
-                self._trace(found.name, f"{self.board}: {found.text}")
+                advice = f": {found.advice}" if found.advice else ""
+                self._trace(found.name, f"{self.board}: {found.text}{advice}")
             elif self._within_budget():
                 self._on_marker(self._boot, found.document)
 

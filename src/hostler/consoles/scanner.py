@@ -20,10 +20,27 @@ _STAGES = (
     ("panic", re.compile(rb"Kernel panic - not syncing.*")),
     ("oops", re.compile(rb"(?:Internal error: |BUG: |Oops: ).*")),
     ("login", re.compile(rb"^(?!Last )\S+ login:(?: |$)")),
+    # EDK2 of firmware, then shim: a program that no key vouches for.
+    ("unsigned", re.compile(rb"^BdsDxe: failed to (?:load|start) .*: (?:Access Denied|Security Violation)")),
+    (
+        "unsigned",
+        re.compile(rb"^(?:Verification failed|start_image\(\) returned).*Security (?:Policy )?Violation"),
+    ),
+    # GRUB 2.06 with Debian's patches, with upstream's verifier, and later ones.
+    (
+        "unsigned-kernel",
+        re.compile(rb"error: .*(?:bad shim signature|prohibited by secure boot policy|invalid signature)"),
+    ),
 )
+_ADVICE = {
+    "unsigned": 'Secure Boot lets only signed programs start; set loader = "grub" for its class',
+    "unsigned-kernel": "Secure Boot lets only a kernel start that is signed by a key the board trusts; "
+    "use Debian's, or enroll the key of yours",
+}
 # What every one of them contains: most of what a board says is passed over with one search.
 _ANY = re.compile(
     rb"@hostler |SeaBIOS|U-Boot|iPXE|BdsDxe|Linux version|Kernel panic|Internal error: |BUG: |Oops: |login:"
+    rb"|Access Denied|Security (?:Policy )?Violation|bad shim signature|secure boot policy|invalid signature"
 )
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Za-z]|[=>78])")
 _UNSEEN = re.compile(r"[^\x20-\x7e\u00a0-\uffff]")
@@ -44,12 +61,18 @@ class Stage:
     """A well-known stage.
 
     Attributes:
-        name: ``firmware`` ``kernel`` ``panic`` ``oops`` ``login``.
+        name: ``firmware`` ``kernel`` ``panic`` ``oops`` ``login``, and what Secure Boot refuses:
+            ``unsigned`` ``unsigned-kernel``.
         text: The line it was seen in, printable, shortened.
     """
 
     name: str
     text: str
+
+    @property
+    def advice(self) -> str:
+        """What it means and what to do about it, where that is not plain; or empty."""
+        return _ADVICE.get(self.name, "")
 
 
 class Scanner:
