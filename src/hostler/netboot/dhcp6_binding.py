@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hostler.netboot.leases import NoAddressError
+from hostler.netboot.leases import REST_SECONDS, NoAddressError
 from hostler.wire.dhcp6_options import IaAddress, IaNa, Status
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def renew(network: ServedNetwork6, key: str, asked: IaNa, now: float, *, known: 
 def release(network: ServedNetwork6, key: str, asked: IaNa, now: float) -> Binding:
     """Answer a RELEASE."""
     for has in asked.addresses:
-        lease = network.leases.release(key, has.address, now)
+        # EDK2 has several associations for one interface, and ends one while another uses the address.
+        lease = network.leases.release(key, has.address, now, REST_SECONDS)
         if lease is not None:
             return Binding(IaNa(asked.iaid, status=(Status.SUCCESS, "")), lease, (lease,))
     return _nothing(asked, Status.NO_BINDING, "it gives back an address that is not its own")

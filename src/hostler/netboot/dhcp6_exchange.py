@@ -209,7 +209,7 @@ class Dhcp6Exchange:
             return None
         if message.kind not in _BOOTING:
             return ask
-        answer = boot_answer6(message, facts, target, network.config, self._boot_files)
+        answer = boot_answer6(facts, target, network.config, self._boot_files)
         if isinstance(answer, Refusal):
             self._ignored(ask, answer.reason)
             return None

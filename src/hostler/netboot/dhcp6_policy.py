@@ -76,7 +76,6 @@ def _uuid(machine: bytes | None, table: BootTable) -> str | None:
 
 
 def boot_answer6(
-    message: Message6,
     facts: Facts,
     target: Target | None,
     network: NetworkConfig,
@@ -85,8 +84,7 @@ def boot_answer6(
     """Return what the client is to boot; see ``dhcp_policy.boot_answer``.
 
     Args:
-        message: What it sent.
-        facts: ``client_facts6`` of that.
+        facts: ``client_facts6`` of what it sent.
         target: The board, or None for a stranger.
         network: Where it asked; it is served over IPv6.
         boot_files: Names that TFTP can serve.
@@ -105,10 +103,8 @@ def boot_answer6(
         # UEFI 2.10 section 24.7.3.1: an answer without this name in option 16 is not one for HTTP boot.
         return _answer(f"{web}/boot/{file}", option.vendor_class(option.INTEL, HTTP_CLIENT))
     port = "" if network.tftp_port == TFTP_PORT else f":{network.tftp_port}"
-    url = f"tftp://[{network.server6}]{port}/{file}"
-    if option.VENDOR_CLASS in dict(message.options):
-        return _answer(url, option.vendor_class(option.INTEL, PXE_CLIENT))
-    return _answer(url)
+    # No option 16: EDK2 takes an answer with ``PXEClient`` for a boot server's, and asks that on port 4011.
+    return _answer(f"tftp://[{network.server6}]{port}/{file}")
 
 
 def _answer(url: str, *more: Option) -> Answer6:

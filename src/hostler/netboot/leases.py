@@ -49,6 +49,8 @@ class LeaseState(IntEnum):
 
 IN_USE = frozenset({LeaseState.OFFERED, LeaseState.BOUND, LeaseState.HEARD})
 """States in which an address means the machine it was given to."""
+# EDK2 gives its IPv6 address back before it fetches its boot file from it.
+IN_USE6 = IN_USE | {LeaseState.RELEASED}
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ class LeaseTable:
         self._first, self._last = pool.first, pool.last
         self._own = pool.own
         self._width = len(pool.own)
-        self._family = AF_INET if self._width == 4 else AF_INET6
+        self._family, self._in_use = (AF_INET, IN_USE) if self._width == 4 else (AF_INET6, IN_USE6)
         self._next = self._first
         self._by_mac: dict[str, Lease] = {}
         self._by_address: dict[bytes, Lease] = {}
@@ -164,7 +166,7 @@ class LeaseTable:
             lease = self._by_address.get(inet_pton(self._family, address))
         except OSError:
             return None
-        return lease.mac if lease is not None and lease.state in IN_USE else None
+        return lease.mac if lease is not None and lease.state in self._in_use else None
 
     def at(self, address: bytes) -> Lease | None:
         """Return the lease of an address (bytes), whatever its state."""
@@ -229,12 +231,19 @@ class LeaseTable:
         self._set(lease, LeaseState.BOUND, now + self._seconds)
         return lease
 
-    def release(self, mac: str, address: bytes, now: float) -> Lease | None:
-        """Take an address back; the client gets the same again while nobody needs it. None: not its own."""
+    def release(self, mac: str, address: bytes, now: float, rest: float = 0.0) -> Lease | None:
+        """Take an address back; the client gets the same again while nobody needs it. None: not its own.
+
+        Args:
+            mac: Who gives it back.
+            address: What it gives back.
+            now: Unix time.
+            rest: Seconds for which nobody else gets it.
+        """
         lease = self._by_mac.get(mac)
         if lease is None or lease.address != address:
             return None
-        self._set(lease, LeaseState.RELEASED, now)
+        self._set(lease, LeaseState.RELEASED, now + rest)
         return lease
 
     def decline(self, mac: str, address: bytes, now: float) -> Lease | None:

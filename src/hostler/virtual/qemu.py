@@ -148,15 +148,21 @@ def _machine(board: BoardConfig, accelerator: str) -> list[str]:
         smm = "on" if board.secure_boot else "off"
         code = OVMF_SECURE_CODE if board.secure_boot else OVMF_CODE
         return [
-            *(binary, "-machine", f"q35,smm={smm}", *chosen),
+            *(binary, "-machine", f"q35,smm={smm}", *chosen, *_patience(board)),
             *(("-global", "driver=cfi.pflash01,property=secure,value=on") if board.secure_boot else ()),
             *_flash(code),
         ]
     cpu = [] if accelerator == "kvm" else ["-cpu", "cortex-a57"]
     machine = [binary, "-machine", "virt", *chosen, *cpu]
     if board.kind is Kind.ARM64_UEFI:
-        return [*machine, *_flash(AAVMF_CODE)]
+        return [*machine, *_patience(board), *_flash(AAVMF_CODE)]
     return [*machine, "-bios", str(UBOOT), "-drive", "if=pflash,index=1,format=raw,file=environment.img"]
+
+
+def _patience(board: BoardConfig) -> list[str]:
+    # A card has its link-local address a second after the firmware started it. EDK2's HTTP boot fails without
+    # it, where PXE waits; on real boards the entries before this one take that long.
+    return ["-boot", "menu=on,splash-time=3000"] if board.first is First.HTTP6 else []
 
 
 def _flash(code: Path) -> list[str]:

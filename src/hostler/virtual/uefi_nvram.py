@@ -147,11 +147,13 @@ def _node(kind: int, subkind: int, data: bytes) -> bytes:
 
 # All zero: any address, by DHCP. UEFI 2.10 sections 10.3.4.12, 10.3.4.13 and 10.3.4.23.
 _IPV4 = _node(3, 12, bytes(23))
+# EDK2 looks for its own path byte by byte, and writes the length of a prefix into that for PXE.
+_PXE_IPV6 = _node(3, 13, bytes(39) + bytes((64,)) + bytes(16))
 _IPV6 = _node(3, 13, bytes(56))
 _URI = _node(3, 24, b"")
 _NETWORK: dict[First, Callable[[str], tuple[str, bytes]]] = {
     First.NETWORK: lambda mac: ("Network (PXE over IPv4)", _network(mac, _IPV4)),
     First.HTTP: lambda mac: ("Network (HTTP over IPv4)", _network(mac, _IPV4, _URI)),
-    First.NETWORK6: lambda mac: ("Network (PXE over IPv6)", _network(mac, _IPV6)),
+    First.NETWORK6: lambda mac: ("Network (PXE over IPv6)", _network(mac, _PXE_IPV6)),
     First.HTTP6: lambda mac: ("Network (HTTP over IPv6)", _network(mac, _IPV6, _URI)),
 }
