@@ -78,6 +78,7 @@ class NetworkRules:
             "dns": [str(server) for server in table.dns],
             "http_port": table.http_port,
             "lease": table.lease,
+            "multicast": _multicast(table),
             "netns_pidfile": str((self._base / pidfile).resolve()) if pidfile else None,
         }
 
@@ -136,3 +137,10 @@ class NetworkRules:
                     text = f'network "{name}" ({table.subnet}) overlaps network "{other}" ({earlier.subnet})'
                     self._fault(("networks", name, key), f"{text}; give one of them another subnet")
             seen.append((name, table))
+
+
+def _multicast(table: NetworkTable) -> dict[str, Any] | None:
+    if table.multicast is None:
+        return None
+    values = table.multicast.model_dump()
+    return {**values, "address": str(values.pop("group"))}
