@@ -5,11 +5,13 @@ from __future__ import annotations
 from socket import AF_INET, inet_ntoa, inet_pton
 from typing import TYPE_CHECKING, NamedTuple
 
+from hostler.model.first_stages import Loader
 from hostler.model.network_trouble import seconds_asking
 from hostler.model.trace import TraceEvent
 from hostler.netboot.dhcp_identity import NOT_RELAYED, RelayPort, relay_port, sender_of
-from hostler.netboot.dhcp_policy import Answer, Facts, Refusal, boot_answer, client_facts
+from hostler.netboot.dhcp_policy import Answer, Facts, Firmware, Refusal, boot_answer, client_facts
 from hostler.netboot.dhcp_proxy import proxy_answer, proxy_refusal, told_address, wants_proxy
+from hostler.netboot.first_stage_watch import FirstStageWatch
 from hostler.netboot.leases import NoAddressError
 from hostler.netboot.table import DhcpMode
 from hostler.netboot.trace_budget import TraceBudget
@@ -91,6 +93,7 @@ class DhcpExchange:
         table: The boards.
         boot_files: Names that TFTP can serve.
         emit: Takes what is to be traced at once.
+        first_stages: Knows whose firmware does not start iPXE.
     """
 
     def __init__(
@@ -99,8 +102,10 @@ class DhcpExchange:
         table: BootTable,
         boot_files: Container[str],
         emit: Callable[[TraceEvent], None],
+        first_stages: FirstStageWatch | None = None,
     ) -> None:
         self._networks = networks
+        self._first_stages = first_stages or FirstStageWatch()
         self._table = table
         self._boot_files = boot_files
         self._emit = emit
@@ -187,16 +192,20 @@ class DhcpExchange:
         try:
             if target is not None and target.address is not None and mode is DhcpMode.OWN:
                 fixed = self._fixed_address(target, target.address, network, mac, now)
-            answer = self._boot_answer(message, facts, target, network)
+            answer = self._boot_answer(message, facts, target, network, now)
         except _NotServedError as error:
             self._ignored(ask, str(error))
             return None
         return ask._replace(fixed=fixed, answer=answer)
 
     def _boot_answer(
-        self, message: Message, facts: Facts, target: Target | None, network: ServedNetwork
+        self, message: Message, facts: Facts, target: Target | None, network: ServedNetwork, now: float
     ) -> Answer:
-        answer = boot_answer(message, facts, target, network.config, self._boot_files)
+        if facts.firmware is Firmware.IPXE:
+            self._first_stages.started(message.mac)
+        grub = self._first_stages.instead(message.mac, facts, target, self._table, now)
+        files, loader = (grub, Loader.GRUB) if grub else (self._boot_files, None)
+        answer = boot_answer(message, facts, target, network.config, files, loader)
         if isinstance(answer, Refusal):
             raise _NotServedError(answer.reason)
         return answer

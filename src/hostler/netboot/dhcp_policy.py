@@ -198,6 +198,7 @@ def boot_answer(
     target: Target | None,
     network: NetworkConfig,
     boot_files: Container[str],
+    loader: Loader | None = None,
 ) -> Answer | Refusal:
     """Return what the client is to boot.
 
@@ -210,6 +211,7 @@ def boot_answer(
         target: The board, or None for a stranger.
         network: Where it asked.
         boot_files: Names that TFTP can serve.
+        loader: What firmware is sent to instead of the board's own loader, if anything.
     """
     if target is not None and target.intent is BootIntent.DENY:
         return Refusal(f"{target.board} is to get no answer now")
@@ -226,7 +228,7 @@ def boot_answer(
         return Answer(url, next_server=True, options={BOOT_FILE: url.encode(), IPXE: _NO_PROXY})
     if firmware is Firmware.RASPBERRY_PI or (target is not None and _is_rom_of_pi(target, facts)):
         return _raspberrypi_answer(message, target, server)
-    file = first_stage_of(facts, target, boot_files)
+    file = first_stage_of(facts, target, boot_files, loader)
     if isinstance(file, Refusal):
         return file
     if firmware is Firmware.HTTP:
@@ -249,12 +251,14 @@ def boot_answer(
     return Answer(file, next_server=True, options=options)
 
 
-def first_stage_of(facts: Facts, target: Target | None, boot_files: Container[str]) -> str | Refusal:
+def first_stage_of(
+    facts: Facts, target: Target | None, boot_files: Container[str], loader: Loader | None = None
+) -> str | Refusal:
     """Return what firmware that fetches one file is to fetch; strangers get iPXE."""
     if facts.architecture is None:
         return Refusal("a client that does not tell its architecture (option 93)")
     name = architecture_name(facts.architecture)
-    loader = (target.loader if target is not None else None) or Loader.IPXE
+    loader = loader or (target.loader if target is not None else None) or Loader.IPXE
     file = first_stage(facts.architecture, loader)
     if file is None:
         if first_stage(facts.architecture, Loader.IPXE) is None:

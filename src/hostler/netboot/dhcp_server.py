@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.model.trace import TraceEvent
+    from hostler.netboot.first_stage_watch import FirstStageWatch
     from hostler.netboot.leases import Lease
     from hostler.netboot.table import BootTable, NetworkConfig
 
@@ -46,6 +47,7 @@ class DhcpServer:
         state: File that keeps the leases; its folder must exist.
         boot_files: Names that the TFTP server can serve.
         clock: Unix time.
+        first_stages: Knows whose firmware does not start iPXE.
     """
 
     def __init__(
@@ -57,9 +59,10 @@ class DhcpServer:
         state: Path,
         boot_files: Container[str] = DEFAULT_BOOT_FILES,
         clock: Callable[[], float] = time.time,
+        first_stages: FirstStageWatch | None = None,
     ) -> None:
         self._networks = tuple(ServedNetwork(config) for config in networks)
-        self._exchange = DhcpExchange(self._networks, table, boot_files, emit)
+        self._exchange = DhcpExchange(self._networks, table, boot_files, emit, first_stages)
         self._others_give = any(config.dhcp is not DhcpMode.OWN for config in networks)
         self._state = state
         self._others = OtherServers({str(config.server) for config in networks}, table, emit)

@@ -100,9 +100,10 @@ async def serve(pipe: socket.socket) -> int:
     outbox.send({"t": "ready", "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
     try:
         async with asyncio.TaskGroup() as group:
-            writing = group.create_task(outbox.run())
+            beside = [group.create_task(outbox.run()), group.create_task(services.watch())]
             await _obey(reader, table, outbox, rack)
-            writing.cancel()
+            for task in beside:
+                task.cancel()
     except* (ConnectionError, asyncio.CancelledError):
         pass  # the rack is gone, or we were told to go
     finally:

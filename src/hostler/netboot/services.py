@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from typing import TYPE_CHECKING
 
+from hostler.model.trace import TraceEvent
 from hostler.netboot.boot_files import BootFiles
 from hostler.netboot.dhcp6_server import Dhcp6Server
 from hostler.netboot.dhcp_loop import DhcpServerError
 from hostler.netboot.dhcp_server import DhcpServer
+from hostler.netboot.first_stage_watch import FirstStageWatch, words
 from hostler.netboot.http_server import BootHttp, HttpBindError
 from hostler.netboot.leases import DUID_KEY
 from hostler.netboot.no_router import NoRouter
+from hostler.netboot.render_grub import failure
 from hostler.netboot.setup import LEASES_FILE
 from hostler.netboot.table import DhcpMode
 from hostler.netboot.tftp_server import TftpServer, TftpStartError
@@ -21,10 +25,12 @@ from hostler.netboot.trace_budget import WithinBudget
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hostler.model.trace import TraceEvent
     from hostler.netboot.agent_door import Rack
     from hostler.netboot.setup import NetbootSetup
     from hostler.netboot.table import Address, BootTable
+
+_LOOK_SECONDS = 5.0
+"""How late it is told that a boot loader did not start."""
 
 
 class ServicesError(Exception):
@@ -53,10 +59,13 @@ class Services:
             unknown = event.mac is not None and event.mac.startswith(DUID_KEY)
             emit(dataclasses.replace(event, mac=None) if unknown else event)
 
-        self._emit_tftp = WithinBudget(emit_files)  # one for each: they run in threads of their own
+        # One for each: they run in threads of their own.
+        self._emit_tftp, self._emit_http = WithinBudget(emit_files), WithinBudget(emit_files)
+        self._first_stages = FirstStageWatch()
         self._dhcp = DhcpServer(
-            setup.networks, table, emit, state=setup.state_dir / LEASES_FILE, boot_files=firmware.keys()
-        )
+            setup.networks, table, emit, state=setup.state_dir / LEASES_FILE, boot_files=firmware.keys(),
+            first_stages=self._first_stages,
+        )  # fmt: skip
         self._dhcp6 = Dhcp6Server(
             setup.networks, table, emit, state_dir=setup.state_dir, boot_files=firmware.keys()
         )
@@ -67,7 +76,13 @@ class Services:
             network for network in here if network.dhcp is DhcpMode.OWN or network.address6 is not None
         )
         self._http = BootHttp(
-            table, setup.networks, self._mac_of, WithinBudget(emit_files), rack, setup.store, files.open
+            table,
+            setup.networks,
+            self._mac_of,
+            lambda event: self._emit_http(self._noted(event)),
+            rack,
+            setup.store,
+            files.open,
         )
 
     async def start(self) -> None:
@@ -95,6 +110,20 @@ class Services:
             await asyncio.to_thread(server.stop)
         await self._http.close()
 
+    async def watch(self) -> None:
+        """Tell, for ever, whose firmware has fetched a boot loader and not started it."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for one in self._first_stages.overdue(time.time()):
+                target = self._table.by_mac(one.mac)
+                board, boot = (target.board, target.boot) if target else (None, None)
+                text = words(one, board or one.mac)
+                self._emit_http(
+                    TraceEvent(
+                        time.time(), "tftp", "not-started", text, board, one.mac, boot, {"file": one.file}
+                    )
+                )
+
     def _mac_of(self, address: Address) -> str | None:
         """The MAC that has an address, or what stands for one; see `hostler.netboot.dhcp6_identity`."""
         return self._holder(str(address))
@@ -111,4 +140,18 @@ class Services:
             event = dataclasses.replace(
                 event, mac=mac, board=target.board if target else None, boot=target.boot if target else None
             )
-        self._emit_tftp(event)
+        self._emit_tftp(self._noted(event))
+
+    def _noted(self, event: TraceEvent) -> TraceEvent:
+        """Note what an event tells of a boot loader; return it, in words where only a file's name says it."""
+        file = str(event.data.get("file", ""))
+        if event.mac is not None and event.source == "http" and file == "ipxe":
+            self._first_stages.started(event.mac)
+        if event.kind != "done":
+            return event
+        if event.mac is not None:
+            self._first_stages.fetched(event.mac, file, event.at)
+        if (trouble := failure(file)) is not None:
+            who = event.board or event.mac or event.data.get("client")
+            return dataclasses.replace(event, kind="failed", text=f"{who}: {trouble}")
+        return event
