@@ -77,6 +77,8 @@ async def snmpd(
         f"{USER_LINES}\npass_persist .1.3.6.1.4.1 {sys.executable} -u {script} {spec}\n"
         f"pass_persist .1.3.6.1.2.1.105 {sys.executable} -u {script} {spec}\n"
         f"pass_persist .1.3.6.1.2.1.17 {sys.executable} -u {script} {spec}\n"
+        # Before the interfaces of this machine.
+        f"pass_persist -p 10 .1.3.6.1.2.1.2.2.1.8 {sys.executable} -u {script} {spec}\n"
     )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))

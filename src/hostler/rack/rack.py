@@ -31,6 +31,7 @@ from hostler.rack.keeper import Keeper
 from hostler.rack.lease_list import list_leases
 from hostler.rack.netboot import Netboot
 from hostler.rack.networks import namespace_of
+from hostler.rack.port_watch import PortWatch
 from hostler.rack.stand_ins import StandIns
 from hostler.rack.strangers import Strangers
 from hostler.rack.targets import artefacts, target
@@ -99,6 +100,7 @@ class Rack:
         self._strangers = Strangers()
         self._stand_ins = StandIns()
         self._troubles = NetworkTrouble()
+        self._ports = PortWatch(lambda: self._plan, self._troubles, self._keep_event)
         self.ears = Ears()
         self._active_checks = ActiveChecks(self)
         self._wire_finder = WireFinder(self, self._active_checks.turn)
@@ -274,6 +276,9 @@ class Rack:
         if kept is not None:
             for trouble in self._troubles.note(event, kept.keeper.view.desired.board.network):
                 self._keep_event(trouble)
+            view = kept.keeper.view
+            boots = view.memory.boot is not None and view.memory.boot.purpose != "local"
+            self._ports.note(event, view.desired.board, self._tasks, boots=boots)
 
     def _keep_event(self, event: TraceEvent) -> None:
         if len(self._events) >= _UNSENT_EVENTS:

@@ -24,11 +24,33 @@ class SwitchPort:
     up: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PortState:
+    """What a switch says of one of its ports.
+
+    Attributes:
+        up: Whether its link is up; None where the switch does not tell.
+        spanning_tree: ``disabled`` ``blocking`` ``listening`` ``learning`` ``forwarding`` ``broken``; None
+            where the switch does not tell, or runs none.
+    """
+
+    up: bool | None = None
+    spanning_tree: str | None = None
+
+
 class NetworkDriver(Protocol):
-    """Reads a switch's forwarding table. Every call ends by itself within some seconds."""
+    """Reads a switch's forwarding table and ports. Every call ends by itself within some seconds."""
 
     async def find(self, mac: str) -> SwitchPort | None:
         """Return the port a MAC (lower case with colons) was last heard on; None: the switch knows none.
+
+        Raises:
+            DriverError: One of its leaves, when the switch cannot be read.
+        """
+        ...
+
+    async def state(self, number: int) -> PortState:
+        """Return what the switch says of the port with this number (dot1dBasePort).
 
         Raises:
             DriverError: One of its leaves, when the switch cannot be read.

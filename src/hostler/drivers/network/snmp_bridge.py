@@ -1,4 +1,4 @@
-"""Where a machine is plugged in, asked of a switch over SNMP.
+"""Where a machine is plugged in and how its port does, asked of a switch over SNMP.
 
 Reads the forwarding table of Q-BRIDGE-MIB (RFC 4363), one per VLAN, or that of BRIDGE-MIB (RFC 4188) where a
 switch has no other. The table of the equipment is that of ``snmp-poe``.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.drivers.errors import UnknownPort
-from hostler.drivers.network.protocol import SwitchPort
+from hostler.drivers.network.protocol import PortState, SwitchPort
 from hostler.drivers.snmp import SnmpClient, snmp_client
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _BASE_PORT_INTERFACE: _Oid = (*_BRIDGE, 1, 4, 1, 2)  # dot1dBasePortIfIndex
 _FDB_PORT: _Oid = (*_BRIDGE, 4, 3, 1, 2)  # dot1dTpFdbPort, indexed by MAC
 _Q_FDB_PORT: _Oid = (*_BRIDGE, 7, 1, 2, 2, 1, 2)  # dot1qTpFdbPort, indexed by forwarding database and MAC
 _INTERFACE_STATUS: _Oid = (1, 3, 6, 1, 2, 1, 2, 2, 1, 8)  # ifOperStatus
+_STP_STATE: _Oid = (*_BRIDGE, 2, 15, 1, 3)  # dot1dStpPortState, indexed by port
+_STP_STATES = {1: "disabled", 2: "blocking", 3: "listening", 4: "learning", 5: "forwarding", 6: "broken"}
 _UP = 1
 _MOST_DATABASES = 256  # forwarding databases asked; a boot network is among the first few
 _LAST_MAC: _Oid = (255,) * 6
@@ -55,10 +57,21 @@ class SnmpBridge:
         if not number:  # 0: learned, but not on a port (RFC 4188, dot1dTpFdbPort)
             return None
         interface = await self._value((*_BASE_PORT_INTERFACE, number))
-        if interface is None:
-            return SwitchPort(number)
-        status = await self._value((*_INTERFACE_STATUS, interface))
-        return SwitchPort(number, interface, None if status is None else status == _UP)
+        return SwitchPort(number, interface, await self._link(interface))
+
+    async def state(self, number: int) -> PortState:
+        """Return link and spanning tree of a port, as far as the switch tells.
+
+        Raises:
+            DriverError: EquipmentUnreachable, EquipmentRefused or DriverTimeout.
+        """
+        interface = await self._value((*_BASE_PORT_INTERFACE, number))
+        tree = await self._value((*_STP_STATE, number))
+        return PortState(await self._link(interface), _STP_STATES.get(tree) if tree is not None else None)
+
+    async def _link(self, interface: int | None) -> bool | None:
+        status = await self._value((*_INTERFACE_STATUS, interface)) if interface is not None else None
+        return None if status is None else status == _UP
 
     async def _of_vlans(self, octets: _Oid) -> int | None:
         """Look in every VLAN's table without reading any whole one: they hold thousands of MACs."""

@@ -1,0 +1,106 @@
+"""Ports of boards that boot, as a real SNMP agent tells of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from snmpd import snmpd
+
+from hostler.model.board import Binding, Board, Equipment
+from hostler.model.network_trouble import NetworkTrouble
+from hostler.model.seam import RackPlan
+from hostler.model.trace import TraceEvent
+from hostler.rack.port_watch import PortWatch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BRIDGE, STATUS = "1.3.6.1.2.1.17", "1.3.6.1.2.1.2.2.1.8"
+MAC, INDEX = "52:54:00:00:00:0a", "82.84.0.0.0.10"
+BOARD = Board("b1", "pc", "lab", (MAC,), power=(Binding("snmp-poe", "switch1", {"port": 3}),))
+LINK = {f"{BRIDGE}.1.4.1.2.3": 1003}
+ON = TraceEvent(1000.0, "power", "on", "b1 is on", "b1", boot="boot-1")
+ASKS = TraceEvent(1001.0, "dhcp", "discover", "b1 asks", "b1", MAC, "boot-1")
+
+
+@pytest.fixture(autouse=True)
+def _community(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_COMMUNITY", "test")
+
+
+async def told(port: int, *events: TraceEvent, boots: bool = True, board: Board = BOARD) -> list[TraceEvent]:
+    """Return what is told of a boot with these events, after everything was looked at."""
+    table: dict[str, Any] = {
+        "host": f"127.0.0.1:{port}",
+        "community": "env:LAB_COMMUNITY",
+        "timeout": 0.5,
+        "retries": 0,
+    }
+    plan = RackPlan(equipment=(Equipment("switch1", "snmp-poe", table),))
+    found: list[TraceEvent] = []
+    trouble = NetworkTrouble()
+    watch = PortWatch(lambda: plan, trouble, found.append, silent=0.1)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        for event in events:
+            trouble.note(event, "lab")
+            watch.note(event, board, tasks, boots=boots)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "says"),
+    [
+        ({f"{STATUS}.1003": 2}, "down", "port 3 of switch1 has no link"),
+        ({f"{STATUS}.1003": 1, f"{BRIDGE}.2.15.1.3.3": 3}, "closed", "still listening (spanning tree)"),
+        ({f"{STATUS}.1003": 1, f"{BRIDGE}.2.15.1.3.3": 4}, "closed", "still learning (spanning tree)"),
+        ({f"{STATUS}.1003": 1, f"{BRIDGE}.2.15.1.3.3": 6}, "closed", "is broken"),
+        ({f"{STATUS}.1003": 1, f"{BRIDGE}.2.15.1.3.3": 5}, None, ""),
+        ({f"{STATUS}.1003": 1}, None, ""),
+    ],
+)
+async def test_a_silent_boards_port_is_looked_at(
+    tmp_path: Path, values: dict[str, int], kind: str | None, says: str
+) -> None:
+    """No link and a closed port are told with what to do; a port that is well is no news."""
+    async with snmpd(tmp_path / "agent", {**LINK, **values}, {}) as port:
+        found = await told(port, ON)
+    assert [event.kind for event in found] == ([kind] if kind else [])
+    for event in found:
+        assert (event.source, event.board, event.boot) == ("link", "b1", "boot-1")
+        assert says in event.text
+
+
+async def test_who_was_heard_or_boots_its_disk_is_left_alone(tmp_path: Path) -> None:
+    """Only silence of a board that is to boot from the network is trouble, and only while it is on."""
+    off = TraceEvent(1002.0, "power", "off", "b1 is off", "b1")
+    dead = {**LINK, f"{STATUS}.1003": 2, f"{BRIDGE}.4.3.1.2.{INDEX}": 3}
+    async with snmpd(tmp_path / "agent", dead, {}) as port:
+        assert await told(port, ON, boots=False) == []
+        assert await told(port, ON, ASKS) == []
+        assert await told(port, ON, off) == []
+
+
+async def test_a_board_on_another_port_is_told_once(tmp_path: Path) -> None:
+    """The switch hears its MAC elsewhere than where its power is; its later questions are no news."""
+    values = {**LINK, f"{BRIDGE}.4.3.1.2.{INDEX}": 7}
+    async with snmpd(tmp_path / "agent", values, {}) as port:
+        (event,) = await told(port, ON, ASKS, ASKS)
+    assert (event.source, event.kind, event.mac) == ("link", "other-port", MAC)
+    assert "asks through port 7 of switch1, and lab.toml has its power on port 3" in event.text
+    assert event.data == {"equipment": "switch1", "port": 7, "expected": 3}
+
+
+async def test_a_board_where_it_should_be_is_no_news(tmp_path: Path) -> None:
+    """The same port, or a port that the switch does not know yet."""
+    for values in ({**LINK, f"{BRIDGE}.4.3.1.2.{INDEX}": 3}, LINK):
+        async with snmpd(tmp_path / f"agent{len(values)}", values, {}) as port:
+            assert await told(port, ON, ASKS) == []
+
+
+async def test_what_cannot_be_asked_is_not_guessed() -> None:
+    """A switch that is away and a supply that is no switch: nothing is told."""
+    assert await told(9, ON) == []
+    fake = Board("b1", "pc", "lab", (MAC,), power=(Binding("fake"),))
+    assert await told(9, ON, ASKS, board=fake) == []
