@@ -97,7 +97,9 @@ async def test_a_board_with_nothing_to_do_waits_and_one_that_is_to_boot_its_disk
     async with listening(tmp_path) as bench:
         bench.step(intent=BootIntent.HOLD, message="Board is held.")
         for _ in range(3):
-            assert (await ask(bench, mac=MAC))[1] == {"answer": "wait", "message": "Board is held."}
+            assert (await ask(bench, mac=MAC))[1] == {
+                "answer": "wait", "message": "Board is held.", "seconds": 10.0
+            }  # fmt: skip
         assert len(bench.told("get")) == 1
         bench.step(intent=BootIntent.LOCAL)
         for _ in range(3):

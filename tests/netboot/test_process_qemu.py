@@ -56,7 +56,7 @@ class Board:
 
 
 @contextlib.asynccontextmanager
-async def powered(lan: Lan, *machine: str, rom: str = ""):
+async def powered(lan: Lan, *machine: str, rom: str = "", restarts: bool = False):
     """Bridge a tap to the cable and start the machine on it."""
     for command in (
         "ip tuntap add tap0 mode tap", "ip link add br0 type bridge", "ip link set tap0 master br0",
@@ -65,7 +65,8 @@ async def powered(lan: Lan, *machine: str, rom: str = ""):
         lan.client.run(*command.split())
     process = await asyncio.create_subprocess_exec(
         *lan.client.argv(
-            *machine, "-nographic", "-no-reboot" if "aarch64" not in machine[0] else "-nodefaults",
+            *machine, "-nographic", *(() if restarts else ("-no-reboot",)),
+            *(("-nodefaults",) if "aarch64" in machine[0] else ()),
             *(("-serial", "stdio") if "aarch64" in machine[0] else ()),
             "-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no",
             "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{rom}",

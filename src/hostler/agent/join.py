@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from hostler.agent.facts import discover
 from hostler.agent.hand_over import HandOverError, choose_disk_next
-from hostler.agent.rack import BootConfig, Rack, RefusedError
+from hostler.agent.rack import BootConfig, Rack, RefusedError, StoppedError
 
 if TYPE_CHECKING:
     import threading
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from hostler.agent.power import Power
     from hostler.model.json import Document
 
-ASK_SECONDS = 10.0
-"""Pause before the rack is asked again by a board it has nothing for."""
-FAILED_SECONDS = 60.0
-"""Pause before the disk is tried again, after it could not be started."""
+ASK_SECONDS, LONGEST_PAUSE = 10.0, 600.0
+"""Pause before the rack is asked again, unless it says how long; and the longest one it may say."""
 _LONGEST_FAILURE = 200
 _MOST_MACS = 16
 
@@ -48,6 +46,8 @@ def join(
     while not stop.is_set():
         try:
             answer = rack.ask("/boot/join?" + urlencode(_facts(machine, failed)))
+        except StoppedError:
+            return None
         except RefusedError as error:
             answer = _refused(error)
         kind, message = str(answer.get("answer")), str(answer.get("message") or "")
@@ -57,11 +57,9 @@ def join(
         if message and message != told:
             told = message
             console.say(message)
-        pause = ASK_SECONDS
         if kind == "local":
             failed = _leave(machine, console, power)
-            pause = FAILED_SECONDS
-        stop.wait(pause)
+        stop.wait(_pause(answer))
     return None
 
 
@@ -87,6 +85,13 @@ def _leave(machine: Machine, console: Console, power: Power) -> str:
         reason = "the board did not restart"
     console.mark("fail", error=reason)
     return reason
+
+
+def _pause(answer: Document) -> float:
+    try:
+        return min(max(float(cast("float", answer.get("seconds", ASK_SECONDS))), 0.0), LONGEST_PAUSE)
+    except (TypeError, ValueError):
+        return ASK_SECONDS
 
 
 def _refused(error: RefusedError) -> Document:

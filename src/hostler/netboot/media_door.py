@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from hostler.netboot.table import Address, BootTable, NetworkConfig, Target
 
 PATH = "/boot/join"
+WAIT_SECONDS, LEAVE_SECONDS = 10.0, 60.0
+"""When to ask again: a board that waits, and one that was to leave for its disk and is still there."""
 MOST_MACS = 16
 """Interfaces one machine may name; more are a mistake or worse."""
 _LONGEST = 200
@@ -147,12 +149,13 @@ class MediaDoor:
             return web.json_response({"answer": "step", "boot": boot})
         if target.intent is BootIntent.LOCAL:
             self._say(target, mac, "local")
-            return web.json_response({"answer": "local", "message": f"{target.board} boots from its disk"})
+            message = f"{target.board} boots from its disk"
+            return web.json_response({"answer": "local", "message": message, "seconds": LEAVE_SECONDS})
         message = why_held(target)
         if target.intent is BootIntent.STEP and target.netboot is not None:
             message = f"{target.netboot.image} comes over the network, which this board does not boot from"
         self._say(target, mac, "wait", message)
-        return web.json_response({"answer": "wait", "message": message})
+        return _wait(message)
 
     def _take(self, target: Target, client: Address) -> bool:
         """Note who gets the configuration of this boot; False: somebody else has it."""
@@ -184,13 +187,17 @@ class MediaDoor:
             data["network"] = network.name
         seen = mac or (asker.macs[0] if asker.macs else None)
         self._trace("stranger", f"unknown machine {client}: agent from a medium asks", None, seen, data)
-        return web.json_response({"answer": "wait", "message": f"Hostler: {why_held(None)}"})
+        return _wait(f"Hostler: {why_held(None)}")
 
     def _trace(
         self, kind: str, text: str, target: Target | None, mac: str | None, data: Document | None = None
     ) -> None:
         board, boot = (target.board, target.boot) if target else (None, None)
         self._emit(TraceEvent(time.time(), "http", kind, text, board, mac, boot, data or {}))
+
+
+def _wait(message: str) -> web.Response:
+    return web.json_response({"answer": "wait", "message": message, "seconds": WAIT_SECONDS})
 
 
 def _asker(request: web.BaseRequest) -> _Asker:
