@@ -107,7 +107,8 @@ def test_a_good_file_is_an_inventory(tmp_path: Path):
     inventory = read_labfile(text, base=tmp_path)
     assert inventory.networks["boot"] == {
         "interface": "eth1", "address": "10.77.0.1/24", "range": "10.77.0.100-10.77.0.199", "dhcp": "own",
-        "relayed": None, "subnet": "10.77.0.0/24", "router": None, "dns": [], "http_port": 8067,
+        "relayed": None, "subnet": "10.77.0.0/24", "router": None,
+            "address6": None, "subnet6": None, "range6": None, "dns": [], "http_port": 8067,
         "lease": 3600.0,
         "multicast": None,
         "netns_pidfile": str(tmp_path / "lab.pid"),

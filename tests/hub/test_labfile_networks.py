@@ -6,6 +6,78 @@ import pytest
 
 from hostler.hub.labfile import LabfileError, read_labfile
 
+IPV6 = """[lab]
+name = "bench"
+
+[networks.boot]
+interface = "eth1"
+address = "10.77.0.1/24"
+range = "10.77.0.100-10.77.0.199"
+dns = ["10.77.0.1", "fd77::1"]
+address6 = "fd77::1/64"
+
+[networks.far]
+relayed = "boot"
+subnet = "10.88.0.0/24"
+range = "10.88.0.100-10.88.0.199"
+router = "10.88.0.1"
+subnet6 = "fd88::/64"
+range6 = "fd88::100-fd88::1ff"
+
+[networks.office]
+interface = "eth0"
+address = "192.0.2.5/24"
+dhcp = "proxy"
+address6 = "2001:db8::5/64"
+"""
+
+MISTAKES6 = [
+    ('"fd77::1/64"\n', '"fd77::/64"\n', "is the address of every router"),
+    ('"fd77::1/64"\n', '"fe80::1/64"\n', "is not an address that DHCPv6 can serve"),
+    ('"fd77::1/64"\n', '"fd77::1/127"\n', "leaves no room for boards"),
+    ('"fd77::1/64"\n', '"fd77::1/120"\n', 'DHCPv6 needs a range6 here, such as "fd77::2-fd77::ff"'),
+    ('"fd77::1/64"\n', '"fd77::1005/64"\n', "DHCPv6 needs a range6 here"),
+    ('address6 = "fd77::1/64"\n', "", 'network "boot", by which relays reach this host, does not answer'),
+    ('address6 = "fd77::1/64"\n', 'range6 = "fd77::2-fd77::9"\n', "range6 needs address6"),
+    ('"fd88::100-fd88::1ff"', '"fd88::100"', "is not two IPv6 addresses"),
+    ('"fd88::100-fd88::1ff"', '"fd88::100-fd89::1"', "is not inside fd88::/64"),
+    ('"fd88::100-fd88::1ff"', '"fd88::200-fd88::1ff"', "ends before it begins"),
+    ('"fd88::100-fd88::1ff"', '"fd88::1-fd88::2:0"', "has 131072 addresses; 65536 at most"),
+    ('"fd88::/64"', '"fd77::/48"', "overlaps network"),
+    ('"fd88::/64"', '"fd88::/64"\naddress6 = "fd88::1/64"', 'has no "address6" of its own'),
+    ('dhcp = "proxy"', 'dhcp = "none"\ndhcp6 = "own"', 'dhcp = "none" serves nothing at all'),
+    ('dhcp = "proxy"', 'dhcp = "proxy"\nsubnet6 = "fd99::/64"', 'has no "subnet6" of its own'),
+    ('dhcp = "proxy"', 'dhcp = "proxy"\ndhcp6 = "proxy"', "networks.office.dhcp6: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("good", "bad", "says"), MISTAKES6, ids=[says[:30] for _, _, says in MISTAKES6])
+def test_a_mistake_about_ipv6_is_told(good: str, bad: str, says: str) -> None:
+    """What cannot work by IPv6 is refused with the key it stands at."""
+    assert good in IPV6
+    with pytest.raises(LabfileError) as caught:
+        read_labfile(IPV6.replace(good, bad, 1), "lab.toml")
+    assert any(says in str(fault) for fault in caught.value.faults), caught.value.faults
+
+
+def test_ipv6_is_served_where_the_wire_is_ours_or_the_file_says_so() -> None:
+    """An address is enough on a network with dhcp = "own"; on the office's it is not."""
+    networks = read_labfile(IPV6, "lab.toml").networks
+    assert networks["boot"]["address6"] == "fd77::1/64"
+    assert networks["boot"]["range6"] == "fd77::1000-fd77::1fff"
+    assert networks["far"]["subnet6"] == "fd88::/64"
+    assert networks["office"]["address6"] is None
+    told = read_labfile(IPV6.replace('dhcp = "proxy"', 'dhcp = "proxy"\ndhcp6 = "own"'), "lab.toml")
+    assert told.networks["office"]["address6"] == "2001:db8::5/64"
+    off = IPV6.replace('address6 = "fd77::1/64"', 'address6 = "fd77::1/64"\ndhcp6 = "none"')
+    assert (
+        read_labfile(off.replace('subnet6 = "fd88::/64"\nrange6 = "fd88::100-fd88::1ff"\n', "")).networks[
+            "boot"
+        ]["address6"]
+        is None
+    )
+
+
 LAB = """[lab]
 name = "bench"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Interface
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +15,7 @@ from test_board_tcp import journal
 from hostler.link.port import RequestRefusedError
 from hostler.model.board import Board
 from hostler.model.trace import TraceEvent
-from hostler.netboot.leases import Lease, LeaseState
+from hostler.netboot.leases import DUID_KEY, Lease, LeaseState
 from hostler.rack.lease_list import list_leases
 from hostler.rack.stand_ins import StandIns
 
@@ -59,6 +59,27 @@ async def test_addresses_are_listed_with_their_boards(tmp_path: Path) -> None:
     assert only["address"] == "10.77.0.11"  # type: ignore[index,call-overload]
     far = replace(NETWORK, name="far", behind=IPv4Network("10.88.0.0/24"))
     assert (await list_leases([(NETWORK, path), (far, path)], boards(), {}, network="far")) == {"leases": []}
+
+
+async def test_ipv6_addresses_are_listed_after_the_others(tmp_path: Path) -> None:
+    """Each with its board; of a client that tells no MAC there is none, and its board all the same."""
+    path = journal(tmp_path / "leases", lease("10.77.0.101", OTHER))
+    nameless = DUID_KEY + "07" * 20
+    journal(
+        tmp_path / "leases6",
+        *(
+            Lease(IPv6Address(text).packed, key, LeaseState.BOUND, time.time() + 600)
+            for text, key in (("fd77::1001", OTHER), ("fd77::1000", nameless), ("fd99::1", MAC))
+        ),
+    )
+    config = replace(NETWORK, address6=IPv6Interface("fd77::1/64"))
+    rows = (await list_leases([(config, path)], boards(), {nameless: "b1"}))["leases"]
+    assert isinstance(rows, list)
+    assert [(row["address"], row["board"], row["mac"]) for row in rows if row["state"] == "bound"] == [  # type: ignore[index,call-overload]
+        ("10.77.0.101", "b2", OTHER),
+        ("fd77::1000", "b1", None),
+        ("fd77::1001", "b2", OTHER),
+    ]
 
 
 async def test_leases_that_cannot_be_read_are_an_error_with_the_file(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 
 from hostler.hub.labfile import read_labfile
@@ -17,6 +17,8 @@ name = "bench"
 interface = "eth1"
 address = "10.77.0.1/24"
 range = "10.77.0.100-10.77.0.199"
+dns = ["10.77.0.1", "fd77::1"]
+address6 = "fd77::1/64"
 http_port = 8080
 netns_pidfile = "lab.pid"
 
@@ -25,6 +27,7 @@ relayed = "boot"
 subnet = "10.88.0.0/24"
 range = "10.88.0.100-10.88.0.199"
 router = "10.88.0.1"
+subnet6 = "fd88::/64"
 
 [networks.office]
 interface = "eth0"
@@ -48,6 +51,12 @@ def test_a_lab_file_becomes_what_netboot_serves(tmp_path: Path) -> None:
     assert (far.interface, far.server, far.http_port) == ("eth1", IPv4Address("10.77.0.1"), 8080)
     assert (far.subnet, far.range_first) == (IPv4Network("10.88.0.0/24"), IPv4Address("10.88.0.100"))
     assert (office.dhcp, office.range_first) == (DhcpMode.PROXY, None)
+    assert (boot.server6, str(boot.subnet6), boot.range6_last) == (
+        IPv6Address("fd77::1"), "fd77::/64", IPv6Address("fd77::1fff"),
+    )  # fmt: skip
+    assert (boot.dns, boot.dns6) == ((IPv4Address("10.77.0.1"),), (IPv6Address("fd77::1"),))
+    assert (far.server6, str(far.subnet6)) == (IPv6Address("fd77::1"), "fd88::/64")
+    assert (office.server6, office.subnet6) == (None, None)
     for config in (boot, far, office):
         assert NetworkConfig.from_json(config.to_json()) == config
     assert namespace_of(networks, "far") == tmp_path / "lab.pid"

@@ -33,6 +33,8 @@ class NetworkDocument(BaseModel):
     relayed: str | None
     range: str | None
     router: str | None
+    subnet6: str | None
+    range6: str | None
     http_port: int
 
 
@@ -64,11 +66,15 @@ async def list_networks(hub: TheHub, caller: Caller) -> list[NetworkDocument]:
     documents = []
     for name, values in sorted(networks.items()):
         seen = ForeignNetwork.of_plan(name, networks)
-        known = {key: values.get(key) for key in ("relayed", "range", "router")}
+        known = {key: values.get(key) for key in ("relayed", "range", "router", "subnet6", "range6")}
         documents.append(
             NetworkDocument(
-                name=name, dhcp=values["dhcp"], subnet=str(seen.subnet), server=str(seen.server),
-                http_port=seen.http_port, **known,
+                name=name,
+                dhcp=values["dhcp"],
+                subnet=str(seen.subnet),
+                server=str(seen.server),
+                http_port=seen.http_port,
+                **known,
             )
         )
     return documents

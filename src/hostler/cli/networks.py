@@ -46,11 +46,11 @@ def networks(args: argparse.Namespace, out: Output) -> int:
     if out.json:
         out.document(rows)
     out.table(
-        ("network", "dhcp", "subnet", "server", "through", "range", "router"),
+        ("network", "dhcp", "subnet", "server", "through", "range", "router", "ipv6"),
         [
             (
                 row["name"], row["dhcp"], row["subnet"], row["server"], row["relayed"] or "",
-                row["range"] or "", row["router"] or "",
+                row["range"] or "", row["router"] or "", row["subnet6"] or "",
             )
             for row in rows
         ],

@@ -237,6 +237,8 @@ class Network(TypedDict):
     range: str | None
     router: str | None
     http_port: int
+    subnet6: str | None
+    range6: str | None
 
 
 class Lease(TypedDict):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
+from hostler.hub.labfile_networks6 import Network6Rules
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
@@ -33,11 +35,13 @@ class NetworkRules:
         self._names = names
         self._base = base
         self._fault = fault
+        self._ipv6 = Network6Rules(networks, fault)
 
     def plans(self) -> dict[str, dict[str, Any]]:
         """Return every network as the rack is told of it."""
         plans = {name: self._plan(name, table) for name, table in self._networks.items()}
         self._apart()
+        self._ipv6.apart()
         return plans
 
     def _wrong(self, path: tuple[str, ...], text: str) -> None:
@@ -76,6 +80,7 @@ class NetworkRules:
             "dhcp": table.dhcp,
             "router": str(table.router) if table.router else None,
             "dns": [str(server) for server in table.dns],
+            **self._ipv6.plan(name, table),
             "http_port": table.http_port,
             "lease": table.lease,
             "multicast": _multicast(table),

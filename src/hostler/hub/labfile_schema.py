@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -163,7 +163,11 @@ class NetworkTable(_Closed):
     range: str | None = None
     dhcp: Literal["own", "proxy", "off", "none"] = "own"
     router: IPv4Address | None = None
-    dns: list[IPv4Address] = Field(default_factory=list)
+    dns: list[IPv4Address | IPv6Address] = Field(default_factory=list)
+    address6: IPv6Interface | None = None
+    behind6: IPv6Network | None = Field(default=None, alias="subnet6")
+    range6: str | None = None
+    dhcp6: Literal["own", "none"] | None = None
     http_port: int = Field(default=8067, ge=1, le=65535)
     lease: Annotated[float, BeforeValidator(seconds), Field(ge=60, le=30 * 86400)] = 3600.0
     netns_pidfile: str | None = None
@@ -172,12 +176,13 @@ class NetworkTable(_Closed):
     @model_validator(mode="after")
     def _here_or_relayed(self) -> NetworkTable:
         here, behind = ("interface", "address"), ("relayed", "subnet")
-        set_keys = {"subnet" if key == "behind" else key for key in self.model_fields_set}
+        written = {"behind": "subnet", "behind6": "subnet6"}
+        set_keys = {written.get(key, key) for key in self.model_fields_set}
         if set_keys & {*behind}:
-            wanted, others = behind, {*here, "http_port", "netns_pidfile"}
+            wanted, others = behind, {*here, "address6", "http_port", "netns_pidfile"}
             kind = "a network behind a relay"
         else:
-            wanted, others = here, set()
+            wanted, others = here, {"subnet6"}
             kind = "a network of this host"
         if missing := [key for key in wanted if key not in set_keys]:
             raise ValueError(f'{kind} lacks "{missing[0]}"; add it')
@@ -197,6 +202,16 @@ class NetworkTable(_Closed):
             return self.behind
         assert self.address is not None
         return self.address.network
+
+    @property
+    def subnet6(self) -> IPv6Network | None:
+        """The IPv6 addresses of the network, if it has any."""
+        return self.address6.network if self.address6 is not None else self.behind6
+
+    @property
+    def serves6(self) -> bool:
+        """Whether Hostler answers DHCPv6 there: where the wire is somebody else's, only if it says so."""
+        return self.subnet6 is not None and (self.dhcp6 or self.dhcp) == "own"
 
 
 class EquipmentTable(_Open):

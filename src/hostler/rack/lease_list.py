@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from hostler.link.port import RequestRefusedError
 from hostler.netboot.lease_journal import LeaseJournalError, read_journal
-from hostler.netboot.leases import Lease, LeaseState, read_records
+from hostler.netboot.leases import (
+    DUID_KEY,
+    RECORD6_SIZE,
+    RECORD_SIZE,
+    Lease,
+    LeaseState,
+    read_records,
+    read_records6,
+)
+from hostler.netboot.setup import LEASES6_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from hostler.model.board import Board
@@ -58,20 +67,13 @@ async def list_leases(
     for config, journal in served:
         if network not in (None, config.name):
             continue
-        try:
-            records = await asyncio.to_thread(read_journal, journal)
-        except LeaseJournalError as error:
-            raise RequestRefusedError(str(error)) from error
+        records = await _read(journal, RECORD_SIZE)
         static = {known.address: name for name, known in boards.items() if known.network == config.name}
-        latest: dict[str, Lease] = {}
-        held: dict[str, str] = {}
-        for lease in read_records(records):
-            latest[lease.text] = lease
-            if lease.state is not LeaseState.DECLINED:
-                held[lease.mac] = lease.text  # a MAC has one address, the last it got
+        latest = _latest(read_records(records), config)
+        if config.subnet6 is not None:
+            records6 = await _read(journal.with_name(LEASES6_FILE), RECORD6_SIZE)
+            latest |= _latest(read_records6(records6), config)
         for text, lease in latest.items():
-            if IPv4Address(text) not in config.subnet or held.get(lease.mac, text) != text:
-                continue
             owner = owners.get(lease.mac) or stand_ins.get(lease.mac)
             rows.append(_row(config.name, lease, owner, text in static))
         for address, name in static.items():
@@ -84,8 +86,35 @@ async def list_leases(
                     }
                 )  # fmt: skip
     rows = [row for row in rows if board in (None, row["board"])]
-    rows.sort(key=lambda row: (str(row["network"]), IPv4Address(str(row["address"]))))
+    rows.sort(key=_place)
     return {"leases": list(rows)}
+
+
+def _place(row: Document) -> tuple[str, int, int]:
+    address = ip_address(str(row["address"]))
+    return str(row["network"]), address.version, int(address)
+
+
+async def _read(journal: Path, record_size: int) -> bytes:
+    try:
+        return await asyncio.to_thread(read_journal, journal, record_size)
+    except LeaseJournalError as error:
+        raise RequestRefusedError(str(error)) from error
+
+
+def _latest(leases: Iterable[Lease], config: NetworkConfig) -> dict[str, Lease]:
+    """The last word on each address of a network; a MAC has one address, the last it got."""
+    latest: dict[str, Lease] = {}
+    held: dict[str, str] = {}
+    for lease in leases:
+        latest[lease.text] = lease
+        if lease.state is not LeaseState.DECLINED:
+            held[lease.mac] = lease.text
+    return {
+        text: lease
+        for text, lease in latest.items()
+        if config.contains(ip_address(text)) and held.get(lease.mac, text) == text
+    }
 
 
 def _row(network: str, lease: Lease, board: str | None, static: bool) -> Document:
@@ -93,6 +122,7 @@ def _row(network: str, lease: Lease, board: str | None, static: bool) -> Documen
     state = "expired" if held and lease.expires <= time.time() else _STATES[lease.state]
     kind = "foreign" if lease.state is LeaseState.HEARD else "static" if static else "dynamic"
     return {
-        "network": network, "address": lease.text, "mac": lease.mac, "board": board,
+        "network": network, "address": lease.text, "board": board,
+        "mac": None if lease.mac.startswith(DUID_KEY) else lease.mac,
         "kind": kind, "state": state, "expires": lease.expires,
     }  # fmt: skip

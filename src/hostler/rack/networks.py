@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +36,8 @@ def network_config(
         KeyError, ValueError: It is not a network.
     """
     first, _, last = str(values["range"] or "").partition("-")
+    first6, _, last6 = str(values.get("range6") or "").partition("-")
+    dns = [ip_address(str(server)) for server in values.get("dns", ())]
     router, multicast = values.get("router"), values.get("multicast")
     here = through if through is not None else values
     return NetworkConfig(
@@ -37,12 +47,19 @@ def network_config(
         range_first=IPv4Address(first.strip()) if first else None,
         range_last=IPv4Address(last.strip()) if last else None,
         router=IPv4Address(str(router)) if router else None,
-        dns=tuple(IPv4Address(str(server)) for server in values.get("dns", ())),
+        dns=tuple(server for server in dns if isinstance(server, IPv4Address)),
         lease_seconds=int(values.get("lease", 3600)),
         http_port=int(here.get("http_port", 8067)),
         dhcp=DhcpMode(str(values.get("dhcp", "own"))),
         multicast=MulticastGroup.from_json(multicast) if multicast else None,
         behind=IPv4Network(str(values["subnet"])) if through is not None else None,
+        address6=IPv6Interface(str(here["address6"])) if here.get("address6") else None,
+        range6_first=IPv6Address(first6) if first6 else None,
+        range6_last=IPv6Address(last6) if last6 else None,
+        behind6=IPv6Network(str(values["subnet6"]))
+        if through is not None and values.get("subnet6")
+        else None,
+        dns6=tuple(server for server in dns if isinstance(server, IPv6Address)),
     )
 
 
