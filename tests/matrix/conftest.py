@@ -16,14 +16,15 @@ from last_run import Result
 from matrix_lab import MatrixLab
 from other_networks import LAB_TOML, other_network
 
-from hostler.cli.progress import progress
-from hostler.demo import material as demo_material
+from hostler.build.agent_image import build_agent
+from hostler.build.loaders import build_loaders
+from hostler.build.tiny import build_tiny
+from hostler.demo.material import Material
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hostler.client.documents import TraceEvent
-    from hostler.demo.material import Material
 
 CACHE = Path(__file__).parents[2] / "var" / "cache"
 RESULTS: pytest.StashKey[dict[str, Result]] = pytest.StashKey()
@@ -53,9 +54,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def material() -> Material:
-    """Agents, loaders and images; built once on a machine."""
-    with progress(live=False) as view:
-        return demo_material.build(CACHE, view)
+    """Agents, loaders and the small images; built once on a machine."""
+    out = CACHE / "built"
+    agents = {arch: build_agent(arch, out, CACHE) for arch in ("amd64", "arm64")}
+    return Material(
+        {arch: (agent.kernel, agent.initrd) for arch, agent in agents.items()},
+        {f"tiny-{arch}": build_tiny(arch, out, CACHE).path for arch in agents},
+        {arch: build_loaders(arch, out, CACHE) for arch in agents},
+    )
 
 
 @pytest.fixture(scope="session")
