@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from hostler.agent.disks import choose_disk, find_disks
 from hostler.agent.facts import discover
+from hostler.agent.first_boot import first_boot_of, tell
 from hostler.agent.install import install
 from hostler.agent.media import Media
 from hostler.agent.rack import RefusedError, StoppedError
@@ -169,9 +170,13 @@ class Agent:
         if size not in (None, index.size):
             raise StepError(f"the step says that the image has {size} bytes, its index {index.size}")
         work.say(f"install: {index.size} bytes, {len(index)} chunks, to {disk}")
+        told = first_boot_of(params)
         with Media(Path(disk.path), write=True) as media:
             result = install(index, media, self._rack, work, caller=self._rack)
-        return {"disk": disk.to_json(), "size": index.size, **result.to_json()}
+        report: Document = {"disk": disk.to_json(), "size": index.size, **result.to_json()}
+        if told is not None:
+            report["first_boot"] = tell(disk, told, self._machine, work)
+        return report
 
     def _leave(self, kind: str, run: str, number: int) -> None:
         try:

@@ -34,9 +34,11 @@ _OUR_MODULES = (
     "hostler.agent",
     "hostler.model",
     "hostler.model.chunkindex",
+    "hostler.model.first_boot",
     "hostler.wire",
     "hostler.wire.carousel",
     "hostler.wire.carousel_receiver",
+    "hostler.wire.fat",
 )
 _CODE_HOME = "usr/lib/hostler"
 _STAGES = 5

@@ -21,9 +21,10 @@ _ROOT_ENTRIES = 512
 _FEWEST, _MOST = 4085, 65524
 """Clusters of a FAT16; with fewer or more it would be read as FAT12 or FAT32."""
 _SHORT = re.compile(r"[A-Z0-9_\-]{1,8}(?:\.[A-Z0-9_\-]{1,3})?\Z", re.IGNORECASE)
+_LABEL = re.compile(r"[A-Z0-9]{1,11}\Z")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+\-]{0,98}[A-Za-z0-9_+\-])?\Z")
 _DATE = (46 << 9) | (1 << 5) | 1  # 2026-01-01: the same files give the same bytes
-_ARCHIVE, _LONG_NAME = 0x20, 0x0F
+_VOLUME, _ARCHIVE, _LONG_NAME = 0x08, 0x20, 0x0F
 _LOWER = 0x18
 """Both parts of a short name are to be shown in lower case, as Windows NT began to say and Linux reads."""
 _LAST = 0xFFFF
@@ -48,22 +49,24 @@ class Layout:
     tail: int
 
 
-def layout(files: Sequence[tuple[str, int]]) -> Layout:
+def layout(files: Sequence[tuple[str, int]], *, label: str = "", cluster: int = _CLUSTER) -> Layout:
     """Lay out a file system.
 
     Args:
         files: Name and size in bytes of each, no name twice.
+        label: Its volume label: at most eleven capital letters and digits; empty: none.
+        cluster: Bytes of a cluster, from 512 to 32768, a power of two: the smaller, the smaller it all is.
 
     Raises:
         FatError: A name has characters other than letters, digits, ``_ . + -``, or all is too much.
     """
-    counts = [-(-size // _CLUSTER) for _, size in files]
+    counts = [-(-size // cluster) for _, size in files]
     used = sum(counts)
     clusters = max(used, _FEWEST)
     if clusters > _MOST:
-        raise FatError(f"{used * _CLUSTER >> 20} MiB of files are more than a FAT16 holds")
+        raise FatError(f"{used * cluster >> 20} MiB of files are more than a FAT16 holds")
     fat_sectors = -(-(clusters + 2) * 2 // _SECTOR)
-    entries, fat = [], [0xFFF8, _LAST]
+    entries, fat = _label_entry(label), [0xFFF8, _LAST]
     for number, ((name, size), count) in enumerate(zip(files, counts, strict=True), 1):
         first = len(fat) if count else 0
         entries += _entries(name, number, first, size)
@@ -72,20 +75,31 @@ def layout(files: Sequence[tuple[str, int]]) -> Layout:
         raise FatError(f"{len(files)} files with their long names are more than a root directory holds")
     table = struct.pack(f"<{len(fat)}H", *fat).ljust(fat_sectors * _SECTOR, b"\0")
     root = b"".join(entries).ljust(_ROOT_ENTRIES * 32, b"\0")
-    sectors = 1 + 2 * fat_sectors + len(root) // _SECTOR + clusters * (_CLUSTER // _SECTOR)
-    head = _boot_sector(sectors, fat_sectors) + 2 * table + root
-    padding = tuple(count * _CLUSTER - size for (_, size), count in zip(files, counts, strict=True))
-    return Layout(head, padding, (clusters - used) * _CLUSTER)
+    sectors = 1 + 2 * fat_sectors + len(root) // _SECTOR + clusters * (cluster // _SECTOR)
+    head = _boot_sector(sectors, fat_sectors, cluster, label) + 2 * table + root
+    padding = tuple(count * cluster - size for (_, size), count in zip(files, counts, strict=True))
+    return Layout(head, padding, (clusters - used) * cluster)
 
 
-def _boot_sector(sectors: int, fat_sectors: int) -> bytes:
+def _label_entry(label: str) -> list[bytes]:
+    if not label:
+        return []
+    if not _LABEL.match(label):
+        raise FatError(f"{label!r} cannot be the label of a file system here")
+    stamp = struct.pack("<BBHHHHHHHI", 0, 0, 0, _DATE, _DATE, 0, 0, _DATE, 0, 0)
+    return [f"{label:<11}".encode() + bytes((_VOLUME,)) + stamp]
+
+
+def _boot_sector(sectors: int, fat_sectors: int, cluster: int, label: str) -> bytes:
     small = sectors if sectors < 0x10000 else 0
     sector = struct.pack(
         "<3s8sHBHBHHBHHHII",
-        b"\xeb\x3c\x90", b"HOSTLER ", _SECTOR, _CLUSTER // _SECTOR, 1, 2, _ROOT_ENTRIES, small, 0xF8,
+        b"\xeb\x3c\x90", b"HOSTLER ", _SECTOR, cluster // _SECTOR, 1, 2, _ROOT_ENTRIES, small, 0xF8,
         fat_sectors, 63, 255, 0, 0 if small else sectors,
     )  # fmt: skip
-    sector += struct.pack("<BBBI11s8s", 0x80, 0, 0x29, 0x484F5354, b"NO NAME    ", b"FAT16   ")
+    sector += struct.pack(
+        "<BBBI11s8s", 0x80, 0, 0x29, 0x484F5354, f"{label or 'NO NAME':<11}".encode(), b"FAT16   "
+    )
     return sector.ljust(_SECTOR - 2, b"\0") + b"\x55\xaa"
 
 
