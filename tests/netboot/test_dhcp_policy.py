@@ -185,6 +185,15 @@ def test_the_loader_of_its_class_decides(
         assert (told.file, told.options[67]) == (file, file.encode())
 
 
+def test_http_boot_is_not_sent_to_grub() -> None:
+    """Debian's GRUB stops at its prompt after HTTP boot; the kernel image does not need it."""
+    target = dataclasses.replace(board(), loader=Loader.GRUB)
+    for who, file in ((target, "uki.efi"), (None, "snponly.efi")):
+        told = answer({60: b"HTTPClient:Arch:00016:UNDI:003001", 93: b"\0\x10"}, who)
+        assert isinstance(told, Answer)
+        assert told.file == f"http://10.77.0.1:8067/boot/{file}"
+
+
 def test_http_boot_gets_a_url_under_its_own_name() -> None:
     """60 = HTTPClient, the URL in 67 and in ``file``, and nothing of TFTP's or PXE's."""
     for number, name in ((16, "snponly.efi"), (19, "uki.efi")):

@@ -29,12 +29,20 @@ class Loader(StrEnum):
 
 
 # Some x64 firmware calls itself EBC, which is 9: RFC 4578 had 7 and 9 swapped (errata).
-_X64, _ARM64 = (7, 9, 16), (11, 19)
+_X64_PXE, _ARM64_PXE = (7, 9), (11,)
+_X64_HTTP, _ARM64_HTTP = 16, 19
+_X64, _ARM64 = (*_X64_PXE, _X64_HTTP), (*_ARM64_PXE, _ARM64_HTTP)
+UKI_FILE = "uki.efi"
+"""The unified kernel image made for the board that asks."""
 _FILES = {
     Loader.IPXE: {0: BIOS_FILE} | dict.fromkeys(_X64, UEFI_X64_FILE) | dict.fromkeys(_ARM64, UEFI_ARM64_FILE),
-    Loader.GRUB: dict.fromkeys(_X64, "grub/shimx64.efi") | dict.fromkeys(_ARM64, "grub/shimaa64.efi"),
+    # Debian's GRUB finds no network that HTTP boot has left, and stops at its prompt. Such firmware can fetch
+    # the kernel itself.
+    Loader.GRUB: dict.fromkeys(_X64_PXE, "grub/shimx64.efi")
+    | dict.fromkeys(_ARM64_PXE, "grub/shimaa64.efi")
+    | dict.fromkeys((_X64_HTTP, _ARM64_HTTP), UKI_FILE),
     Loader.PXELINUX: {0: "pxelinux/lpxelinux.0"},
-    Loader.UKI: dict.fromkeys((*_X64, *_ARM64), "uki.efi"),
+    Loader.UKI: dict.fromkeys((*_X64, *_ARM64), UKI_FILE),
 }
 IPXE_FILES = frozenset(_FILES[Loader.IPXE].values())
 """Every build of iPXE, by the name it is served under."""
@@ -46,8 +54,8 @@ _HOLD = dict.fromkeys(_X64, "hold-x64.efi") | dict.fromkeys(_ARM64, "hold-arm64.
 
 # Flat names, as they are registered with the agent. Missing here: what needs no registered file to begin.
 _NEEDS = {
-    Loader.GRUB: dict.fromkeys(_X64, ("shimx64.efi", "grubx64.efi"))
-    | dict.fromkeys(_ARM64, ("shimaa64.efi", "grubaa64.efi")),
+    Loader.GRUB: dict.fromkeys(_X64_PXE, ("shimx64.efi", "grubx64.efi"))
+    | dict.fromkeys(_ARM64_PXE, ("shimaa64.efi", "grubaa64.efi")),
     Loader.PXELINUX: {0: ("lpxelinux.0", "ldlinux.c32")},
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hostler.model.first_stages import IPXE_FILES
+from hostler.model.first_stages import IPXE_FILES, UKI_FILE
 from hostler.netboot.boot_urls import BootUrls
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.grub_tree import PREFIX as GRUB_TREE
@@ -19,7 +19,7 @@ from hostler.netboot.pxelinux_tree import pxelinux_file
 from hostler.netboot.raspberrypi_tree import RaspberryPiTree
 from hostler.netboot.render_raspberrypi import GENERATIONS
 from hostler.netboot.uboot_tree import uboot_file
-from hostler.netboot.uki import UKI, uki_for
+from hostler.netboot.uki import uki_for
 from hostler.netboot.virtual_file import VirtualFile
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class BootFiles:
             return self._grub(name, client, mac, target)
         if name in HOLD_PROGRAMS:
             return VirtualFile(hold_program(HOLD_PROGRAMS[name], target))
-        if name == UKI and target is not None:
+        if name == UKI_FILE and target is not None:
             return self._uki(client, target)
         if name in IPXE_FILES and target is not None and (identity := target.files.get(name)):
             path = self._table.artefact(identity)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hostler.model.boot import BootIntent
-from hostler.model.first_stages import Loader, first_stage, hold_file, required_files
+from hostler.model.first_stages import UKI_FILE, Loader, first_stage, hold_file, required_files
 from hostler.netboot.dhcp_raspberrypi import menu as raspberrypi_menu
 from hostler.netboot.dhcp_raspberrypi import serials as raspberrypi_serials
 from hostler.netboot.pxelinux_tree import PREFIX as PXELINUX_TREE
@@ -271,8 +271,8 @@ def first_stage_of(
         if needed not in boot_files and needed not in registered
     ]
     hold = hold_file(facts.architecture)
-    if absent and target is None and hold is not None:
-        return hold
+    if target is None and hold is not None and (absent or file == UKI_FILE):
+        return hold  # a machine nobody knows: there is no kernel for it
     if absent:
         return Refusal(f"{name} firmware needs {', '.join(absent)}, which is not registered")
     return file

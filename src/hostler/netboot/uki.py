@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Parts = tuple[bytes | Path, ...]
 
-UKI = "uki.efi"
-"""Its name by TFTP, and by HTTP below ``/boot/``."""
 STUBS = {pe.Machine.X64: "linuxx64.efi.stub", pe.Machine.ARM64: "linuxaa64.efi.stub"}
 """The boot files it is made of, by processor."""
 
