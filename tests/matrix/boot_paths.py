@@ -80,6 +80,19 @@ PATHS = (
     BootPath(
         "relay", "BIOS, PXE, behind a relay, known by its port", _BIOS, Loader.IPXE, _BIOS, network="relay"
     ),
+    BootPath(
+        "media-bios", "BIOS, from a stick or CD", _BIOS, None, _BIOS, "media", image=_TINY, own_test=True
+    ),
+    BootPath(
+        "media-uefi", "UEFI, from a stick or CD", _UEFI, None, _UEFI, "media", image=_TINY, own_test=True
+    ),
+    BootPath(
+        "media-uefi-secure", "UEFI, from a stick or CD, Secure Boot", _UEFI, None, _UEFI, "media",
+        secure_boot=True, own_test=True,
+    ),
+    BootPath(
+        "media-arm64-uefi", "UEFI, from a stick or CD", _ARM_UEFI, None, _ARM_UEFI, "media", own_test=True
+    ),
     BootPath("raspberrypi3", "Raspberry Pi 3 and CM3", "raspberrypi3", None, elsewhere=_STAND_IN),
     BootPath("raspberrypi4", "Raspberry Pi 4, 400 and CM4", "raspberrypi4", None, elsewhere=_STAND_IN),
     BootPath("raspberrypi5", "Raspberry Pi 5 and CM5", "raspberrypi5", None, elsewhere=_STAND_IN),

@@ -18,6 +18,7 @@ from other_networks import LAB_TOML, other_network
 
 from hostler.build.agent_image import build_agent
 from hostler.build.loaders import build_loaders
+from hostler.build.media_loaders import build_media_loaders
 from hostler.build.tiny import build_tiny
 from hostler.demo.material import Material
 
@@ -60,7 +61,10 @@ def material() -> Material:
     return Material(
         {arch: (agent.kernel, agent.initrd) for arch, agent in agents.items()},
         {f"tiny-{arch}": build_tiny(arch, out, CACHE).path for arch in agents},
-        {arch: build_loaders(arch, out, CACHE) for arch in agents},
+        {
+            arch: {**build_loaders(arch, out, CACHE), **build_media_loaders(arch, out, CACHE)}
+            for arch in agents
+        },
     )
 
 

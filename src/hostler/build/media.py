@@ -6,7 +6,6 @@ with Secure Boot too (shim and GRUB are signed), and on amd64 by BIOS. Made with
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -127,6 +126,7 @@ def build_medium(output: Path, terms: MediumTerms, files: Mapping[str, Path]) ->
         BuildError: A tool is missing or failed, or there is no space.
         OSError: The image cannot be put there.
     """
+    find("xorriso", "xorriso")  # what is missing is said before anything is done
     with (
         space_errors(output.parent),
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch,
@@ -139,7 +139,6 @@ def build_medium(output: Path, terms: MediumTerms, files: Mapping[str, Path]) ->
         run(
             _command(made, tree, place / "efi.img", terms.arch, files), deadline=_DEADLINE, environment=_CLOCK
         )
-        made.chmod(0o666 & ~_umask())
         made.replace(output)
 
 
@@ -187,9 +186,3 @@ def _command(made: Path, tree: Path, efi: Path, arch: str, files: Mapping[str, P
         "-e", "--interval:appended_partition_2:all::", "-no-emul-boot",
         "-o", made, tree,
     ]  # fmt: skip
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -44,6 +44,7 @@ def build(cache: Path, view: Progress) -> Material:
     from hostler.build.debian import build_debian
     from hostler.build.errors import BuildError
     from hostler.build.loaders import build_loaders
+    from hostler.build.media_loaders import build_media_loaders
     from hostler.build.tiny import build_tiny
 
     def tell(name: str, stage: str, done: int, total: int) -> None:
@@ -58,7 +59,10 @@ def build(cache: Path, view: Progress) -> Material:
             name = f"agent {arch}"
             agent = build_agent(arch, out, cache, lambda *how, name=name: tell(name, *how))
             agents[arch] = (agent.kernel, agent.initrd)
-            loaders[arch] = build_loaders(arch, out, cache, lambda *how, name=name: tell(name, *how))
+            loaders[arch] = {
+                **build_loaders(arch, out, cache, lambda *how, name=name: tell(name, *how)),
+                **build_media_loaders(arch, out, cache, lambda *how, name=name: tell(name, *how)),
+            }
             view.part(name, "built", 1, 1)
         for arch in ("amd64", "arm64"):
             name = f"tiny-{arch}"
