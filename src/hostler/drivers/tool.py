@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.drivers.errors import DriverConfigError, DriverTimeout
+from hostler.model.trace import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _INHERITED = ("PATH", "HOME")
 _MOST_BYTES = 65536  # of output; the rest is read and dropped
+_COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # ECMA-48 control sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,14 @@ async def _text(stream: asyncio.StreamReader) -> str:
     return kept.decode(errors="replace").strip()
 
 
-def last_line(text: str) -> str:
-    """Return the last line, where most tools say what went wrong; "no word" when there is none."""
-    return text.splitlines()[-1].strip()[:300] if text else "no word"
+def last_line(text: str, lines: int = 1) -> str:
+    """Return the last line, where most tools say what went wrong; "no word" when there is none.
+
+    Some colour their words even when no terminal is there.
+
+    Args:
+        text: What a tool said.
+        lines: How many of its last lines, for tools that say the reason in the line before.
+    """
+    said = [line for line in (_COLOURS.sub("", line).strip() for line in text.splitlines()) if line]
+    return printable("; ".join(said[-lines:]), 300) or "no word"

@@ -63,5 +63,5 @@ class UsbBootTool:
         environment = {name: reference.reveal() for name, reference in self.config.environment.items()}
         done = await run_tool(f"tool {argv[0]}", argv, _LONGEST_SECONDS, key="run", environment=environment)
         if done.code:
-            raise EquipmentRefused(f"tool {argv[0]}: ended with {done.code}: {last_line(done.complaint)}")
+            raise EquipmentRefused(f"tool {argv[0]}: ended with {done.code}: {last_line(done.complaint, 2)}")
         return f"tool {argv[0]}: {last_line(done.output)}"
