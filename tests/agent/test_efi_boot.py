@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from hostler.agent.disks import Machine
-from hostler.agent.efi_boot import EfiBootError, boot_disk_once
+from hostler.agent.efi_boot import EfiBootError, boot_disk_once, put_network_first
 from hostler.agent.partitions import partitions
 
 if TYPE_CHECKING:
@@ -163,3 +163,45 @@ def test_an_mbr_is_read(tmp_path: Path) -> None:
     assert (first.number, first.start, first.sectors, first.system, first.gpt) == (1, 2048, 8192, True, False)
     assert first.signature == b"\x11\x22\x33\x44" + bytes(12)
     assert (second.number, second.system) == (3, False)
+
+
+def test_the_network_is_put_before_everything_else(tmp_path: Path) -> None:
+    """The entry that brought the agent first, then the network's others; the rest keeps its order."""
+    firmware = Firmware(tmp_path)
+    firmware.entries(
+        7,
+        (1, 5, 2, 7, 3),
+        Boot0001=option("debian", drive(PART), FILE),
+        Boot0002=option("UEFI Shell", SHELL),
+        Boot0003=option("a stick", pci(5)),
+        Boot0005=option("PXEv4, other card", pci(2), MAC),
+        Boot0007=option("PXEv4", pci(3), MAC),
+    )
+    assert "put Boot0007" in put_network_first(firmware.machine)
+    assert firmware.get("BootOrder") == struct.pack("<5H", 7, 5, 1, 2, 3)
+    assert "is first" in put_network_first(firmware.machine)
+    assert firmware.get("BootOrder") == struct.pack("<5H", 7, 5, 1, 2, 3)
+
+
+def test_a_network_entry_that_is_not_in_the_order_comes_into_it(tmp_path: Path) -> None:
+    """An installer that wrote an order of its own may have left it out."""
+    firmware = Firmware(tmp_path)
+    firmware.entries(
+        7, (1,), Boot0001=option("debian", drive(PART), FILE), Boot0007=option("PXE", pci(3), MAC)
+    )
+    put_network_first(firmware.machine)
+    assert firmware.get("BootOrder") == struct.pack("<2H", 7, 1)
+
+
+def test_firmware_without_network_entries_is_left_alone(tmp_path: Path) -> None:
+    """An entry that is switched off does not count; the error says what to do."""
+    firmware = Firmware(tmp_path)
+    firmware.entries(
+        1,
+        (1, 2),
+        Boot0001=option("debian", drive(PART), FILE),
+        Boot0002=option("PXE", pci(3), MAC, attributes=0),
+    )
+    with pytest.raises(EfiBootError, match="switch its network boot on"):
+        put_network_first(firmware.machine)
+    assert firmware.get("BootOrder") == struct.pack("<2H", 1, 2)

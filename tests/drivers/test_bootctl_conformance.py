@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TABLES: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
     **{name: (case.equipment, case.binding) for name, case in CASES.items()},
+    "agent": ({}, {}),
     "tool": ({}, {"run": ["rpiboot", "-d", "/srv/loader"]}),
     "uboot-console": ({}, {"commands": ["dhcp", "pxe get", "pxe boot"]}),
 }

@@ -68,6 +68,10 @@ class Entry:
         """Signatures of the partitions it names: one or none."""
         return {data[20:36] for kind, subkind, data in self.path if (kind, subkind) == (_MEDIA, _HARD_DRIVE)}
 
+    def starts_network(self) -> bool:
+        """Tell whether it is meant to be tried and fetches from the network."""
+        return bool(self.attributes & _ACTIVE) and any(node[:2] in _NETWORK for node in self.path)
+
     def starts_disk(self) -> bool:
         """Tell whether it is meant to be tried, and is neither the network nor part of the firmware."""
         if not self.attributes & _ACTIVE or self.attributes & _HIDDEN:
@@ -103,6 +107,33 @@ def boot_disk_once(machine: Machine, disks: Iterable[Path], arch: str) -> str:
         entry = _make(variables, system, _LOADERS[arch])
     variables.write("BootNext", struct.pack("<H", entry.number))
     return f'Boot{entry.number:04X} "{entry.description}"'
+
+
+def put_network_first(machine: Machine) -> str:
+    """Have the firmware ask the network before everything else from now on; returns what was done.
+
+    The entry this boot came from goes first if it is one of the network, then the others of the network in
+    their order, then the rest.
+
+    Args:
+        machine: Where the variables are.
+
+    Raises:
+        EfiBootError: The firmware has no entry for the network, or does not take another order.
+    """
+    variables = _Variables(machine.sys / "firmware/efi/efivars")
+    order = variables.numbers("BootOrder")
+    current = variables.numbers("BootCurrent")[:1]
+    known = dict.fromkeys([*current, *order])
+    entries = [entry for number in known if (entry := variables.entry(number)) is not None]
+    network = [entry.number for entry in entries if entry.starts_network()]
+    if not network:
+        raise EfiBootError("the firmware has no boot entry for the network; switch its network boot on")
+    wanted = [*network, *(number for number in order if number not in network)]
+    if wanted == order:
+        return f"Boot{network[0]:04X} of the network is first in the firmware's boot order"
+    variables.write("BootOrder", struct.pack(f"<{len(wanted)}H", *wanted))
+    return f"put Boot{network[0]:04X} of the network first in the firmware's boot order"
 
 
 def _choose(variables: _Variables, present: set[bytes]) -> Entry | None:

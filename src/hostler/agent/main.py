@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hostler.agent.disks import choose_disk, find_disks
+from hostler.agent.efi_boot import EfiBootError, put_network_first
 from hostler.agent.facts import discover
 from hostler.agent.first_boot import first_boot_of, tell
 from hostler.agent.install import install
@@ -75,6 +76,8 @@ class Agent:
     def run(self) -> None:
         """Work until the power goes, or until told to stop."""
         self._console.mark("hello", board=self._config.board, boot=self._config.boot)
+        if self._config.network_first:
+            self._put_network_first()
         try:
             self._hello()
             while not self._stop.is_set():
@@ -85,6 +88,13 @@ class Agent:
                     self._take(step)
         except StoppedError:
             return
+
+    def _put_network_first(self) -> None:
+        """Set the firmware's boot order; one that cannot be set is told, and the work goes on."""
+        try:
+            self._console.say(put_network_first(self._machine))
+        except EfiBootError as error:
+            self._console.mark("fail", error=f"the network is not first in the boot order: {error}")
 
     def _hello(self) -> None:
         try:

@@ -64,12 +64,14 @@ class BootConfig:
         token: The boot's secret; never printed.
         board: The board's name.
         boot: The boot's id.
+        network_first: Whether the firmware is to ask the network first from now on.
     """
 
     rack: str
     token: str
     board: str
     boot: str
+    network_first: bool = False
 
     @classmethod
     def read(cls, path: Path) -> BootConfig:
@@ -87,7 +89,8 @@ class BootConfig:
         """Take a configuration out of JSON from ``source``; raises BootConfigError."""
         try:
             values = cast("Document", document)
-            config = cls(**{key: str(values[key]) for key in ("rack", "token", "board", "boot")})
+            rack, token, board, boot = (str(values[key]) for key in ("rack", "token", "board", "boot"))
+            config = cls(rack, token, board, boot, values.get("network_first") is True)
         except (KeyError, TypeError) as error:
             raise BootConfigError(
                 f"{source}: not a boot configuration ({type(error).__name__} {error})"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hostler.wire import newc
 
 if TYPE_CHECKING:
+    from hostler.model.json import Document
     from hostler.netboot.table import Target
 
 CONFIG_PATH = "etc/hostler/boot.json"
@@ -25,6 +26,8 @@ def config_cpio(target: Target, rack: str) -> bytes | None:
     """
     if not target.boot or not target.token:
         return None
-    config = {"rack": rack, "token": target.token, "board": target.board, "boot": target.boot}
+    config: Document = {"rack": rack, "token": target.token, "board": target.board, "boot": target.boot}
+    if target.network_first:
+        config["network_first"] = True
     body = json.dumps(config, sort_keys=True).encode() + b"\n"
     return newc.archive(newc.with_parents([newc.file(CONFIG_PATH, body, 0o600)]))

@@ -48,8 +48,10 @@ class Target:
         cmdline: Kernel command line for intent STEP, quoted for the kernel.
         files: Artefact ids of further boot files by the name its firmware asks for (``start4.elf``).
         netboot: The system that intent STEP brings instead of the agent, or None.
+        device_tree: Which of ``files`` describes the board to its kernel; None: its firmware knows that.
         step: What the agent is told when it asks; None: nothing now.
         message: What a person at the board's screen reads while it is held.
+        network_first: Whether the agent is to put the network first in the firmware's boot order.
         circuit_id: Port by which a relay knows it (option 82.1) as hex, or None.
         remote_id: Relay or switch that has that port (option 82.2) as hex, or None.
     """
@@ -74,6 +76,8 @@ class Target:
     remote_id: str | None = None
     loader: Loader | None = None
     netboot: NetbootOrder | None = None
+    network_first: bool = False
+    device_tree: str | None = None
 
     def to_json(self) -> Document:
         """Return the target as a JSON object for the pipe to the netboot process."""

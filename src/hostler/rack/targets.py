@@ -43,7 +43,7 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
     agent = agents.get(platform.arch, {})
     why = _HELD[desired.lifecycle]
     files = {name: agent[name] for name in agent if name not in ("kernel", "initrd")}
-    absent = platform.lacks(files)
+    absent = platform.lacks(files, desired.loader)
     system = _system(view)
     if not agent and system is None:
         absent = f"there is no agent for {platform.arch}; run: hostler agent build"
@@ -68,6 +68,7 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
         loader=desired.loader,
         cmdline=f"{kernel_parameter('console', platform.console)} quiet",
         netboot=system,
+        network_first=any(wire.driver == "agent" for wire in board.bootctl),
         step=_step(view),
         circuit_id=board.circuit_id,
         remote_id=board.remote_id,
