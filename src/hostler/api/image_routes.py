@@ -19,6 +19,7 @@ from hostler.api.problems import problem, problem_response
 from hostler.hub import netboot_imports
 from hostler.hub.errors import InvalidError, NotFoundError, Refusal
 from hostler.hub.image_desk import ImageDesk, ImageTerms
+from hostler.hub.netboot_description import Instead
 from hostler.hub.netboot_imports import NetbootTerms
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from hostler.hub.images import Progress
 
 router = APIRouter()
+
+_FILES = Query(default_factory=list, max_length=100)
 
 
 @router.get("/images")
@@ -89,17 +92,24 @@ async def import_image(
 async def import_netboot_image(
     hub: TheHub, caller: Caller, request: Request, name: str,
     arch: Literal["amd64", "arm64"] | None = None, platforms: str = "",
+    kernel: str | None = None, initrd: str | None = None,
+    file: list[str] = _FILES,
     append: str = Query("", max_length=2000), done_console: str | None = None,
     done_seconds: float | None = Query(None, gt=0, le=86400), url: str | None = None,
 ) -> Response:  # fmt: skip
     """Import a system that comes over the network, from the body or a URL.
 
     The content is a tar (plain or as gzip, xz or zstd) that begins with ``image.toml``, a tar of KIWI's for
-    installing over the network, or a live ISO. The parameters override what it says of itself; ``append`` is
-    put behind its command line.
+    installing over the network, or a live ISO. The parameters override what it says of itself: ``kernel``,
+    ``initrd`` and ``file`` (``NAME=PLACE``) with paths in the tar or addresses; ``append`` is put behind its
+    command line.
     """
     _refuse_address(url)
-    terms = NetbootTerms(name, arch, _words(platforms), append, done_console, done_seconds)
+    for word in file:
+        if "=" not in word:
+            raise InvalidError(f'file: "{word}" is not NAME=PLACE', kind="bad-image")
+    instead = Instead(kernel, initrd, dict(word.split("=", 1) for word in file))
+    terms = NetbootTerms(name, arch, _words(platforms), instead, append, done_console, done_seconds)
     return _Import(
         hub.images,
         lambda: hub.images.reserve_name(caller, name),

@@ -1,7 +1,9 @@
-"""The verb image: import, list, show, rm."""
+"""The verb image: import, presets, list, show, rm."""
 
 from __future__ import annotations
 
+import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,38 +16,68 @@ if TYPE_CHECKING:
     import argparse
 
     from hostler.cli.output import Output
-    from hostler.client.documents import Image, ImportProgress
+    from hostler.client.documents import Image, ImportProgress, Netboot
+    from hostler.client.image_bundle import Instead
+
+_PRESET = "preset:"
+# A disk image is compressed, but in no archive: what is in a tar comes over the network.
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst")
 
 
 def _image_arguments(parser: argparse.ArgumentParser) -> None:
     # An absent --json here must not undo one given before the sub-verb.
     import argparse as names
 
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="import|list|show|rm")
-    add = verbs.add_parser("import", help="import a disk image: raw, gzip, xz or zstd", allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="action", required=True, metavar="import|presets|list|show|rm")
+    add = verbs.add_parser(
+        "import",
+        help="import an image of a disk, or a system that comes over the network",
+        allow_abbrev=False,
+    )
     add.add_argument("name", metavar="NAME")
     add.add_argument(
-        "source", metavar="FILE|URL", help="a file of this machine, or an address the server fetches"
+        "source",
+        metavar="SOURCE",
+        help="FILE or URL of a disk image (raw, gzip, xz, zstd), a live ISO or KIWI's tar; image.toml or its "
+        "folder; preset:NAME",
     )
-    add.add_argument("--arch", required=True, choices=("amd64", "arm64"))
+    add.add_argument("--kind", choices=("disk", "netboot"), help="what it is (default: by its name)")
+    add.add_argument("--arch", choices=("amd64", "arm64"), help="needed for a disk image")
     add.add_argument(
-        "--platforms", required=True, metavar="P[,P…]", help="what it boots on, such as x86-bios,x86-uefi"
+        "--platforms",
+        metavar="P[,P…]",
+        help="what it boots on, such as x86-bios,x86-uefi; needed for a disk image",
     )
+    add.add_argument("--kernel", metavar="FILE|URL", help="in place of the kernel that image.toml names")
+    add.add_argument("--initrd", metavar="FILE|URL", help="in place of its initramfs")
     add.add_argument(
-        "--done-console", metavar="REGEX", help="what its console shows when it has booted (default: login:)"
+        "--file",
+        metavar="NAME=FILE|URL",
+        action="append",
+        default=[],
+        help="in place of a further file of it",
+    )
+    add.add_argument("--append", metavar="TEXT", default="", help="more for the kernel's command line")
+    add.add_argument(
+        "--done-console", metavar="REGEX", help="what its console shows when it has booted (disk: login:)"
     )
     add.add_argument("--done-seconds", type=float, metavar="N", help="longest time until then")
+    ready = verbs.add_parser("presets", help="installers and systems described already", allow_abbrev=False)
+    ready.add_argument("preset", metavar="PRESET", nargs="?")
+    ready.add_argument("--to", metavar="FOLDER", help="copy its files there, to be changed and imported")
     show = verbs.add_parser("show", help="everything about an image", allow_abbrev=False)
     show.add_argument("name", metavar="NAME")
     listing = verbs.add_parser("list", help="every image", allow_abbrev=False)
     remove = verbs.add_parser("rm", help="remove an image", allow_abbrev=False)
     remove.add_argument("name", metavar="NAME")
-    for verb in (add, show, listing, remove):
+    for verb in (add, ready, show, listing, remove):
         verb.add_argument("--json", action="store_true", default=names.SUPPRESS)
 
 
 def image(args: argparse.Namespace, out: Output) -> int:
     """Carry out the sub-verb."""
+    if args.action == "presets":
+        return _presets(args, out)
     with Client() as client:
         if args.action == "import":
             return _import(client, args, out)
@@ -62,6 +94,18 @@ def image(args: argparse.Namespace, out: Output) -> int:
 
 
 def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
+    kind = args.kind or _kind(args.source)
+    instead = _instead(args)
+    described = args.source.startswith(_PRESET) or args.source.endswith(".toml") or Path(args.source).is_dir()
+    if kind == "disk" and not (args.arch and args.platforms):
+        out.note("hostler: a disk image needs --arch and --platforms")
+        return 2
+    if kind == "disk" and (args.append or described):
+        out.note("hostler: --append, image.toml and presets are for systems that come over the network")
+        return 2
+    if instead.query() != {"kernel": None, "initrd": None, "file": []} and not described:
+        out.note("hostler: --kernel, --initrd and --file are for an image.toml or a preset")
+        return 2
     with progress(live=out.live, quiet=out.json) as view:
 
         def seen(now: ImportProgress) -> None:
@@ -69,21 +113,87 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
             view.bytes(args.name, "storing" if now["out"] else "reading", now["read"], now["of"])
 
         remote = args.source.startswith(("http://", "https://"))
+        platforms = args.platforms.split(",") if args.platforms else []
+        terms = {"done_console": args.done_console, "done_seconds": args.done_seconds, "progress": seen}
         try:
-            made = client.import_image(
-                args.name,
-                args.source if remote else Path(args.source),
-                arch=args.arch,
-                platforms=args.platforms.split(","),
-                done_console=args.done_console,
-                done_seconds=args.done_seconds,
-                progress=seen,
-            )
+            if kind == "disk":
+                source = args.source if remote else Path(args.source)
+                made = client.import_image(
+                    args.name, source, arch=args.arch, platforms=platforms, **terms
+                )  # fmt: skip
+            else:
+                place = _preset(args.source) if args.source.startswith(_PRESET) else Path(args.source)
+                made = client.import_netboot_image(
+                    args.name, args.source if remote else place, arch=args.arch, platforms=platforms,
+                    instead=instead, append=args.append, **terms,
+                )  # fmt: skip
         except OSError as error:
             raise ClientError(f"cannot read {args.source}: {error.strerror or error}") from None
     if out.json:
         out.document(made)
-    out.line(f"image {made['name']}: {size_text(made['size'])}, {size_text(made['data_bytes'])} of it data")
+    of_it = "" if made["netboot"] else f", {size_text(made['data_bytes'])} of it data"
+    out.line(f"image {made['name']}: {size_text(made['size'])}{of_it}")
+    return 0
+
+
+def _kind(source: str) -> str:
+    name = source.partition("?")[0].lower()
+    if source.startswith(_PRESET) or name.endswith((".toml", ".iso", *_ARCHIVES)):
+        return "netboot"
+    return "netboot" if "://" not in source and Path(source).is_dir() else "disk"
+
+
+def _instead(args: argparse.Namespace) -> Instead:
+    from hostler.client.image_bundle import Instead
+
+    wrong = [word for word in args.file if "=" not in word]
+    if wrong:
+        raise ClientError(f'"{wrong[0]}" is not NAME=FILE', "write --file rootfs.img=path/to/rootfs.img")
+    return Instead(args.kernel, args.initrd, dict(word.split("=", 1) for word in args.file))
+
+
+def _installers() -> Path:
+    # Part of the package, and that is always unpacked.
+    return Path(str(resources.files("hostler") / "installers"))
+
+
+def _preset(word: str) -> Path:
+    name = word.removeprefix(_PRESET)
+    known = sorted(path.parent.name for path in _installers().glob("*/image.toml"))
+    if name not in known:
+        raise ClientError(f'there is no preset "{name}"; there are {", ".join(known)}')
+    return _installers() / name
+
+
+def _presets(args: argparse.Namespace, out: Output) -> int:
+    if args.preset is None:
+        if args.to:
+            out.note("hostler: say which preset is to be copied")
+            return 2
+        rows = [
+            (path.parent.name, tomllib.loads(path.read_text(encoding="utf-8"))["description"])
+            for path in sorted(_installers().glob("*/image.toml"))
+        ]
+        if out.json:
+            out.document([{"name": name, "description": text} for name, text in rows])
+        out.table(("preset", "what it is"), rows, "no presets")
+        return 0
+    folder = _preset(args.preset)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if args.to:
+        target = Path(args.to)
+        try:
+            target.mkdir(parents=True)
+            for path in files:
+                (target / path.name).write_bytes(path.read_bytes())
+        except OSError as error:
+            raise ClientError(f"cannot copy to {target}: {error.strerror}", "choose a new folder") from None
+        out.line(f"change what you like, then: hostler image import NAME {target}")
+    if out.json:
+        out.document({"name": args.preset, "files": {path.name: path.read_text("utf-8") for path in files}})
+    elif not args.to:
+        for path in files:
+            out.line(f"# {path.name}\n{path.read_text('utf-8')}")
     return 0
 
 
@@ -92,14 +202,15 @@ def _list(client: Client, out: Output) -> int:
     if out.json:
         out.document(found)
     out.table(
-        ("image", "arch", "platforms", "size", "data", "created"),
+        ("image", "kind", "arch", "platforms", "size", "data", "created"),
         [
             (
                 image["name"],
+                _kind_words(image),
                 image["arch"],
-                ",".join(image["platforms"]),
+                ",".join(image["platforms"]) or "any",
                 size_text(image["size"]),
-                size_text(image["data_bytes"]),
+                size_text(image["data_bytes"]) if image["kind"] == "disk" else "",
                 local_time(image["created"]),
             )
             for image in found
@@ -113,19 +224,47 @@ def _show(image: Image, out: Output) -> None:
     if out.json:
         out.document(image)
         return
-    done = image["done"]
-    out.pairs(
-        [
-            ("image", image["name"]),
-            ("arch", image["arch"]),
-            ("platforms", ", ".join(image["platforms"])),
+    done, netboot = image["done"], image["netboot"]
+    booted = f'when "{done["console"]}" shows on the console within {done["seconds"]:.0f} s'
+    rows = [
+        ("image", image["name"]),
+        ("kind", _kind_words(image)),
+        ("arch", image["arch"]),
+        ("platforms", ", ".join(image["platforms"]) or "any"),
+    ]
+    if netboot is None:
+        rows += [
             ("size", f"{size_text(image['size'])}, {size_text(image['data_bytes'])} of it data"),
             ("chunks", f"of {size_text(image['chunk_size'])}, index {image['index']}"),
-            ("booted", f'when "{done["console"]}" shows on the console within {done["seconds"]:.0f} s'),
-            ("created", local_time(image["created"])),
-            ("source", image["source"]),
+            ("booted", booted),
         ]
-    )  # fmt: skip
+    else:
+        rows += [("size", size_text(image["size"])), *_netboot_rows(netboot)]
+        rows += [("booted", booted)] if netboot["installs"] else []
+    rows += [("created", local_time(image["created"])), ("source", image["source"])]
+    out.pairs(rows)
+
+
+def _kind_words(image: Image) -> str:
+    netboot = image["netboot"]
+    return "disk" if netboot is None else "installer" if netboot["installs"] else "live"
+
+
+def _netboot_rows(netboot: Netboot) -> list[tuple[str, str]]:
+    signals = {
+        "console": f'"{netboot["pattern"]}" shows on the console',
+        "callback": "it posts to its rack",
+        "second-boot": "the board asks the network again",
+    }
+    within = f"{netboot['seconds'] / 60:g} min"
+    return [
+        ("kernel", netboot["kernel"]),
+        *([("initrd", netboot["initrd"])] if netboot["initrd"] else []),
+        ("cmdline", netboot["cmdline"]),
+        *((f"file {name}", artefact) for name, artefact in sorted(netboot["files"].items())),
+        *([("templates", ", ".join(netboot["templates"]))] if netboot["templates"] else []),
+        ("done", f"when {signals[netboot['signal']]}, within {within}"),
+    ]
 
 
 VERBS = {"image": (_image_arguments, image)}

@@ -19,20 +19,38 @@ if TYPE_CHECKING:
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("board", metavar="BOARD")
     parser.add_argument("image", metavar="IMAGE")
+    _set_argument(parser)
     wait_arguments(parser)
 
 
 def deploy(args: argparse.Namespace, out: Output) -> int:
-    """Install an image, boot it and wait until it has booted."""
+    """Get a board to run an image, from its disk or over the network, and wait until it does."""
     with Client() as client:
-        return _follow(client, out, client.deploy(args.board, args.image), args)
+        return _follow(client, out, client.deploy(args.board, args.image, _metadata(args)), args)
+
+
+def _set_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="metadata for the image's templates"
+    )
+
+
+def _metadata(args: argparse.Namespace) -> dict[str, str]:
+    wrong = [word for word in args.set if not word.partition("=")[1]]
+    if wrong:
+        raise ClientError(f'"{wrong[0]}" is not KEY=VALUE', "write for example --set disk=/dev/nvme0n1")
+    return dict(word.split("=", 1) for word in args.set)
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("board", metavar="BOARD")
     parser.add_argument(
-        "plan", metavar="STEP[,STEP…]", nargs="?", help="steps: discover, wipe, install:IMAGE, boot"
+        "plan",
+        metavar="STEP[,STEP…]",
+        nargs="?",
+        help="steps: discover, wipe, install:IMAGE, boot, live:IMAGE",
     )
+    _set_argument(parser)
     parser.add_argument("--cancel", action="store_true", help="call the board's run off")
     wait_arguments(parser)
 
@@ -44,7 +62,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             if args.plan is None:
                 out.note("hostler: say what to do, for example wipe,install:debian,boot")
                 return 2
-            return _follow(client, out, client.start_run(args.board, args.plan), args)
+            return _follow(client, out, client.start_run(args.board, args.plan, _metadata(args)), args)
         present = client.board(args.board)["run"]
         if present is None or present["state"] in ENDED:
             raise ClientError(f"no run is active on {args.board}", "`hostler boards` shows the runs")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from hostler.client.access_calls import AccessCalls
 from hostler.client.care import CareCalls
 from hostler.client.claim_calls import ClaimCalls
-from hostler.client.errors import RefusedError, refusal
+from hostler.client.image_calls import ImageCalls
 from hostler.client.settings import load_settings
 from hostler.client.transport import Transport, part
 
@@ -30,25 +30,21 @@ if TYPE_CHECKING:
         FoundWires,
         Health,
         HostCertificate,
-        Image,
-        ImportProgress,
         Lease,
         Network,
         Power,
         PowerCut,
-        Problem,
         Run,
         SshAuthority,
         Trace,
     )
     from hostler.client.settings import Settings
 
-_UPLOAD_BLOCK = 1024 * 1024
 _CHECK_SECONDS = 120.0  # a check asks every switch, and one that is away takes its whole deadline
 _TRYING_SECONDS = 6 * 3600.0  # boards take minutes each, and are switched on one after the other
 
 
-class Client(AccessCalls, CareCalls, ClaimCalls):
+class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls):
     """A Hostler server. Every method raises RefusedError or UnreachableError.
 
     Use it in a ``with`` block, or ``close`` it. Safe to use from several threads.
@@ -165,13 +161,15 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
 
     # Runs
 
-    def start_run(self, board: str, plan: str) -> Run:
-        """Start a plan such as ``wipe,install:debian,boot`` on a board."""
-        return cast("Run", self._http.call("POST", f"boards/{part(board)}/runs", body={"plan": plan}))
+    def start_run(self, board: str, plan: str, metadata: Mapping[str, str] | None = None) -> Run:
+        """Start a plan such as ``wipe,install:debian,boot`` on a board; metadata by dotted key."""
+        body = {"plan": plan, "set": dict(metadata or {})}
+        return cast("Run", self._http.call("POST", f"boards/{part(board)}/runs", body=body))
 
-    def deploy(self, board: str, image: str) -> Run:
-        """Start to install an image on a board and boot it."""
-        return cast("Run", self._http.call("POST", f"boards/{part(board)}/deploy", body={"image": image}))
+    def deploy(self, board: str, image: str, metadata: Mapping[str, str] | None = None) -> Run:
+        """Start to get a board to run an image, from its disk or not; metadata by dotted key."""
+        body = {"image": image, "set": dict(metadata or {})}
+        return cast("Run", self._http.call("POST", f"boards/{part(board)}/deploy", body=body))
 
     def runs(self, board: str | None = None) -> list[Run]:
         """Return the runs, of one board if given."""
@@ -185,71 +183,7 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
         """Call a run off; it has ended when its state says so."""
         return cast("Run", self._http.call("DELETE", f"runs/{part(run)}"))
 
-    # Images and agents
-
-    def images(self) -> list[Image]:
-        """Return the images."""
-        return cast("list[Image]", self._http.call("GET", "images"))
-
-    def image(self, name: str) -> Image:
-        """Return one image."""
-        return cast("Image", self._http.call("GET", f"images/{part(name)}"))
-
-    def remove_image(self, name: str) -> None:
-        """Remove an image from the catalogue; refused while a run uses it."""
-        self._http.call("DELETE", f"images/{part(name)}")
-
-    def import_image(
-        self,
-        name: str,
-        source: Path | str,
-        *,
-        arch: str,
-        platforms: list[str],
-        done_console: str | None = None,
-        done_seconds: float | None = None,
-        progress: Callable[[ImportProgress], None] = lambda _: None,
-    ) -> Image:
-        """Import an image: a file is uploaded from here, an ``http(s)://`` address is fetched by the server.
-
-        Args:
-            name: Name in the catalogue.
-            source: Path or address; raw, gzip, xz or zstd.
-            arch: ``amd64`` or ``arm64``.
-            platforms: Platforms it boots on.
-            done_console: Pattern on the console that means it has booted.
-            done_seconds: Longest time until then.
-            progress: Called with bytes sent while uploading, then with what the server tells.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
-        remote = isinstance(source, str) and source.startswith(("http://", "https://"))
-        query = {
-            "name": name,
-            "arch": arch,
-            "platforms": ",".join(platforms),
-            "done_console": done_console,
-            "done_seconds": None if done_seconds is None else str(done_seconds),
-            "url": str(source) if remote else None,
-        }
-        content = None if remote else _blocks(source, progress)
-        headers = {} if remote else {"Content-Type": "application/octet-stream"}
-        with self._http.stream(
-            "POST", "images", query=query, content=content, headers=headers, seconds=600.0
-        ) as response:
-            for line in response.iter_lines():
-                message: Any = json.loads(line) if line.strip() else {"event": ""}
-                if message["event"] == "progress":
-                    progress(message)
-                elif message["event"] == "done":
-                    return cast("Image", message["image"])
-                elif message["event"] == "error":
-                    raise refusal(int(message["problem"].get("status", 500)), message["problem"])
-        broken: Problem = {
-            "detail": f'the import of "{name}" ended without a result; look at the server\'s log'
-        }
-        raise RefusedError(502, broken)
+    # Agents
 
     def agents(self) -> list[Agent]:
         """Return the agents registered."""
@@ -419,21 +353,3 @@ class Client(AccessCalls, CareCalls, ClaimCalls):
             for message in httpx2.EventSource(response):
                 if message.data:
                     yield json.loads(message.data)
-
-
-def _blocks(source: Path | str, progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
-    """Yield a file in blocks and tell how much was sent; opens it at once, so that errors come early."""
-    from pathlib import Path
-
-    file = Path(source).open("rb")  # noqa: SIM115  # closed by the generator below
-    size = Path(source).stat().st_size
-
-    def read() -> Iterator[bytes]:
-        sent = 0
-        with file:
-            while block := file.read(_UPLOAD_BLOCK):
-                yield block
-                sent += len(block)
-                progress({"event": "progress", "read": sent, "of": size, "out": 0})
-
-    return read()

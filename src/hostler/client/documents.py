@@ -177,17 +177,34 @@ class Done(TypedDict):
     seconds: float
 
 
+class Netboot(TypedDict):
+    """How an image comes over the network; ``files`` by name with their ids, ``templates`` by name."""
+
+    installs: bool
+    kernel: str
+    initrd: str | None
+    cmdline: str
+    files: dict[str, str]
+    templates: list[str]
+    metadata: dict[str, Any]
+    signal: Literal["console", "callback", "second-boot"]
+    pattern: str | None
+    seconds: float
+
+
 class Image(TypedDict):
-    """An image in the server's catalogue."""
+    """An image in the server's catalogue; ``netboot`` for the kind of that name only."""
 
     name: str
+    kind: Literal["disk", "netboot"]
     arch: str
     platforms: list[str]
     size: int
     data_bytes: int
     chunk_size: int
-    index: str
+    index: str | None
     done: Done
+    netboot: Netboot | None
     created: str
     source: str
 

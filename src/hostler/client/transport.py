@@ -48,7 +48,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str | int | bool | None] | None = None,
+        query: Mapping[str, str | int | bool | list[str] | None] | None = None,
         body: Any = None,
         text: str | None = None,
         seconds: float = 30.0,
@@ -77,7 +77,7 @@ class Transport:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str | int | bool | None] | None = None,
+        query: Mapping[str, str | int | bool | list[str] | None] | None = None,
         body: Any = None,
         text: str | None = None,
         content: Iterator[bytes] | None = None,
@@ -183,11 +183,17 @@ def refused(response: httpx2.Response) -> RefusedError:
     return refusal(response.status_code, problem)
 
 
-def _parameters(query: Mapping[str, str | int | bool | None] | None) -> dict[str, str] | None:
+def _parameters(
+    query: Mapping[str, str | int | bool | list[str] | None] | None,
+) -> dict[str, str | list[str]] | None:
     if query is None:
         return None
     return {
-        key: str(value).lower() if isinstance(value, bool) else str(value)
+        key: value
+        if isinstance(value, list)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
         for key, value in query.items()
         if value is not None
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -15,9 +17,6 @@ from hostler.hub.image_records import TemplateSource
 from hostler.hub.template_sandbox import TemplateFaultError
 from hostler.hub.toml_lines import Places
 from hostler.model.netboot_order import DoneSignal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FILE = "image.toml"
 TEMPLATES = 32
@@ -105,8 +104,28 @@ class Description(_Closed):
         return self.model_copy(update={**changed, "arch": arch, "files": {**self.files, **own.files}})
 
 
-def read(text: str, arch: str | None = None) -> Description:
-    """Read a description for an architecture; None: the one it names.
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """Files that take the place of what a description names: paths beside it, or addresses.
+
+    Attributes:
+        kernel: Its kernel; None: as described.
+        initrd: Its initramfs; None: as described.
+        files: Further files by name.
+    """
+
+    kernel: str | None = None
+    initrd: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(text: str, arch: str | None = None, instead: Instead | None = None) -> Description:
+    """Read a description.
+
+    Args:
+        text: TOML.
+        arch: For which architecture; None: the one it names.
+        instead: What takes the place of files it names.
 
     Raises:
         InvalidError: with every mistake found, each with its line.
@@ -130,6 +149,10 @@ def read(text: str, arch: str | None = None) -> Description:
             faults.append(Fault(f"{'.'.join(path)}: {said}", FILE, places.line(path), ".".join(path)))
         raise _bad(faults) from None
     found = found.for_arch(arch or found.arch or "")
+    if instead is not None:
+        files = {**found.files, **instead.files}
+        kernel, initrd = instead.kernel or found.kernel, instead.initrd or found.initrd
+        found = found.model_copy(update={"kernel": kernel, "initrd": initrd, "files": files})
     faults = list(_faults(found, places))
     if faults:
         raise _bad(faults)
@@ -142,6 +165,9 @@ def _faults(found: Description, places: Places) -> list[Fault]:
     def wrong(key: str, text: str) -> None:
         faults.append(Fault(text, FILE, places.line(tuple(key.split("."))), key))
 
+    for name in found.files:
+        if not _SERVED.fullmatch(name):
+            wrong(f"files.{name}", f'"{name}" is not a name to be served under')
     if not found.arch:
         wrong("arch", 'it does not say what it is for: add arch = "amd64" or "arm64", or give --arch')
     if found.kernel is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.hub import images, netboot_description
 from hostler.hub.errors import Fault, InvalidError
 from hostler.hub.image_records import ImageRecord, NetbootImage, TemplateSource
-from hostler.hub.netboot_description import FILE, Description, DoneTable
+from hostler.hub.netboot_description import FILE, Description, DoneTable, Instead
 from hostler.hub.state import Draft
 from hostler.hub.toml_lines import Places
 from hostler.model.netboot_order import DoneSignal
@@ -35,6 +35,7 @@ class NetbootTerms:
         name: What it is to be called.
         arch: For which architecture; None: as described.
         platforms: Platforms it boots on; empty: as described.
+        instead: Files that take the place of what it names.
         append: More for its command line.
         pattern: What its console shows when it has come up; None: as described.
         seconds: Longest time until its end; None: as described.
@@ -43,6 +44,7 @@ class NetbootTerms:
     name: str
     arch: str | None = None
     platforms: tuple[str, ...] = ()
+    instead: Instead = field(default_factory=Instead)
     append: str = ""
     pattern: str | None = None
     seconds: float | None = None
@@ -105,7 +107,7 @@ async def _unpacked(hub: Hub, by: Principal, keeper: Keeper, source: Path | str,
 
 
 def _described(terms: NetbootTerms, unpacked: Unpacked) -> Description:
-    found = netboot_description.read(unpacked.description, terms.arch)
+    found = netboot_description.read(unpacked.description, terms.arch, terms.instead)
     done = found.done
     if terms.pattern is not None:
         done = DoneTable(signal=DoneSignal.CONSOLE, pattern=terms.pattern, within=done.within)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 import traceback
+import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SOURCE = 64 * 1024
 """Most characters of a template: one that loops nowhere costs what it is long."""
+_PER_STEP = 64  # characters of its own that a loop puts out in about the time of one step
 
 
 class TemplateFaultError(Exception):
@@ -53,10 +55,20 @@ def render(source: str, variables: Mapping[str, Any]) -> str:
     sandbox = _Sandbox()
     template = _compiled(sandbox, source)
     try:
-        return "".join(template.generate(dict(variables)))
+        return _limited(template.generate(dict(variables)))
     except (TemplateError, RefusedError, ValueError, TypeError, ArithmeticError, LookupError,
             AttributeError, RecursionError) as error:  # fmt: skip
         raise TemplateFaultError(_plain(error), _line(error)) from None
+
+
+def _limited(pieces: Iterable[str]) -> str:
+    found, length = [], 0
+    for piece in pieces:
+        length += len(piece)
+        if length > OUTPUT:
+            raise RefusedError(f"it becomes longer than {OUTPUT} characters")
+        found.append(piece)
+    return "".join(found)
 
 
 def _plain(error: BaseException) -> str:
@@ -81,7 +93,9 @@ def _compiled(sandbox: _Sandbox, source: str) -> Template:
         tree = sandbox.parse(source)
         _refuse_constructs(tree)
         tree = _Metered().visit(tree)
-        code = sandbox.compile(tree)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that 7[0] cannot be is said when it is rendered
+            code = sandbox.compile(tree)
     except TemplateError as error:
         raise TemplateFaultError(_plain(error), _line(error)) from None
     except (RecursionError, MemoryError, SyntaxError, OverflowError, ValueError):
@@ -126,7 +140,8 @@ class _Metered(NodeTransformer):
     """Puts into a template what counts its steps while it runs."""
 
     def visit_For(self, node: nodes.For, *args: Any, **kwargs: Any) -> nodes.Node:  # noqa: N802 - jinja's name
-        weight = 1 + sum(1 for _ in node.find_all(nodes.Node))
+        text = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
+        weight = 1 + sum(1 for _ in node.find_all(nodes.Node)) + text // _PER_STEP
         self.generic_visit(node, *args, **kwargs)
         node.iter = nodes.Filter(
             node.iter, "_counted", [nodes.Const(weight)], [], None, None, lineno=node.lineno
@@ -183,10 +198,9 @@ class _Sandbox(SandboxedEnvironment):
     def __init__(self) -> None:
         super().__init__(
             undefined=_Absent, autoescape=False, optimized=False, keep_trailing_newline=True,
-            trim_blocks=True, lstrip_blocks=True, cache_size=0, finalize=self._printed,
+            trim_blocks=True, lstrip_blocks=True, cache_size=0, finalize=self._text,
         )  # fmt: skip
         self._left = STEPS
-        self._out = 0
         self.filters = {name: self._metered(function) for name, function in FILTERS.items()}
         self.filters |= {"_counted": self._counted, "_weighed": self._weighed, "_text": self._text}
         self.tests = {name: self.tests[name] for name in _TESTS}
@@ -210,14 +224,6 @@ class _Sandbox(SandboxedEnvironment):
         if not isinstance(value, (str, int, float)):
             raise RefusedError("a list or table stands where text is needed; use a loop, join or tojson")
         return self._weighed(value)
-
-    def _printed(self, value: Any) -> Any:
-        passed = self._text(value)
-        if not isinstance(passed, Undefined):
-            self._out += len(str(passed))
-            if self._out > OUTPUT:
-                raise RefusedError(f"it becomes longer than {OUTPUT} characters")
-        return passed
 
     def _counted(self, values: Any, weight: int) -> Iterator[Any]:
         if isinstance(values, Undefined):

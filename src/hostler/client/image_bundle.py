@@ -1,0 +1,164 @@
+"""An ``image.toml`` and the files it names, put into the tar that the server takes, with no copy made."""
+
+from __future__ import annotations
+
+import tarfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hostler.client.errors import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hostler.client.documents import ImportProgress
+
+DESCRIPTION = "image.toml"
+_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What takes the place of something in a description: each a path of this machine or an address.
+
+    Attributes:
+        kernel: Its kernel.
+        initrd: Its initramfs.
+        files: Further files by name; those it does not have are added.
+    """
+
+    kernel: str | None = None
+    initrd: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def query(self) -> dict[str, str | list[str] | None]:
+        """Return what tells the server: addresses as they are, files by their names in the tar."""
+        return {
+            "kernel": self.kernel and _sent("kernel", self.kernel),
+            "initrd": self.initrd and _sent("initrd", self.initrd),
+            "file": [f"{name}={_sent(f'files/{name}', place)}" for name, place in self.files.items()],
+        }
+
+    def members(self) -> dict[str, Path]:
+        """Return the files to be sent by their names in the tar; raises ClientError for one not there."""
+        wanted = {"kernel": self.kernel, "initrd": self.initrd}
+        wanted |= {f"files/{name}": place for name, place in self.files.items()}
+        found = {
+            _sent(key, place): Path(place)
+            for key, place in wanted.items()
+            if place is not None and not is_address(place)
+        }
+        for path in found.values():
+            if not path.is_file():
+                raise ClientError(f"there is no file {path}")
+        return found
+
+
+def _sent(key: str, place: str) -> str:
+    """Return how a file is named in the tar: no description names one like that."""
+    return place if is_address(place) else f"instead/{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What is to be sent: the description, and where the files are that it names.
+
+    Attributes:
+        description: The text of its ``image.toml``.
+        members: Paths of this machine, by the name the description has for them.
+    """
+
+    description: str
+    members: Mapping[str, Path]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(path.stat().st_size for path in self.members.values())
+
+    def tar(self, progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
+        """Yield the tar in blocks, and tell how much was sent; raises OSError."""
+        sent, of = 0, self.size
+        text = self.description.encode()
+        yield _member(DESCRIPTION, len(text)) + _filled(text)
+        for name, path in self.members.items():
+            size = path.stat().st_size
+            yield _member(name, size)
+            with path.open("rb") as file:
+                left = size
+                while left and (block := file.read(min(_BLOCK, left))):
+                    yield block
+                    left -= len(block)
+                    sent += len(block)
+                    progress({"event": "progress", "read": sent, "of": of, "out": 0})
+            if left:
+                raise OSError(f"{path} became shorter while it was read")
+            yield bytes(-size % tarfile.BLOCKSIZE)
+        yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def bundle(description: Path, instead: Instead, arch: str | None = None) -> Bundle:
+    """Read a description, and find the files it names.
+
+    Args:
+        description: ``image.toml``, or the folder it is in.
+        instead: What takes the place of what it names.
+        arch: The architecture it is for; None: the one it names.
+
+    Raises:
+        ClientError: it is no TOML, or a file is not there.
+        OSError: it cannot be read.
+    """
+    path = description / DESCRIPTION if description.is_dir() else description
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ClientError(f"{path} is not TOML: {error}") from None
+    members: dict[str, Path] = {}
+    for key, name in _named(raw, arch or str(raw.get("arch", "")), instead):
+        if is_address(name):
+            continue
+        place = path.parent / name
+        if not place.is_file():
+            raise ClientError(f"{path}: {key}: there is no file {place}", "paths in it begin where it is")
+        members[name] = place
+    return Bundle(text, {**members, **instead.members()})
+
+
+def is_address(place: str) -> bool:
+    """Tell whether the server is to fetch it."""
+    return place.startswith(("http://", "https://"))
+
+
+def _named(raw: Mapping[str, Any], arch: str, instead: Instead) -> Iterator[tuple[str, str]]:
+    """Yield what a description names and is not replaced: its key, and the path or address."""
+    own = _table(_table(raw, "for"), arch)
+    for key, value in (("kernel", instead.kernel), ("initrd", instead.initrd)):
+        name = own.get(key, raw.get(key))
+        if value is None and isinstance(name, str) and name:
+            yield key, name
+    for key, name in {**_table(raw, "files"), **_table(own, "files")}.items():
+        if key not in instead.files and isinstance(name, str):
+            yield f"files.{key}", name
+    for key, name in _table(raw, "templates").items():
+        if isinstance(name, str):
+            yield f"templates.{key}", name
+
+
+def _table(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = raw.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _member(name: str, size: int) -> bytes:
+    head = tarfile.TarInfo(name)
+    head.size = size
+    return head.tobuf(tarfile.PAX_FORMAT)
+
+
+def _filled(data: bytes) -> bytes:
+    return data + bytes(-len(data) % tarfile.BLOCKSIZE)

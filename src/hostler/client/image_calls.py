@@ -1,0 +1,166 @@
+"""The calls about images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from hostler.client.errors import RefusedError, refusal
+from hostler.client.transport import part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hostler.client.documents import Image, ImportProgress, Problem
+    from hostler.client.image_bundle import Instead
+    from hostler.client.transport import Transport
+
+_BLOCK = 1024 * 1024
+_SECONDS = 600.0  # an archive on a slow disk of the server is long in coming
+
+
+class ImageCalls:
+    """Methods of ``Client``."""
+
+    _http: Transport
+
+    def images(self) -> list[Image]:
+        """Return the images."""
+        return cast("list[Image]", self._http.call("GET", "images"))
+
+    def image(self, name: str) -> Image:
+        """Return one image."""
+        return cast("Image", self._http.call("GET", f"images/{part(name)}"))
+
+    def remove_image(self, name: str) -> None:
+        """Remove an image from the catalogue; refused while a run uses it."""
+        self._http.call("DELETE", f"images/{part(name)}")
+
+    def import_image(
+        self,
+        name: str,
+        source: Path | str,
+        *,
+        arch: str,
+        platforms: list[str],
+        done_console: str | None = None,
+        done_seconds: float | None = None,
+        progress: Callable[[ImportProgress], None] = lambda _: None,
+    ) -> Image:
+        """Import a disk image: a file is uploaded from here, an ``http(s)://`` one is fetched by the server.
+
+        Args:
+            name: Name in the catalogue.
+            source: Path or address; raw, gzip, xz or zstd.
+            arch: ``amd64`` or ``arm64``.
+            platforms: Platforms it boots on.
+            done_console: Pattern on the console that means it has booted.
+            done_seconds: Longest time until then.
+            progress: Called with bytes sent while uploading, then with what the server tells.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        query = _terms(name, arch, platforms, done_console, done_seconds)
+        return self._import("images", query, source, progress)
+
+    def import_netboot_image(
+        self,
+        name: str,
+        source: Path | str,
+        *,
+        arch: str | None = None,
+        platforms: list[str] | None = None,
+        instead: Instead | None = None,
+        append: str = "",
+        done_console: str | None = None,
+        done_seconds: float | None = None,
+        progress: Callable[[ImportProgress], None] = lambda _: None,
+    ) -> Image:
+        """Import a system that comes over the network; a path is sent from here, an address fetched there.
+
+        Args:
+            name: Name in the catalogue.
+            source: An ``image.toml`` or the folder it is in, a live ISO, or KIWI's tar.
+            arch: ``amd64`` or ``arm64``; None: as it says of itself.
+            platforms: Platforms it boots on; None: as it says.
+            instead: What takes the place of files an ``image.toml`` names.
+            append: More for its command line.
+            done_console: Pattern on the console that means it has come up; None: as it says.
+            done_seconds: Longest time until its end.
+            progress: Called with bytes sent while uploading, then with what the server tells.
+
+        Raises:
+            ClientError: A file that is named is not there.
+            OSError: A file cannot be read.
+        """
+        from hostler.client.image_bundle import Instead, bundle
+
+        query = _terms(name, arch, platforms or [], done_console, done_seconds)
+        query["append"] = append or None
+        described = isinstance(source, Path) and (source.is_dir() or source.suffix == ".toml")
+        if isinstance(source, str) or not described:
+            return self._import("images/netboot", query, source, progress)
+        changed = instead or Instead()
+        tar = bundle(source, changed, arch).tar(progress)
+        return self._import("images/netboot", {**query, **changed.query()}, tar, progress)
+
+    def _import(
+        self,
+        path: str,
+        query: Mapping[str, str | list[str] | None],
+        source: Path | str | Iterator[bytes],
+        progress: Callable[[ImportProgress], None],
+    ) -> Image:
+        remote = isinstance(source, str) and source.startswith(("http://", "https://"))
+        content: Iterator[bytes] | None = None
+        if isinstance(source, (Path, str)):
+            content = None if remote else _blocks(Path(source), progress)
+        else:
+            content = source
+        query = {**query, "url": str(source) if remote else None}
+        headers = {} if remote else {"Content-Type": "application/octet-stream"}
+        with self._http.stream(
+            "POST", path, query=query, content=content, headers=headers, seconds=_SECONDS
+        ) as response:
+            for line in response.iter_lines():
+                message: Any = json.loads(line) if line.strip() else {"event": ""}
+                if message["event"] == "progress":
+                    progress(message)
+                elif message["event"] == "done":
+                    return cast("Image", message["image"])
+                elif message["event"] == "error":
+                    raise refusal(int(message["problem"].get("status", 500)), message["problem"])
+        broken: Problem = {
+            "detail": f'the import of "{query["name"]}" ended without a result; look at the server\'s log'
+        }
+        raise RefusedError(502, broken)
+
+
+def _terms(
+    name: str, arch: str | None, platforms: list[str], done_console: str | None, done_seconds: float | None
+) -> dict[str, str | list[str] | None]:
+    return {
+        "name": name,
+        "arch": arch,
+        "platforms": ",".join(platforms) or None,
+        "done_console": done_console,
+        "done_seconds": None if done_seconds is None else str(done_seconds),
+    }
+
+
+def _blocks(path: Path, progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
+    """Yield a file in blocks and tell how much was sent; opens it at once, so that errors come early."""
+    file = path.open("rb")
+    size = path.stat().st_size
+
+    def read() -> Iterator[bytes]:
+        sent = 0
+        with file:
+            while block := file.read(_BLOCK):
+                yield block
+                sent += len(block)
+                progress({"event": "progress", "read": sent, "of": size, "out": 0})
+
+    return read()
