@@ -114,19 +114,21 @@ def proving(request: pytest.FixtureRequest) -> Callable[[str], contextmanager]:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             results[key] = Result(False, date, firmware, last_run.stages(proof.events), first[:200])
             raise
-        results[key] = Result(True, date, firmware, last_run.stages(proof.events))
+        else:
+            results[key] = Result(True, date, firmware, last_run.stages(proof.events))
+        finally:
+            if request.config.getoption("--record"):  # at once: a run takes long, and may be broken off
+                known = {**last_run.load(), **results}
+                last_run.save(known)
+                last_run.write_page(last_run.table(PATHS, known))
 
     return prove
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table of this run; with ``--record`` put it into the documentation."""
+    """Print the table of this run."""
     results = config.stash[RESULTS]
     if not results:
         return
     terminalreporter.section("boot paths: seconds from power-on")
     terminalreporter.line(last_run.plain(PATHS, results))
-    if config.getoption("--record"):
-        known = {**last_run.load(), **results}
-        last_run.save(known)
-        last_run.write_page(last_run.table(PATHS, known))
