@@ -16,7 +16,7 @@ from hostler.virtual.config import Kind
 
 def test_every_platform_and_loader_has_its_row() -> None:
     """What the code can boot is in the table, and the table has nothing that the code cannot."""
-    told = {(path.platform, path.loader) for path in PATHS}
+    told = {(path.platform, path.loader) for path in PATHS if path.first != "media"}  # brings its own
     exist = {(name, loader) for name, row in PLATFORMS.items() for loader in row.loaders or (None,)}
     assert exist <= told
     for name, loader in told - exist:
