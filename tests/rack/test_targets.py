@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hostler.model.board import Board, Lifecycle
 from hostler.model.boot import BootIntent
+from hostler.model.first_stages import Loader, registered_files
 from hostler.model.keeper_view import Memory, View
 from hostler.model.plan import StepKind, StepOrder
 from hostler.model.run import RunOrder, RunState, RunStatus
@@ -45,3 +48,22 @@ def test_a_board_that_lacks_a_file_is_held_and_says_which(absent: str):
     made = target(view("raspberrypi4"), {"arm64": less})
     assert made.intent is BootIntent.HOLD
     assert absent.split("-")[0] in made.message
+
+
+@pytest.mark.parametrize(
+    ("platform", "loader", "absent"),
+    [("arm64-uefi", Loader.UKI, "linuxaa64.efi.stub"), ("x86-uefi", Loader.GRUB, "shimx64.efi")],
+)
+def test_a_board_whose_loader_is_not_registered_is_held_and_says_which(
+    platform: str, loader: Loader, absent: str
+):
+    """What the class says is not replaced by another loader in silence."""
+    asked = view(platform)
+    asked = replace(asked, desired=replace(asked.desired, loader=loader))
+    arch = "arm64" if platform == "arm64-uefi" else "amd64"
+    made = target(asked, {arch: {"kernel": "k", "initrd": "i"}})
+    assert made.intent is BootIntent.HOLD
+    assert absent in made.message
+    assert f"hostler agent build --arch {arch}" in made.message
+    there = dict.fromkeys(registered_files(arch, loader), "id")
+    assert target(asked, {arch: {"kernel": "k", "initrd": "i", **there}}).intent is BootIntent.STEP

@@ -52,12 +52,25 @@ FIRST_STAGES = {number: _FILES[Loader.IPXE][number] for number in (0, 7, 9, 11)}
 
 _HOLD = dict.fromkeys(_X64, "hold-x64.efi") | dict.fromkeys(_ARM64, "hold-arm64.efi")
 
-# Flat names, as they are registered with the agent. Missing here: what needs no registered file to begin.
-_NEEDS = {
-    Loader.GRUB: dict.fromkeys(_X64_PXE, ("shimx64.efi", "grubx64.efi"))
-    | dict.fromkeys(_ARM64_PXE, ("shimaa64.efi", "grubaa64.efi")),
-    Loader.PXELINUX: {0: ("lpxelinux.0", "ldlinux.c32")},
+
+_REGISTERED = {
+    (Loader.GRUB, "amd64"): ("shimx64.efi", "grubx64.efi"),
+    (Loader.GRUB, "arm64"): ("shimaa64.efi", "grubaa64.efi"),
+    (Loader.PXELINUX, "amd64"): ("lpxelinux.0", "ldlinux.c32"),
+    (Loader.UKI, "amd64"): ("linuxx64.efi.stub",),
+    (Loader.UKI, "arm64"): ("linuxaa64.efi.stub",),
 }
+"""Boot files a loader needs to bring a kernel of an architecture; flat names, registered with the agent."""
+
+
+def registered_files(arch: str, loader: Loader) -> tuple[str, ...]:
+    """Return the boot files with which a loader brings a kernel.
+
+    Args:
+        arch: Debian's name of the kernel's architecture.
+        loader: The loader; iPXE is not registered but comes with this host's package.
+    """
+    return _REGISTERED.get((loader, arch), ())
 
 
 def first_stage(architecture: int, loader: Loader) -> str | None:
@@ -72,7 +85,9 @@ def hold_file(architecture: int) -> str | None:
 
 def required_files(architecture: int, loader: Loader) -> tuple[str, ...]:
     """Return the boot files that must be there before firmware is sent to a first stage."""
+    stage = first_stage(architecture, loader)
+    if stage is None or stage == UKI_FILE:  # always there: it may be one that says what is missing
+        return ()
     if loader is Loader.IPXE:
-        stage = first_stage(architecture, loader)
-        return (stage,) if stage else ()
-    return _NEEDS.get(loader, {}).get(architecture, ())
+        return (stage,)
+    return registered_files("arm64" if architecture in _ARM64 else "amd64", loader)

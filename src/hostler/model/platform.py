@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hostler.model.first_stages import Loader
+from hostler.model.first_stages import Loader, registered_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -54,10 +54,19 @@ class Platform:
             return ""
         return f"a {self.name} needs {', '.join(absent)}; run: hostler agent build --arch {self.arch}"
 
-    def lacks(self, files: Collection[str]) -> str:
-        """Tell what a board needs to boot the agent that is not among the files served; empty: nothing."""
+    def lacks(self, files: Collection[str], loader: Loader | None = None) -> str:
+        """Tell what a board needs to boot the agent that is not among the files served; empty: nothing.
+
+        Args:
+            files: Their names.
+            loader: What is to bring the kernel, if something is.
+        """
         if absent := self.lacks_firmware(files):
             return absent
+        needed = registered_files(self.arch, loader) if loader is not None else ()
+        if unregistered := [name for name in needed if name not in files]:
+            names = ", ".join(unregistered)
+            return f"loader {loader} needs {names}; run: hostler agent build --arch {self.arch}"
         if self.device_trees and not any(name.startswith(self.device_trees) for name in files):
             return (
                 f"the agent's kernel has no device tree {self.device_trees}*.dtb for a {self.name}; "
