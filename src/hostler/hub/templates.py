@@ -115,6 +115,7 @@ def variables(
         "url": BASE_MARK,
         "token": TOKEN_MARK,
         "done_url": f"{BASE_MARK}/boot/done?token={TOKEN_MARK}",
+        "fail_url": f"{BASE_MARK}/boot/fail?token={TOKEN_MARK}",
         "texts_url": f"{BASE_MARK}/boot/text/",
         "text_url": _address("text", "template", netboot.templates),
         "file_url": _address("image", "file", netboot.files),
