@@ -1,0 +1,312 @@
+"""One image to N boards over one uplink: the rack's carousel beside HTTP, udpcast and uftp (root).
+
+    python benchmarks/distribution.py [--receivers 1 4 16 32] [--size-mib 128] [--rate 200] [--json FILE]
+                                      [--ways carousel http udpcast uftp] [--loss PERCENT] [--slow]
+
+Every receiver is a namespace of its own on a bridge; the uplink and every port are shaped with tbf. The image
+does not compress. Seconds are from the common start until the last receiver has it all; all write to memory.
+
+    --loss   every receiver loses this share of single packets, each others (nftables on its port)
+    --slow   one receiver's port has a tenth of the rate; the seconds are those of the others
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hostler.images.importer import import_image
+from hostler.images.store import ImageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+HERE = Path(__file__).parent
+MIB = 1 << 20
+SECONDS = 900
+WAYS = ("carousel", "http", "udpcast", "uftp")
+
+
+class Site:
+    """A server, a bridge and receivers, each in a namespace.
+
+    Args:
+        receivers: How many.
+        rate: Of the uplink and each port, Mbit/s.
+        loss: Percent of packets that each port loses.
+        slow: Whether the last receiver's port has a tenth of the rate.
+    """
+
+    def __init__(self, receivers: int, rate: int, loss: float, *, slow: bool) -> None:
+        self.stem = f"hd{time.time_ns() % 10**6}"
+        self.server = f"{self.stem}s"
+        self.bridge = f"{self.stem}b"
+        self.receivers = [f"{self.stem}r{number}" for number in range(receivers)]
+        self._rate, self._loss, self._slow = rate, loss, slow
+
+    def __enter__(self) -> Site:
+        for name in (self.server, self.bridge, *self.receivers):
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        ip("-n", self.bridge, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        ip("-n", self.bridge, "link", "set", "br0", "up")
+        self._cable(self.server, "uplink", "10.99.0.1/16", self._rate, both=True)
+        for number, name in enumerate(self.receivers):
+            last = number == len(self.receivers) - 1
+            rate = self._rate // 10 if self._slow and last else self._rate
+            self._cable(name, f"p{number}", f"10.99.1.{number + 1}/16", rate, both=False)
+            if self._loss:
+                self._lose(f"p{number}")
+        if self._loss:  # single packets are lost, so single packets must leave
+            self.run(self.server, "ethtool", "-K", "e0", "tx-udp-segmentation", "off", "gso", "off")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in (*self.receivers, self.bridge, self.server):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=30, check=False)
+
+    def argv(self, namespace: str, *command: str) -> list[str]:
+        """Return the argument list that runs a command in a namespace."""
+        return ["ip", "netns", "exec", namespace, *command]
+
+    def run(self, namespace: str, *command: str) -> None:
+        """Run a command in a namespace."""
+        subprocess.run(self.argv(namespace, *command), check=True, capture_output=True, timeout=30)
+
+    def _cable(self, name: str, port: str, address: str, rate: int, *, both: bool) -> None:
+        ip("-n", self.bridge, "link", "add", port, "type", "veth", "peer", "name", "e0", "netns", name)
+        ip("-n", self.bridge, "link", "set", port, "master", "br0", "up")
+        ip("-n", name, "address", "add", address, "dev", "e0")
+        ip("-n", name, "link", "set", "e0", "up")
+        ip("-n", name, "route", "add", "224.0.0.0/4", "dev", "e0")
+        shape = ("root", "tbf", "rate", f"{rate}mbit", "burst", "256k", "limit", "4m")
+        self.run(self.bridge, "tc", "qdisc", "add", "dev", port, *shape)
+        if both:
+            self.run(name, "tc", "qdisc", "add", "dev", "e0", *shape)
+
+    def _lose(self, port: str) -> None:
+        chain = f"{{ type filter hook egress device {port} priority 0 ; }}"
+        self.run(self.bridge, "nft", "add", "table", "netdev", port)
+        self.run(self.bridge, "nft", f"add chain netdev {port} c {chain}")
+        share = round(self._loss * 100)
+        self.run(self.bridge, "nft", f"add rule netdev {port} c numgen random mod 10000 < {share} drop")
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=30)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--receivers", type=int, nargs="+", default=[1, 4, 16, 32])
+    parser.add_argument("--size-mib", type=int, default=128)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--rate", type=int, default=200, help="Mbit/s")
+    parser.add_argument("--loss", type=float, default=0.0, help="percent")
+    parser.add_argument("--slow", action="store_true")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    for way, tool in (("udpcast", "udp-sender"), ("uftp", "uftp")):
+        if way in options.ways and shutil.which(tool) is None:
+            print(f"distribution: {tool} is not installed", file=sys.stderr)
+            return 1
+    with tempfile.TemporaryDirectory(prefix="distribution-") as place:
+        return measure(Path(place), options)
+
+
+def measure(place: Path, options: argparse.Namespace) -> int:
+    image = place / "image"
+    subprocess.run(
+        ["dd", "if=/dev/urandom", f"of={image}", "bs=1M", f"count={options.size_mib}", "status=none"],
+        check=True, timeout=SECONDS,
+    )  # fmt: skip
+    store = ImageStore(place / "store")
+    index = import_image(image, store).index
+    table: dict[str, dict[int, float]] = {way: {} for way in options.ways}
+    for count in options.receivers:
+        for way in options.ways:
+            with Site(count, options.rate, options.loss, slow=options.slow) as site:
+                seconds = MEASURES[way](site, place, image, index, options)
+            finished = sorted(seconds)[: -1 if options.slow and count > 1 else None]
+            table[way][count] = finished[-1]
+            print(f"{way:<10} N={count:<3} {finished[-1]:8.2f} s", flush=True)
+    report(options, table)
+    return 0
+
+
+def report(options: argparse.Namespace, table: dict[str, dict[int, float]]) -> None:
+    limit = options.size_mib * MIB * 8 / options.rate / 1e6
+    extra = (f", {options.loss:g} % lost" if options.loss else "") + (
+        ", one receiver slow" if options.slow else ""
+    )
+    print(
+        f"\n{options.size_mib} MiB to N receivers at {options.rate} Mbit/s{extra}: "
+        "seconds until the last has it"
+    )
+    print(f"{'way':<10}" + "".join(f"{'N=' + str(count):>9}" for count in options.receivers))
+    for way, row in table.items():
+        print(f"{way:<10}" + "".join(f"{row[count]:>9.2f}" for count in options.receivers))
+    print(f"{'limit':<10}" + "".join(f"{limit:>9.2f}" for _ in options.receivers))
+    most, one = max(options.receivers), table.get("http", {}).get(1)
+    if one and "carousel" in table and most > 1:
+        ratio, goal = table["carousel"][most] / one, 1.3 if options.loss else 1.15
+        print(
+            f"goal (carousel N={most} <= {goal} x HTTP N=1): {ratio:.2f}, "
+            f"{'met' if ratio <= goal else 'MISSED'}"
+        )
+    if options.json:
+        options.json.write_text(json.dumps({"seconds": table, "limit": limit}, indent=1) + "\n")
+
+
+def ours(*, multicast: bool) -> Callable[..., list[float]]:
+    def go(site: Site, place: Path, _image: Path, index: str, options: argparse.Namespace) -> list[float]:
+        count = len(site.receivers)
+        rate = options.rate * 1e6 * 0.955  # what is left for datagrams of 1,400 bytes in frames of 1,466
+        command = [
+            sys.executable,
+            str(HERE / "distribution_server.py"),
+            str(place / "store"),
+            index,
+            str(count),
+        ]
+        with ExitStack() as stack:
+            server = stack.enter_context(started(site.argv(site.server, *command, str(rate))))
+            assert server.stdout is not None
+            assert server.stdout.readline().strip() == "ready"
+            receiver = [sys.executable, str(HERE / "distribution_receiver.py"), str(place), index]
+            return race(
+                stack,
+                [
+                    site.argv(name, *receiver, f"t{n}", str(int(multicast)))
+                    for n, name in enumerate(site.receivers)
+                ],
+            )
+
+    return go
+
+
+def udpcast(site: Site, _place: Path, image: Path, _index: str, options: argparse.Namespace) -> list[float]:
+    """Half duplex off, as fast as the link: its own flow control."""
+    count = len(site.receivers)
+    with ExitStack() as stack:
+        commands = [
+            site.argv(
+                name, "udp-receiver", "--nokbd", "--file", f"/dev/shm/{site.stem}-{n}", "--interface", "e0"
+            )
+            for n, name in enumerate(site.receivers)
+        ]
+        for n in range(count):
+            stack.callback(Path(f"/dev/shm/{site.stem}-{n}").unlink, missing_ok=True)
+        receivers = [stack.enter_context(started(command)) for command in commands]
+        time.sleep(2)
+        sender = ["udp-sender", "--nokbd", "--file", str(image), "--interface", "e0", "--full-duplex"]
+        limit = ["--min-receivers", str(count), "--max-bitrate", f"{round(options.rate * 0.95)}m"]
+        begun = time.monotonic()
+        stack.enter_context(started(site.argv(site.server, *sender, *limit)))
+        return ended(receivers, begun)
+
+
+def uftp(site: Site, _place: Path, image: Path, _index: str, options: argparse.Namespace) -> list[float]:
+    """At a fixed rate just below the link's."""
+    with ExitStack() as stack:
+        for n, name in enumerate(site.receivers):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
+            command = [
+                "uftpd",
+                "-d",
+                "-D",
+                str(folder),
+                "-I",
+                "e0",
+                "-U",
+                f"0x0000{n + 1:04x}",
+                "-B",
+                "4194304",
+            ]
+            stack.enter_context(started(site.argv(name, *command)))
+        time.sleep(2)
+        begun = time.monotonic()
+        sender = ["uftp", "-I", "e0", "-R", str(round(options.rate * 950)), "-B", "4194304", str(image)]
+        done = subprocess.run(
+            site.argv(site.server, *sender), capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        seconds = time.monotonic() - begun
+        if (
+            done.stdout.count("status: Completed") + done.stdout.count("Completed  time") < 1
+            and done.returncode
+        ):
+            raise RuntimeError(f"uftp: {done.stdout[-500:]}{done.stderr[-500:]}")
+        return [seconds]
+
+
+MEASURES: dict[str, Callable[..., list[float]]] = {
+    "carousel": ours(multicast=True),
+    "http": ours(multicast=False),
+    "udpcast": udpcast,
+    "uftp": uftp,
+}
+
+
+def race(stack: ExitStack, commands: Sequence[list[str]]) -> list[float]:
+    """Start them all, wait until each is ready, let them go at once; seconds until each has ended."""
+    running = [stack.enter_context(started(command)) for command in commands]
+    for process in running:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != "ready":
+            raise RuntimeError(f"a receiver did not start: {process.communicate()[1]}")
+    begun = time.monotonic()
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return ended(running, begun)
+
+
+def ended(running: Sequence[subprocess.Popen[str]], begun: float) -> list[float]:
+    left = list(running)
+    seconds: list[float] = []
+    while left:
+        for process in list(left):
+            if (code := process.poll()) is not None:
+                if code:
+                    raise RuntimeError(f"{process.args}: {process.communicate()[1][-1000:]}")
+                left.remove(process)
+                seconds.append(time.monotonic() - begun)
+        if time.monotonic() > begun + SECONDS:
+            raise RuntimeError(f"{len(left)} receivers did not end")
+        time.sleep(0.01)
+    return seconds
+
+
+class started:  # noqa: N801 - used like a function
+    """A process that is ended with the block."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+
+    def __enter__(self) -> subprocess.Popen[str]:
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        self._process = subprocess.Popen(self._command, text=True, **pipes)
+        return self._process
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""One board of the distribution measurement: the agent's installation onto a disk in memory.
+
+python benchmarks/distribution_receiver.py PLACE INDEX TOKEN MULTICAST    prints "ready", waits for a line
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from hostler.agent.console import Console
+from hostler.agent.install import install
+from hostler.agent.media import Media
+from hostler.agent.rack import BootConfig, Rack
+from hostler.agent.work import Work
+from hostler.model.chunkindex import ChunkIndex
+
+RACK = "http://10.99.0.1:8067"
+
+
+def main(index_id: str, token: str, *, multicast: bool) -> None:
+    console = Console(sys.stderr)
+    rack = Rack(BootConfig(RACK, token, "b", "b"), console, threading.Event())
+    index = ChunkIndex.decode(rack.index(index_id))
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as disk:  # memory, whatever TMPDIR says
+        disk.truncate(index.size)
+        with Media(Path(disk.name), write=True) as media:
+            print("ready", flush=True)
+            sys.stdin.readline()
+            caller = rack if multicast else None
+            install(index, media, rack, Work(console.say), caller=caller, verify=False, look=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[2], sys.argv[3], multicast=sys.argv[4] == "1")
