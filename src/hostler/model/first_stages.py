@@ -18,7 +18,7 @@ class Loader(StrEnum):
     Attributes:
         IPXE: iPXE.
         GRUB: Debian's shim and GRUB, signed: the only one that Secure Boot lets start.
-        PXELINUX: ``lpxelinux`` (BIOS): fetches by HTTP once it runs.
+        PXELINUX: ``lpxelinux`` (BIOS): fetches by HTTP once it runs. To U-Boot, its own ``pxelinux.cfg``.
         UKI: None: one EFI program that is kernel, initramfs and command line, made for the board.
     """
 
@@ -91,3 +91,7 @@ def required_files(architecture: int, loader: Loader) -> tuple[str, ...]:
     if loader is Loader.IPXE:
         return (stage,)
     return registered_files("arm64" if architecture in _ARM64 else "amd64", loader)
+
+
+UBOOT_GRUB_FILE = "grub/grubaa64.efi"
+"""What U-Boot starts as GRUB: its EFI has nothing by which shim could fetch the next file from a server."""

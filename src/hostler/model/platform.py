@@ -99,7 +99,14 @@ PLATFORMS: dict[str, Platform] = {
             _BOOT_SECONDS,
             loaders=(Loader.GRUB, Loader.UKI, Loader.IPXE),
         ),
-        Platform("arm64-uboot", "arm64", "ttyAMA0,115200", _BOOT_SECONDS),
+        # By its own pxelinux.cfg, or by an EFI program that it starts.
+        Platform(
+            "arm64-uboot",
+            "arm64",
+            "ttyAMA0,115200",
+            _BOOT_SECONDS,
+            loaders=(Loader.PXELINUX, Loader.GRUB, Loader.UKI),
+        ),
         # Models B and the Compute Modules; mainline Linux calls the UART on pins 8 and 10 the second one.
         Platform(
             "raspberrypi3",
@@ -123,3 +130,6 @@ PLATFORMS: dict[str, Platform] = {
     )
 }
 """Every platform Hostler can boot, by name."""
+
+UBOOT_PLATFORMS = frozenset({"arm64-uboot"})
+"""Those whose firmware is U-Boot."""

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hostler.model.boot import BootIntent
-from hostler.model.first_stages import UKI_FILE, Loader, first_stage, hold_file, required_files
+from hostler.model.first_stages import (
+    UBOOT_GRUB_FILE,
+    UKI_FILE,
+    Loader,
+    first_stage,
+    hold_file,
+    required_files,
+)
+from hostler.model.platform import UBOOT_PLATFORMS
 from hostler.netboot.dhcp_raspberrypi import menu as raspberrypi_menu
 from hostler.netboot.dhcp_raspberrypi import serials as raspberrypi_serials
 from hostler.netboot.pxelinux_tree import PREFIX as PXELINUX_TREE
@@ -43,6 +51,8 @@ IPXE_PATH = "/boot/ipxe"
 
 PXE_CLIENT, HTTP_CLIENT = "PXEClient", "HTTPClient"
 """How the vendor class of firmware begins."""
+NO_EFI_PROGRAM = "no-efi-program"
+"""A name that no file has: fetching it in vain sends U-Boot on to its next boot target."""
 _BIOS = 0
 UBOOT_ARCHITECTURES = (0x15, 0x16)
 """What U-Boot says it is: ARM32 and ARM64."""
@@ -222,12 +232,16 @@ def boot_answer(
         # No file: U-Boot would fetch and start it. It ignores 43 and 66, and finds pxelinux.cfg by siaddr.
         return Answer(next_server=True)
     server = str(network.server)
-    pxelinux = target is not None and target.loader is Loader.PXELINUX
+    pxelinux = target is not None and target.loader is Loader.PXELINUX and facts.architecture == _BIOS
     if firmware is Firmware.IPXE and not pxelinux:
         url = f"http://{server}:{network.http_port}{IPXE_PATH}"
         return Answer(url, next_server=True, options={BOOT_FILE: url.encode(), IPXE: _NO_PROXY})
     if firmware is Firmware.RASPBERRY_PI or (target is not None and _is_rom_of_pi(target, facts)):
         return _raspberrypi_answer(message, target, server)
+    if target is not None and _is_efi_of_uboot(target, facts):
+        # It asks once more, for an EFI program, when it found nothing else. Silence would hold it for ever;
+        # without a name it would fetch again what it fetched last.
+        return Answer(NO_EFI_PROGRAM, next_server=True)
     file = first_stage_of(facts, target, boot_files, loader)
     if isinstance(file, Refusal):
         return file
@@ -275,12 +289,20 @@ def first_stage_of(
         return hold  # a machine nobody knows: there is no kernel for it
     if absent:
         return Refusal(f"{name} firmware needs {', '.join(absent)}, which is not registered")
+    if target is not None and target.platform in UBOOT_PLATFORMS and loader is Loader.GRUB:
+        return UBOOT_GRUB_FILE
     return file
 
 
 def _is_rom_of_pi(target: Target, facts: Facts) -> bool:
     """Whether what looks like a BIOS is a Raspberry Pi with an unknown OUI."""
     return target.platform in GENERATIONS and facts.architecture in (None, _BIOS)
+
+
+def _is_efi_of_uboot(target: Target, facts: Facts) -> bool:
+    """Whether U-Boot asks like UEFI firmware, and has nothing to get: its disk is next."""
+    nothing = target.intent is BootIntent.LOCAL or target.loader not in (Loader.GRUB, Loader.UKI)
+    return target.platform in UBOOT_PLATFORMS and facts.firmware is Firmware.PXE and nothing
 
 
 def _raspberrypi_answer(message: Message, target: Target | None, server: str) -> Answer | Refusal:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     Open = Callable[[IPv4Address, str], VirtualFile | None]
 
-_TYPES = {"efi": "application/efi"}
-"""EDK2 takes a file for a program by this type, or by the end of its name."""
+_TYPES = {"efi": "application/efi", "img": "application/vnd.efi-img"}
+"""EDK2 takes a file for a program, or for a disk, by this type or by the end of its name."""
 
 
 class NamedFiles:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 KERNEL = "boot/kernel"
 INITRD = "boot/initrd"
+FDT = "boot/fdt.dtb"
 HOLD = "boot/hold"
+
+
+def has_device_tree(target: Target) -> bool:
+    """Whether its class names a device tree and that is registered."""
+    return target.device_tree is not None and target.device_tree in target.files
 
 
 def render_pxelinux(target: Target | None, base: str) -> str:
@@ -60,6 +66,7 @@ def _step(target: Target, base: str) -> str:
         f"LINUX {KERNEL}",
         # Before APPEND: U-Boot would look for an initrd= in that one if it knew of none yet.
         *([f"INITRD {INITRD}"] if system.initrd is not None else []),
+        *([f"FDT {FDT}"] if has_device_tree(target) else []),
         *([f"APPEND {cmdline}"] if cmdline else []),
         *_again(f"{name}: that failed, asking again"),
     )
