@@ -24,6 +24,7 @@ from hostler.netboot.boot_urls import BootUrls, url
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
 from hostler.netboot.http_names import NamedFiles
+from hostler.netboot.http_stalls import HttpStalls
 from hostler.netboot.interface6 import bind as bind6
 from hostler.netboot.interface6 import check_address
 from hostler.netboot.media_door import MediaDoor
@@ -88,6 +89,7 @@ class BootHttp:
         self._media = MediaDoor(table, self._networks, mac_of, emit)
         self._systems = SystemDoor(table, mac_of, emit, rack)
         self._runner: web.ServerRunner | None = None
+        self._stalls: HttpStalls | None = None
 
     async def start(self) -> None:
         """Listen.
@@ -103,9 +105,16 @@ class BootHttp:
         await self._runner.setup()
         for listening in sockets:
             await web.SockSite(self._runner, listening, backlog=1024).start()
+        self._stalls = HttpStalls(
+            lambda: [handler.transport for handler in server.connections], self._stalled
+        )
+        self._stalls.start()
 
     async def close(self) -> None:
         """Stop listening and end what is under way."""
+        if self._stalls is not None:
+            self._stalls.stop()
+            self._stalls = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -219,6 +228,11 @@ class BootHttp:
             text = f"{who}: {name} {word}, {transfer.bytes / 1e6:.1f} MB at {rate:.1f} MB/s"
             self._trace(kind, text, target, mac, done)
         return response
+
+    def _stalled(self, client: str, packet: int, words: str) -> None:
+        mac = self._mac_of(ip_address(client))
+        target = self._table.by_mac(mac) if mac else None
+        self._trace("mtu", f"{target.board if target else client} {words}", target, mac, {"packet": packet})
 
     def _trace(
         self, kind: str, text: str, target: Target | None, mac: str | None, data: Document | None = None
