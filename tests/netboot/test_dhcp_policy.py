@@ -185,10 +185,11 @@ def test_the_loader_of_its_class_decides(
         assert (told.file, told.options[67]) == (file, file.encode())
 
 
-def test_http_boot_is_not_sent_to_grub() -> None:
-    """Debian's GRUB stops at its prompt after HTTP boot; the kernel image does not need it."""
-    target = dataclasses.replace(board(), loader=Loader.GRUB)
-    for who, file in ((target, "uki.efi"), (None, "snponly.efi")):
+def test_http_boot_comes_to_grub_by_a_disk_image() -> None:
+    """Debian's GRUB stops at its prompt when HTTP boot started it alone."""
+    files = {"shimx64.efi": "s", "grubx64.efi": "g"}
+    target = dataclasses.replace(board(), loader=Loader.GRUB, files=files)
+    for who, file in ((target, "grub/x64/boot.img"), (None, "snponly.efi")):
         told = answer({60: b"HTTPClient:Arch:00016:UNDI:003001", 93: b"\0\x10"}, who)
         assert isinstance(told, Answer)
         assert told.file == f"http://10.77.0.1:8067/boot/{file}"

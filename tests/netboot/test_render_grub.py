@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ UUID = "52540000-0000-4000-8000-000000000001"
 def linux_arguments(script: str) -> str:
     """The command line that GRUB's ``linux`` writes (``grub_create_loader_cmdline``)."""
     words = shlex.split(re.search(r"^if linux (.*); then$", script, re.MULTILINE)[1])
-    assert words[0] == "/boot/kernel"
+    assert words[0] == "/grub/kernel"
     written = (re.sub(r"([\\'\"])", r"\\\1", word) for word in words[1:])
     return " ".join(f'"{word}"' if " " in word else word for word in written)
 
@@ -59,7 +60,7 @@ def test_scripts_hold_only_the_commands_that_were_meant(target: Target) -> None:
         assert line.split()[0] in COMMANDS
         assert not set(line) & set("&|`\\#<>*?")
     assert set(re.findall(r"(?:linux|initrd|source) (\S+?);?(?: |$)", bare)) <= {
-        "/boot/kernel", "/boot/initrd", "/grub/failed-${stage}-${lockdown}.cfg"}  # fmt: skip
+        "/grub/kernel", "/grub/initrd", "/grub/failed-${stage}-${lockdown}.cfg"}  # fmt: skip
 
 
 @pytest.mark.parametrize("target", [None, *(dataclasses.replace(GOOD, intent=one) for one in BootIntent)])
@@ -106,7 +107,7 @@ def test_a_system_without_an_initramfs_is_booted_without_one() -> None:
                     netboot=order, intent=BootIntent.STEP)  # fmt: skip
     script = render_grub(target, BASE)
     assert "initrd" not in script
-    assert "linux /boot/kernel 'boot=live'" in script
+    assert "linux /grub/kernel 'boot=live'" in script
     assert "booting live" in script
 
 
@@ -129,7 +130,12 @@ def test_what_failed_is_told_by_the_name_of_a_file() -> None:
 
 
 def found(name: str, target: Target | None, mac: str = MAC) -> bytes | str | None:
-    return grub_file(name, ME, mac, target, BASE, 3600, {one: f"id of {one}" for one in PROGRAMS}.get)
+    """What is served: bytes, or the id of a registered file."""
+    parts = grub_file(name, ME, mac, target, BASE, 3600, {one: f"id of {one}" for one in PROGRAMS}.get, Path)
+    if parts is None:
+        return None
+    (part,) = parts
+    return part if isinstance(part, bytes) else str(part)
 
 
 def test_programs_are_there_except_for_who_boots_its_disk() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from test_process_qemu import MAC
+from test_process_qemu import MAC, Board
 
 from hostler.build.agent_image import build_agent
 from hostler.build.loaders import build_loaders
@@ -15,20 +17,29 @@ from hostler.model.first_stages import Loader
 from hostler.netboot.table import Target
 from hostler.virtual import qemu, uefi_nvram
 from hostler.virtual.config import First
+from netns import CLIENT_INTERFACE
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from hostler.netboot.child import NetbootChild
+    from netns import Lan
 
 CACHE = Path(__file__).parents[2] / "var/cache"
 """Where tests and demo keep what was built from Debian's packages."""
-ROM = f",romfile=,addr={uefi_nvram.NETWORK_SLOT:#x}"
-"""The card's options: firmware's own driver, in the slot that its boot order names."""
+HELLO_SECONDS = 240.0
+"""Longest time to the agent's first word, on two cores that are busy with others."""
 
 
 def board(
-    folder: Path, arch: str = "amd64", *, secure: bool = False, first: First = First.NETWORK
+    folder: Path,
+    arch: str = "amd64",
+    *,
+    secure: bool = False,
+    first: First = First.NETWORK,
+    disk: Path | None = None,
 ) -> list[str]:
-    """Return the beginning of a QEMU command: a board that boots ``first``, then its disk."""
+    """Return the QEMU command of a board that boots ``first``, then its disk; each call is a fresh one."""
     arm = arch == "arm64"
     store = (qemu.AAVMF_VARS if arm else qemu.OVMF_SECURE_VARS if secure else qemu.OVMF_VARS).read_bytes()
     if arm and not secure:
@@ -40,11 +51,47 @@ def board(
     if not arm:
         guarded = ["-global", "driver=cfi.pflash01,property=secure,value=on"] if secure else []
         machine = ["qemu-system-x86_64", "-M", f"q35,smm={'on' if secure else 'off'}", *guarded]
+    drive = [
+        "-drive", f"if=none,id=disk,format=raw,readonly=on,file={disk}",
+        "-device", f"virtio-blk-pci,drive=disk,addr={uefi_nvram.DISK_SLOT:#x}",
+    ]  # fmt: skip
     return [
-        *machine, "-accel", "tcg,thread=multi,tb-size=256", "-m", "1024",
+        *machine, "-accel", "tcg,thread=multi,tb-size=256", "-m", "1024", "-nodefaults", "-display", "none",
+        "-serial", "stdio", "-device", "virtio-rng-pci",
         "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
         "-drive", f"if=pflash,unit=1,format=raw,file={nvram}",
+        "-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no",
+        # Firmware's own driver, in the slot that its boot order names.
+        "-device", f"virtio-net-pci,netdev=n0,mac={MAC},romfile=,addr={uefi_nvram.NETWORK_SLOT:#x}",
+        *(drive if disk is not None else ()),
     ]  # fmt: skip
+
+
+def plug_in(lan: Lan) -> None:
+    """Bridge a tap to the cable, for boards that are switched on one after the other."""
+    for command in (
+        "ip tuntap add tap0 mode tap", "ip link add br0 type bridge", "ip link set tap0 master br0",
+        f"ip link set {CLIENT_INTERFACE} master br0", "ip link set tap0 up", "ip link set br0 up",
+    ):  # fmt: skip
+        lan.client.run(*command.split())
+
+
+@contextlib.asynccontextmanager
+async def switched_on(lan: Lan, command: list[str]) -> AsyncIterator[Board]:
+    """Run a board while the context lasts; a reset restarts it."""
+    process = await asyncio.create_subprocess_exec(
+        *lan.client.argv(*command),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    machine = Board(process)
+    reading = asyncio.create_task(machine.read())
+    try:
+        yield machine
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        await reading
 
 
 def agent_target(child: NetbootChild, arch: str = "amd64", loader: Loader = Loader.GRUB) -> Target:

@@ -36,10 +36,33 @@ def test_what_goes_in_is_read_by_others(tmp_path: Path, files: dict[str, bytes])
         assert done.stdout == content
 
 
+DIRECTORIES = st.sampled_from(["", "EFI/", "EFI/BOOT/", "grub/", "a-long-directory/"])
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.tuples(DIRECTORIES, NAMES).map("".join), st.binary(max_size=20_000), max_size=40))
+def test_directories_are_read_by_others(tmp_path: Path, files: dict[str, bytes]):
+    """Below each other, with more files than go into one cluster, or with none."""
+    files = {
+        name: content
+        for name, content in files.items()
+        if sum(n.lower() == name.lower() or n.startswith(f"{name}/") for n in files) == 1
+    }
+    path = tmp_path / "image"
+    path.write_bytes(image(files))
+    checked = subprocess.run(["/usr/sbin/fsck.vfat", "-n", str(path)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    for name, content in files.items():
+        done = subprocess.run(["mtype", "-i", str(path), f"::{name}"], capture_output=True, check=True)
+        assert done.stdout == content
+
+
 def test_what_does_not_fit_is_refused():
-    """A name with a slash, more than half a gigabyte, more files than the root directory has room for."""
+    """A bad name, more than half a gigabyte, more files than the root directory has room for."""
     for files in (
-        [("a/b", 1)],
+        [("a b", 1)],
+        [("/a", 1)],
+        [("a//b", 1)],
         [("", 1)],
         [("a", 600 << 20)],
         [(f"a-long-name-{n}.dtb", 0) for n in range(300)],

@@ -108,7 +108,10 @@ class BootFiles:
         if network is None or base is None:
             return None
         program = target.files.get if target is not None else self._table.boot_file
-        return self._found(grub_file(name, client, mac, target, base, network.lease_seconds, program))
+        parts = grub_file(
+            name, client, mac, target, base, network.lease_seconds, program, self._table.artefact
+        )
+        return VirtualFile(*parts) if parts is not None else None
 
     def _found(self, found: bytes | str | None) -> VirtualFile | None:
         """Return a file's bytes, or the registered file of an id, as a file."""

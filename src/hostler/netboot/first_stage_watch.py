@@ -86,7 +86,7 @@ class FirstStageWatch:
         last = self._fetched.get(mac)
         if last is None or now - last.at > REMEMBERED_SECONDS:
             return ()
-        if facts.firmware is not Firmware.PXE or facts.architecture is None:
+        if facts.firmware not in (Firmware.PXE, Firmware.HTTP) or facts.architecture is None:
             return ()
         if target is not None and target.loader not in (None, Loader.IPXE):
             return ()

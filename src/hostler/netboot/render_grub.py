@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ROUND = "grub/round.cfg"
 """What to do now, rendered anew for each round."""
-KERNEL = "boot/kernel"
-INITRD = "boot/initrd"
+KERNEL = "grub/kernel"
+INITRD = "grub/initrd"
 STAGES = ("kernel", "initrd", "boot")
 
 _ASK_AGAIN_SECONDS = 20
@@ -47,6 +47,11 @@ def render_grub_loop(lease_seconds: int = 3600) -> str:
         "done",
         "reboot",
     )
+
+
+def render_grub_once() -> str:
+    """Return ``grub.cfg`` of a disk in memory, where nothing changes: a round, then the firmware again."""
+    return _script(f"source /{ROUND}", f"sleep {_ASK_AGAIN_SECONDS}", "reboot")
 
 
 def render_grub(target: Target | None, base: str) -> str:

@@ -1,8 +1,8 @@
 """A FAT16 file system around files that lie elsewhere: what stands before, between and behind them.
 
 Source: Microsoft Extensible Firmware Initiative FAT32 File System Specification 1.03, which describes
-FAT16 too. Without a partition table, read only in spirit: files in the root directory, each in one piece,
-in their order.
+FAT16 too. Without a partition table, read only in spirit: the directories first, then the files, each in one
+piece, in their order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHORT = re.compile(r"[A-Z0-9_\-]{1,8}(?:\.[A-Z0-9_\-]{1,3})?\Z", re.IGNORECASE)
 _LABEL = re.compile(r"[A-Z0-9]{1,11}\Z")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.+\-]{0,98}[A-Za-z0-9_+\-])?\Z")
 _DATE = (46 << 9) | (1 << 5) | 1  # 2026-01-01: the same files give the same bytes
-_VOLUME, _ARCHIVE, _LONG_NAME = 0x08, 0x20, 0x0F
+_VOLUME, _DIRECTORY, _ARCHIVE, _LONG_NAME = 0x08, 0x10, 0x20, 0x0F
 _LOWER = 0x18
 """Both parts of a short name are to be shown in lower case, as Windows NT began to say and Linux reads."""
 _LAST = 0xFFFF
@@ -53,32 +53,67 @@ def layout(files: Sequence[tuple[str, int]], *, label: str = "", cluster: int = 
     """Lay out a file system.
 
     Args:
-        files: Name and size in bytes of each, no name twice.
+        files: Name and size in bytes of each, no name twice; a name may have directories before slashes.
         label: Its volume label: at most eleven capital letters and digits; empty: none.
         cluster: Bytes of a cluster, from 512 to 32768, a power of two: the smaller, the smaller it all is.
 
     Raises:
         FatError: A name has characters other than letters, digits, ``_ . + -``, or all is too much.
     """
-    counts = [-(-size // cluster) for _, size in files]
+    folders = _folders([name for name, _ in files])
+    items = [*((name, 32 * length) for name, length in folders.items() if name), *files]
+    counts = [-(-size // cluster) for _, size in items]
     used = sum(counts)
     clusters = max(used, _FEWEST)
     if clusters > _MOST:
         raise FatError(f"{used * cluster >> 20} MiB of files are more than a FAT16 holds")
     fat_sectors = -(-(clusters + 2) * 2 // _SECTOR)
-    entries, fat = _label_entry(label), [0xFFF8, _LAST]
-    for number, ((name, size), count) in enumerate(zip(files, counts, strict=True), 1):
-        first = len(fat) if count else 0
-        entries += _entries(name, number, first, size)
+    entries, fat, places = {"": _label_entry(label)}, [0xFFF8, _LAST], {"": 0}
+    for number, ((path, size), count) in enumerate(zip(items, counts, strict=True), 1):
+        folder, name = _split(path)
+        first = places[path] = len(fat) if count else 0
+        if path in folders:
+            entries[path] = [_dots(".", first), _dots("..", places[folder])]
+        size, kind = (0, _DIRECTORY) if path in folders else (size, _ARCHIVE)
+        entries[folder] += _entries(name, number, first, size, kind)
         fat += [*range(first + 1, first + count), _LAST] if count else []
-    if len(entries) > _ROOT_ENTRIES:
+    if len(entries[""]) > _ROOT_ENTRIES:
         raise FatError(f"{len(files)} files with their long names are more than a root directory holds")
     table = struct.pack(f"<{len(fat)}H", *fat).ljust(fat_sectors * _SECTOR, b"\0")
-    root = b"".join(entries).ljust(_ROOT_ENTRIES * 32, b"\0")
+    root = b"".join(entries.pop("")).ljust(_ROOT_ENTRIES * 32, b"\0")
     sectors = 1 + 2 * fat_sectors + len(root) // _SECTOR + clusters * (cluster // _SECTOR)
     head = _boot_sector(sectors, fat_sectors, cluster, label) + 2 * table + root
-    padding = tuple(count * cluster - size for (_, size), count in zip(files, counts, strict=True))
-    return Layout(head, padding, (clusters - used) * cluster)
+    for one in entries.values():
+        content = b"".join(one)
+        head += content.ljust(-(-len(content) // cluster) * cluster, b"\0")
+    padding = tuple(count * cluster - size for (_, size), count in zip(items, counts, strict=True))
+    return Layout(head, padding[len(entries) :], (clusters - used) * cluster)
+
+
+def _folders(paths: Sequence[str]) -> dict[str, int]:
+    """How many entries each directory has, those it begins with too; the root is named by nothing."""
+    folders = {"": 0}
+    for path in paths:
+        if path.startswith("/"):
+            raise FatError(f"{path!r} cannot be the name of a file here")
+        while path:
+            path, name = _split(path)
+            known = path in folders
+            folders[path] = folders.get(path, 2) + len(_entries(name, 1, 0, 0))
+            if known:
+                break
+    return dict(sorted(folders.items()))
+
+
+def _split(path: str) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def _dots(name: str, first: int) -> bytes:
+    """The entry of a directory for itself, or for the one it is in."""
+    stamp = struct.pack("<BBHHHHHHHI", 0, 0, 0, _DATE, _DATE, 0, 0, _DATE, first, 0)
+    return f"{name:<11}".encode() + bytes((_DIRECTORY,)) + stamp
 
 
 def _label_entry(label: str) -> list[bytes]:
@@ -103,7 +138,7 @@ def _boot_sector(sectors: int, fat_sectors: int, cluster: int, label: str) -> by
     return sector.ljust(_SECTOR - 2, b"\0") + b"\x55\xaa"
 
 
-def _entries(name: str, number: int, first: int, size: int) -> list[bytes]:
+def _entries(name: str, number: int, first: int, size: int, kind: int = _ARCHIVE) -> list[bytes]:
     """The directory entries of a file: those of its long name, if it needs one, and the short one."""
     if not _NAME.match(name):
         raise FatError(f"{name!r} cannot be the name of a file here")
@@ -117,7 +152,7 @@ def _entries(name: str, number: int, first: int, size: int) -> list[bytes]:
         long = _long_entries(name, _checksum(short))
         case = 0
     stamp = struct.pack("<BBHHHHHHH", case, 0, 0, _DATE, _DATE, 0, 0, _DATE, first)
-    return [*long, short + bytes((_ARCHIVE,)) + stamp + struct.pack("<I", size)]
+    return [*long, short + bytes((kind,)) + stamp + struct.pack("<I", size)]
 
 
 def _long_entries(name: str, checksum: int) -> list[bytes]:
