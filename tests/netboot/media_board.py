@@ -27,9 +27,9 @@ def medium(arch: str, folder: Path, rack: str, **terms: str) -> Path:
 
 def says_from_disk() -> bytes:
     """Return a boot sector that says FROM DISK on a BIOS's screen and stays."""
-    say = b"".join(
-        bytes([0xB0, letter, 0xCD, 0x10]) for letter in b"FROM DISK\r\n"
-    )  # mov al, letter; int 0x10
+    # SeaBIOS keeps back the last letter of what it puts on the serial line.
+    text = b"FROM DISK."
+    say = b"".join(bytes([0xB0, letter, 0xCD, 0x10]) for letter in text)  # mov al, letter; int 0x10
     return (b"\xb4\x0e" + say + b"\xeb\xfe").ljust(510, b"\0") + b"\x55\xaa"
 
 
