@@ -22,6 +22,8 @@ PREFIX = "/api/v1"
 OPEN_PATHS = frozenset({"/healthz", f"{PREFIX}/ssh/ca"})
 LOGIN_PATHS = f"{PREFIX}/login/"
 """Below it are the routes by which somebody comes by a token, and so asks without one."""
+IMAGE_PATHS = frozenset({f"{PREFIX}/images", f"{PREFIX}/images/netboot"})
+"""What is posted here is read as it comes, however long it is."""
 LOGIN_BODY_LIMIT = 128 * 1024
 BODY_LIMIT = 4 * 1024 * 1024
 """Longest body in bytes of anything but an image; an inventory of ten thousand boards is half of it."""
@@ -80,9 +82,7 @@ class Gate:
             )
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" or (
-            scope["method"] == "POST" and scope["path"] == f"{PREFIX}/images"
-        ):
+        if scope["type"] == "websocket" or (scope["method"] == "POST" and scope["path"] in IMAGE_PATHS):
             await self._app(scope, receive, send)
             return
         await self._bounded(scope, receive, send, BODY_LIMIT)
