@@ -48,6 +48,7 @@ class BootPath:
 
 _BIOS, _UEFI, _UBOOT, _ARM_UEFI = "x86-bios", "x86-uefi", "arm64-uboot", "arm64-uefi"
 _TINY, _TINY_ARM = "tiny-amd64", "tiny-arm64"
+_ALONE = "the firmware in QEMU and the netboot process, without a lab"
 _STAND_IN = "a stand-in that says what its firmware says"
 
 PATHS = (
@@ -66,10 +67,12 @@ PATHS = (
         "arm64-uefi-ipxe", "UEFI, PXE", _ARM_UEFI, Loader.IPXE,
         elsewhere="nothing: Debian 12 has no iPXE for it, give the server one of your own",
     ),
-    BootPath("uboot", "U-Boot, network first", _UBOOT, None, _UBOOT, image=_TINY_ARM),
+    BootPath("uboot", "U-Boot, network first", _UBOOT, Loader.PXELINUX, _UBOOT, image=_TINY_ARM),
+    BootPath("uboot-grub", "U-Boot as EFI firmware", _UBOOT, Loader.GRUB, elsewhere=_ALONE),
+    BootPath("uboot-uki", "U-Boot as EFI firmware", _UBOOT, Loader.UKI, elsewhere=_ALONE),
     BootPath(
-        "uboot-taken-over", "U-Boot, disk first, taken over on its console", _UBOOT, None, _UBOOT, "disk",
-        bootctl='{ driver = "uboot-console" }', image=_TINY_ARM, on_disk=_TINY_ARM,
+        "uboot-taken-over", "U-Boot, disk first, taken over on its console", _UBOOT, Loader.PXELINUX, _UBOOT,
+        "disk", bootctl='{ driver = "uboot-console" }', image=_TINY_ARM, on_disk=_TINY_ARM,
     ),
     BootPath(
         "proxy-dnsmasq", "BIOS, PXE, addresses from dnsmasq", _BIOS, Loader.IPXE, _BIOS, network="dnsmasq"
