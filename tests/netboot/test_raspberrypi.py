@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.model.boot import BootIntent
+from hostler.model.netboot_order import BASE_MARK, NetbootOrder
 from hostler.netboot.boot_files import BootFiles
 from hostler.netboot.dhcp_policy import Answer, Firmware, Refusal, boot_answer, client_facts
 from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM, hold_program
@@ -39,6 +40,7 @@ BOARD = Target(
     "pi-1", "raspberrypi4", "arm64", (MAC,), serial=SERIAL, intent=BootIntent.STEP, boot="x1", token="t0ken",
     kernel="k", initrd="i", cmdline="console=ttyS1,115200 quiet", files=FILES,
 )  # fmt: skip
+BASE = f"http://{NETWORK.server}:{NETWORK.http_port}"
 
 
 def answer(model: Model, target: Target | None = BOARD) -> Answer | Refusal:
@@ -171,6 +173,18 @@ def test_the_agent_gets_its_configuration_in_its_initramfs(files):
     assert b"t0ken" not in config + cmdline
 
 
+def test_another_system_than_the_agent_is_brought_whole_and_alone(files):
+    """Its own kernel, initramfs and command line, told how to reach us; the agent's token stays with us."""
+    order = NetbootOrder("live", "i", "k", f"root=live:{BASE_MARK}/boot/image/squashfs")
+    assert files("kernel8.img", netboot=order) == b"[i]"
+    assert files("initrd.img", netboot=order) == b"[k]"
+    assert files("cmdline.txt", netboot=order) == f"root=live:{BASE}/boot/image/squashfs\n".encode()
+    assert b"booting live" in files("config.txt", netboot=order)
+    bare = dataclasses.replace(order, initrd="")
+    assert files("initrd.img", netboot=bare) is None
+    assert b"initramfs" not in files("config.txt", netboot=bare)
+
+
 @pytest.mark.parametrize("intent", [BootIntent.HOLD, BootIntent.ENVIRONMENT])
 def test_a_held_board_gets_a_kernel_that_waits(files, intent: BootIntent):
     """It boots no disk and no agent."""
@@ -213,7 +227,7 @@ def test_a_command_line_that_cannot_be_said_holds_the_board(files):
 def test_words_cannot_become_settings():
     """What a person wrote about a board stays in its comment, and in one line the firmware reads whole."""
     held = dataclasses.replace(BOARD, intent=BootIntent.HOLD, message="so\nkernel=evil\r[none] " + "x" * 300)
-    lines = render_config(held).splitlines()
+    lines = render_config(held, BASE).splitlines()
     assert [line for line in lines if line.startswith("kernel=")] == ["kernel=kernel8.img"]
     assert max(map(len, lines)) <= 98
 
@@ -249,8 +263,6 @@ def test_no_option_97_breaks_the_server(machine: bytes, end: bytes):
 def test_no_other_name_leads_anywhere(name: str, prefix: str, intent: BootIntent):
     """Only the names of a Pi's firmware exist, and only those registered for this board."""
     known = {"config.txt", "cmdline.txt", "kernel8.img", "initrd.img", "boot.img", *FILES}
-    tree = RaspberryPiTree(
-        dataclasses.replace(BOARD, intent=intent), lambda artefact: Path(artefact), lambda: b"c"
-    )
+    tree = RaspberryPiTree(dataclasses.replace(BOARD, intent=intent), lambda artefact: Path(artefact), BASE)
     if name.rpartition("/")[2] not in known:
         assert tree.parts(prefix + name) is None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from hostler.model.first_stages import IPXE_FILES, UKI_FILE
 from hostler.netboot.boot_urls import BootUrls
-from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.grub_tree import PREFIX as GRUB_TREE
 from hostler.netboot.grub_tree import grub_file
 from hostler.netboot.hold_efi import HOLD_PROGRAMS, hold_program
@@ -67,7 +66,7 @@ class BootFiles:
         mac = self._mac_of(client)
         target = self._table.by_mac(mac) if mac else None
         if target is not None and target.platform in GENERATIONS:
-            tree = RaspberryPiTree(target, self._table.artefact, lambda: self._config(client, target))
+            tree = RaspberryPiTree(target, self._table.artefact, self._rack(client))
             if (parts := tree.parts(name)) is not None:
                 return VirtualFile(*parts)
         if name.startswith(PXELINUX_TREE):
@@ -119,10 +118,6 @@ class BootFiles:
             return VirtualFile(found) if found is not None else None
         path = self._table.artefact(found)
         return VirtualFile(path) if path is not None else None
-
-    def _config(self, client: Address, target: Target) -> bytes | None:
-        rack = self._rack(client)
-        return config_cpio(target, rack) if rack else None
 
     def _rack(self, client: Address) -> str | None:
         return self._urls.system(client)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from hostler.model.boot import BootIntent
 from hostler.model.identity import serial_digits
+from hostler.netboot.quoting import QuotingError
 from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM
 from hostler.netboot.render_raspberrypi import (
     ALIASES,
@@ -26,7 +27,7 @@ from hostler.netboot.render_raspberrypi import (
     STAND_INS,
     render_cmdline,
     render_config,
-    runs_agent,
+    system_of,
 )
 from hostler.netboot.virtual_file import VirtualFileError
 from hostler.wire import fat
@@ -50,15 +51,13 @@ class RaspberryPiTree:
     Args:
         target: The board.
         artefact: Finds a registered file by its id.
-        config: The agent's configuration as an initramfs, or None.
+        base: URL by which the board reaches the boot listener, without a slash at the end; None: it does not.
     """
 
-    def __init__(
-        self, target: Target, artefact: Callable[[str], Path | None], config: Callable[[], bytes | None]
-    ) -> None:
+    def __init__(self, target: Target, artefact: Callable[[str], Path | None], base: str | None) -> None:
         self._target = target
         self._artefact = artefact
-        self._config = config
+        self._base = base
         self._generation = GENERATIONS[target.platform]
 
     def parts(self, name: str) -> Parts | None:
@@ -90,15 +89,10 @@ class RaspberryPiTree:
 
     def _file(self, name: str) -> Parts | None:
         target = self._target
-        agent = runs_agent(target)
         if name == CONFIG:
-            return (render_config(target).encode(),)
-        if name == CMDLINE:
-            return ((render_cmdline(target) if agent else "\n").encode(),)
-        if name == KERNEL:
-            return self._registered(target.kernel) if agent else (HOLD_PROGRAM,)
-        if name == INITRD:
-            return self._initrd() if agent else None
+            return (render_config(target, self._base).encode(),)
+        if name in (CMDLINE, KERNEL, INITRD):
+            return self._system_file(name)
         if name == BOOT_IMAGE:
             return self._image()
         for alias, prefix in ALIASES.items():
@@ -126,11 +120,19 @@ class RaspberryPiTree:
             whole += [*parts, bytes(padding)]
         return *whole, bytes(plan.tail)
 
+    def _system_file(self, name: str) -> Parts | None:
+        try:
+            system = system_of(self._target, self._base)
+        except QuotingError:
+            system = None
+        if name == CMDLINE:
+            return ((render_cmdline(system) if system is not None else "\n").encode(),)
+        if name == KERNEL:
+            return self._registered(system.kernel) if system is not None else (HOLD_PROGRAM,)
+        # The firmware loads one file of this name; two archives, one after the other, are one initramfs.
+        parts = system.initrd_parts(self._artefact) if system is not None else None
+        return parts or None
+
     def _registered(self, artefact: str | None) -> Parts | None:
         path = self._artefact(artefact) if artefact else None
         return (path,) if path is not None else None
-
-    def _initrd(self) -> Parts | None:
-        """The firmware loads one file of this name; two archives, one after the other, are one initramfs."""
-        config, initrd = self._config(), self._registered(self._target.initrd)
-        return (config, *initrd) if config and initrd else None

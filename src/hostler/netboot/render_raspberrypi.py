@@ -12,8 +12,10 @@ from hostler.model.boot import BootIntent
 from hostler.model.platform import PLATFORMS
 from hostler.netboot import quoting
 from hostler.netboot.holding import why_held
+from hostler.netboot.payload import payload, what
 
 if TYPE_CHECKING:
+    from hostler.netboot.payload import Payload
     from hostler.netboot.table import Target
 
 CONFIG = "config.txt"
@@ -37,33 +39,38 @@ GENERATIONS = {name: platform for name, platform in PLATFORMS.items() if platfor
 """The Raspberry Pis among the platforms; a Compute Module is of the generation of its number."""
 
 
-def boots_agent(target: Target) -> str:
-    """Tell why a board cannot boot the agent; empty when it can."""
-    if not target.kernel or not target.initrd:
-        return "no kernel and initramfs are registered for it"
+def system_of(target: Target, base: str | None) -> Payload | None:
+    """Return what a board is to be brought now; None: the program that waits.
+
+    Args:
+        target: The board.
+        base: URL by which it reaches the boot listener; None: it does not.
+
+    Raises:
+        QuotingError: It is to be brought something and cannot be; the text says why.
+    """
+    if target.intent is not BootIntent.STEP:
+        return None
+    if base is None:
+        raise quoting.QuotingError("it asks from an address that is on none of its networks")
     if absent := GENERATIONS[target.platform].lacks(target.files):
-        return absent
+        raise quoting.QuotingError(absent)
+    system = payload(target, base)
+    render_cmdline(system)
+    return system
+
+
+def render_config(target: Target, base: str | None) -> str:
+    """Return ``config.txt`` for a board that is not to boot from its disk; ``base`` as for ``system_of``."""
+    lines = []
     try:
-        render_cmdline(target)
+        system = system_of(target, base)
     except quoting.QuotingError as error:
-        return str(error)
-    return ""
-
-
-def runs_agent(target: Target) -> bool:
-    """Whether what the board is given now is the agent, and not the program that waits."""
-    return target.intent is BootIntent.STEP and not boots_agent(target)
-
-
-def render_config(target: Target) -> str:
-    """Return ``config.txt`` for a board that is not to boot from its disk."""
-    if runs_agent(target):
-        title = "booting the agent"
-        lines = [f"initramfs {INITRD} followkernel"]
+        title = f"cannot boot {what(target)}: {error}"
     else:
-        why = boots_agent(target) if target.intent is BootIntent.STEP else ""
-        title = f"cannot boot the agent: {why}" if why else why_held(target)
-        lines = []
+        title = f"booting {system.title}" if system is not None else why_held(target)
+        if system is not None and system.initrd is not None:
+            lines = [f"initramfs {INITRD} followkernel"]
     return "\n".join(
         [
             *_comment(f"Hostler: {target.board}: {title}"),
@@ -80,13 +87,13 @@ def render_config(target: Target) -> str:
     )
 
 
-def render_cmdline(target: Target) -> str:
+def render_cmdline(system: Payload) -> str:
     """Return ``cmdline.txt``; the firmware passes its first line on.
 
     Raises:
         QuotingError: The command line has characters that do not belong there.
     """
-    return quoting.raspberrypi_cmdline(target.cmdline) + "\n" if target.cmdline else "\n"
+    return quoting.raspberrypi_cmdline(system.cmdline) + "\n"
 
 
 def _comment(text: str) -> list[str]:
