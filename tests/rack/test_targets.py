@@ -67,3 +67,14 @@ def test_a_board_whose_loader_is_not_registered_is_held_and_says_which(
     assert f"hostler agent build --arch {arch}" in made.message
     there = dict.fromkeys(registered_files(arch, loader), "id")
     assert target(asked, {arch: {"kernel": "k", "initrd": "i", **there}}).intent is BootIntent.STEP
+
+
+def test_a_board_without_its_device_tree_is_held_and_says_which():
+    """A kernel that knows nothing of the board would start in the dark."""
+    seen = view("arm64-uboot")
+    seen = replace(seen, desired=replace(seen.desired, device_tree="rk3399-rock-pi-4b.dtb"))
+    made = target(seen, AGENTS)
+    assert made.intent is BootIntent.HOLD
+    assert "rk3399-rock-pi-4b.dtb" in made.message
+    there = target(seen, {"arm64": {**AGENTS["arm64"], "rk3399-rock-pi-4b.dtb": "t"}})
+    assert (there.intent, there.device_tree) == (BootIntent.STEP, "rk3399-rock-pi-4b.dtb")

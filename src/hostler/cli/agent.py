@@ -32,18 +32,24 @@ def _agent_arguments(parser: argparse.ArgumentParser) -> None:
     build = verbs.add_parser("build", help="build it from Debian packages", allow_abbrev=False)
     build.add_argument("--arch", choices=ARCHITECTURES, action="append", help="only this one (default: both)")
     build.add_argument("--output", type=Path, metavar="DIR", help="where to put it (default: in the cache)")
+    build.add_argument(
+        "--boot-file", type=Path, metavar="FILE", action="append", default=[],
+        help="register this too, under its own name: a device tree, a U-Boot (with one --arch)",
+    )  # fmt: skip
     build.add_argument("--no-register", action="store_true", help="build only; no server is asked")
     build.add_argument("--json", action="store_true", default=names.SUPPRESS)
 
 
 def agent(args: argparse.Namespace, out: Output) -> int:
     """Build the agent for each architecture and tell the server where it lies."""
+    extra = _extra_files(args)
     cache = cache_directory()
     output = (args.output or cache / "agent").resolve()
     built: list[dict[str, Any]] = []
     client = None if args.no_register else Client()
     for arch in args.arch or ARCHITECTURES:
         kernel, initrd, boot_files, lacks = _build(arch, output, cache, out)
+        boot_files.update(extra)
         size = kernel.stat().st_size + initrd.stat().st_size
         document = {
             "arch": arch,
@@ -66,6 +72,21 @@ def agent(args: argparse.Namespace, out: Output) -> int:
     if out.json:
         out.document(built)
     return 0
+
+
+def _extra_files(args: argparse.Namespace) -> dict[str, Path]:
+    """Return the files to register besides, by name; raises ClientError before anything is built."""
+    files: dict[str, Path] = {path.name: path.resolve() for path in args.boot_file}
+    if files and len(args.arch or ARCHITECTURES) != 1:
+        raise ClientError("--boot-file belongs to one architecture; say which with --arch")
+    if len(files) != len(args.boot_file):
+        raise ClientError("two of the --boot-file have the same name, by which boards ask for them")
+    for name, path in files.items():
+        if name in ("kernel", "initrd"):
+            raise ClientError(f"{path}: the name {name} is taken by the agent itself")
+        if not path.is_file():
+            raise ClientError(f"{path}: there is no such file")
+    return files
 
 
 def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Path, dict[str, Path], str]:

@@ -12,7 +12,7 @@ from hostler.model.board import Binding, Board, BoardClass, Equipment
 from hostler.model.health import HealthPlan
 from hostler.model.hook import HookPlan
 from hostler.model.identity import serial_digits
-from hostler.model.platform import PLATFORMS
+from hostler.model.platform import PLATFORMS, UBOOT_PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -72,10 +72,16 @@ class Reader:
                 self._unknown(
                     path, f"loader for {table.platform}", table.loader, PLATFORMS[table.platform].loaders
                 )
+            elif table.device_tree is not None and table.platform not in UBOOT_PLATFORMS:
+                self._wrong(
+                    ("classes", name, "device_tree"),
+                    f"firmware of {table.platform} brings or finds its own; leave it out",
+                )
             health = HealthPlan(**table.health.model_dump()) if table.health else None
             classes[name] = BoardClass(
-                name, table.platform, table.idle_off, health, table.max_ttl, table.loader, table.metadata
-            )
+                name, table.platform, table.idle_off, health, table.max_ttl, table.loader, table.metadata,
+                table.device_tree,
+            )  # fmt: skip
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}
         oidc = OidcPlan(**parsed.lab.oidc.model_dump()) if parsed.lab.oidc else None

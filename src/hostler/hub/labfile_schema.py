@@ -251,6 +251,7 @@ class ClassTable(_Closed):
     idle_off: Annotated[float, BeforeValidator(seconds), Field(ge=300, le=30 * 86400)] | None = None
     health: HealthTable | None = None
     loader: Loader | None = None
+    device_tree: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,200}\.dtb$")] | None = None
     metadata: Metadata = Field(default_factory=dict)
 
 

@@ -251,6 +251,7 @@ class Draft:
             run=order,
             reason=record.reason,
             loader=loader,
+            device_tree=board_class.device_tree if board_class else None,
         )
 
     def apply(self) -> None:

@@ -10,6 +10,7 @@ from hostler.hub.errors import Fault, InvalidError
 from hostler.hub.template_sandbox import TemplateFaultError
 from hostler.model import kernel_cmdline
 from hostler.model.netboot_order import BASE_MARK, TOKEN_MARK, DoneSignal, NetbootOrder, filled
+from hostler.model.platform import UBOOT_PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -73,7 +74,8 @@ def _rendered(source: TemplateSource, found: Mapping[str, Any], faults: list[Fau
 
 def _cmdline_fault(cmdline: str, platform: Platform) -> str:
     # Where no loader of ours comes in between, it is U-Boot or a firmware that reads what it should say.
-    limit = kernel_cmdline.LONGEST if platform.loaders else kernel_cmdline.LONGEST_UBOOT
+    ours = platform.loaders and platform.name not in UBOOT_PLATFORMS
+    limit = kernel_cmdline.LONGEST if ours else kernel_cmdline.LONGEST_UBOOT
     return kernel_cmdline.fault(filled(cmdline, _LONGEST_BASE, _LONGEST_TOKEN), limit)
 
 

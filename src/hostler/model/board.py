@@ -108,6 +108,7 @@ class BoardClass:
         max_ttl: Longest time in seconds that anybody but an admin may hold one of them, or None: no limit.
         loader: What brings their kernel, or None: what suits the platform and the board.
         metadata: What templates find for its boards.
+        device_tree: Boot file that describes them to their kernel, or None: their firmware knows that.
     """
 
     name: str
@@ -117,6 +118,7 @@ class BoardClass:
     max_ttl: float | None = None
     loader: Loader | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    device_tree: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Desired:
         run: The run to carry out, or the last one; None: never any.
         reason: Why it is quarantined or held, for people.
         loader: What brings its kernel, or None: its firmware leaves no choice.
+        device_tree: Boot file that describes it to its kernel, or None: its firmware knows that.
     """
 
     board: Board
@@ -38,6 +39,7 @@ class Desired:
     run: RunOrder | None = None
     reason: str = ""
     loader: Loader | None = None
+    device_tree: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

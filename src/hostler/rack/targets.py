@@ -44,6 +44,11 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
     why = _HELD[desired.lifecycle]
     files = {name: agent[name] for name in agent if name not in ("kernel", "initrd")}
     absent = platform.lacks(files, desired.loader)
+    if desired.device_tree and desired.device_tree not in files:
+        absent = absent or (
+            f"no device tree {desired.device_tree} is registered; run: hostler agent build --arch "
+            f"{platform.arch} --boot-file PATH/{desired.device_tree}"
+        )
     system = _system(view)
     if not agent and system is None:
         absent = f"there is no agent for {platform.arch}; run: hostler agent build"
@@ -66,6 +71,7 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
         initrd=agent.get("initrd"),
         files=files,
         loader=desired.loader,
+        device_tree=desired.device_tree,
         cmdline=f"{kernel_parameter('console', platform.console)} quiet",
         netboot=system,
         network_first=any(wire.driver == "agent" for wire in board.bootctl),
