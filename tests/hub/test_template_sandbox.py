@@ -147,16 +147,18 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 ENDS = st.sampled_from(
     ["", ".__class__", "['__class__']", ".items()", ".mro()", ".format(name)", " | list", " | tojson",
-     " | join('-')", " | sort", " | length", " * 99999999", " + keys", " ~ name", " ** 99", " % 3", "[0]", "[:9]", ".a",
-     " | replace('a', 'b')", " == keys", " in keys", " is defined", " | default(keys)", "()", "(keys)", " | indent(9)"]
+     " | join('-')", " | sort", " | length", " * 99999999", " + keys", " ~ name", " ** 99", " % 3", "[0]",
+     "[:9]", ".a", " | replace('a', 'b')", " == keys", " in keys", " is defined", " | default(keys)", "()",
+     "(keys)", " | indent(9)"]
 )  # fmt: skip
 EXPRESSIONS = st.builds(lambda piece, ends: piece + "".join(ends), PIECES, st.lists(ENDS, max_size=4))
 PARTS = st.one_of(
     EXPRESSIONS.map(lambda e: f"{{{{ {e} }}}}"),
     EXPRESSIONS.map(lambda e: f"{{% set x = {e} %}}"),
     st.tuples(EXPRESSIONS, EXPRESSIONS).map(
-        lambda pair: (
-            f"{{% for x in {pair[0]} %}}{{% for y in range(5000) %}}{{{{ {pair[1]} }}}}{{% endfor %}}{{% endfor %}}"
+        lambda two: (
+            f"{{% for x in {two[0]} %}}{{% for y in range(5000) %}}{{{{ {two[1]} }}}}{{% endfor %}}"
+            + "{% endfor %}"
         )
     ),
     EXPRESSIONS.map(lambda e: f"{{% if {e} %}}a{{% endif %}}"),

@@ -134,7 +134,8 @@ def read(text: str, arch: str | None = None, instead: Instead | None = None) -> 
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         match = re.search(r"\(at line (\d+)", str(error))
-        raise _bad([Fault(f"this is not TOML: {error}", FILE, int(match[1]) if match else 1)]) from None
+        line = int(match[1]) if match else text.count("\n") + 1
+        raise _bad([Fault(f"this is not TOML: {error}", FILE, line)]) from None
     places = Places(text)
     try:
         found = Description.model_validate(raw)
