@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 US = ForeignNetwork("boot", IPv4Network("10.77.0.0/24"), IPv4Address("10.77.0.1"))
-SCRIPT = "http://10.77.0.1:8067/boot/ipxe"
+BOOT = "http://10.77.0.1:8067/boot"
+SCRIPT = f"{BOOT}/ipxe"
 
 CLIENTS: dict[str, tuple[dict[int, bytes], str]] = {
     "bios": ({60: b"PXEClient:Arch:00000:UNDI:002001", 93: b"\0\0"}, "undionly.kpxe"),
@@ -30,6 +31,8 @@ CLIENTS: dict[str, tuple[dict[int, bytes], str]] = {
     "arm64": ({60: b"PXEClient:Arch:00011:UNDI:003016", 93: b"\0\x0b"}, "snponly-arm64.efi"),
     "ipxe": ({60: b"PXEClient:Arch:00000:UNDI:002001", 77: b"iPXE", 93: b"\0\0"}, SCRIPT),
     "ipxe-uefi": ({60: b"PXEClient:Arch:00007:UNDI:003016", 77: b"iPXE", 93: b"\0\7"}, SCRIPT),
+    "http": ({60: b"HTTPClient:Arch:00016:UNDI:003001", 93: b"\0\x10"}, f"{BOOT}/snponly.efi"),
+    "http-arm64": ({60: b"HTTPClient:Arch:00019:UNDI:003001", 93: b"\0\x13"}, f"{BOOT}/uki.efi"),
     "system": ({60: b"udhcp 1.35"}, ""),
 }
 
@@ -87,6 +90,7 @@ def test_real_servers_send_every_kind_of_firmware_here(lan: Lan, tmp_path: Path,
             offer = ask(lan, options, number)
             told = offer.file or offer.options.get(67, b"").rstrip(b"\0")
             assert told.decode() == file, name
+            assert (offer.options.get(60) == b"HTTPClient") == name.startswith("http"), name
             if file and not file.startswith("http"):
                 assert offer.siaddr == IPv4Address("10.77.0.1").packed, name
 
@@ -96,6 +100,8 @@ def test_every_kind_names_the_script_and_each_file(kind: str) -> None:
     """No kind of server leaves an architecture out."""
     text = WRITERS[kind](US)
     for file in (SCRIPT, "10.77.0.1", "undionly.kpxe", "snponly.efi", "snponly-arm64.efi"):
+        assert file in text
+    for file in ("HTTPClient", f"{BOOT}/snponly.efi", f"{BOOT}/uki.efi"):
         assert file in text
 
 

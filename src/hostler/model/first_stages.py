@@ -48,6 +48,8 @@ IPXE_FILES = frozenset(_FILES[Loader.IPXE].values())
 """Every build of iPXE, by the name it is served under."""
 FIRST_STAGES = {number: _FILES[Loader.IPXE][number] for number in (0, 7, 9, 11)}
 """Files of iPXE by option 93 number of PXE firmware: BIOS, UEFI x64, EBC, UEFI ARM64."""
+HTTP_FIRST_STAGES = {_X64_HTTP: UEFI_X64_FILE, _ARM64_HTTP: UKI_FILE}
+"""Files for UEFI HTTP boot by option 93 number, where nobody chooses by the board: what needs no more."""
 
 
 _HOLD = dict.fromkeys(_X64, "hold-x64.efi") | dict.fromkeys(_ARM64, "hold-arm64.efi")

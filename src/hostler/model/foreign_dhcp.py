@@ -1,7 +1,8 @@
 """The lines with which somebody else's DHCP server sends boards here: one text for each kind of server.
 
 Every one of them says the same: whoever already runs iPXE gets the boot script's address, other firmware the
-file for its architecture (option 93) from this host by TFTP. U-Boot and operating systems get no file.
+file for its architecture (option 93) from this host, by TFTP or as the URL that HTTP boot asks for. U-Boot
+and operating systems get no file.
 """
 
 from __future__ import annotations
@@ -11,11 +12,18 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
-from hostler.model.first_stages import FIRST_STAGES
+from hostler.model.first_stages import FIRST_STAGES, HTTP_FIRST_STAGES
 
 # Sent raw, as iPXE does, or with its length before it (RFC 3004).
 _KEA_IPXE = "option[77].hex == 'iPXE' or option[77].hex == 0x0469505845"
-_NAMES = {0: "BIOS", 7: "UEFI x64", 9: "UEFI x64 (as EBC)", 11: "UEFI ARM64"}
+_NAMES = {
+    0: "BIOS",
+    7: "UEFI x64",
+    9: "UEFI x64 (as EBC)",
+    11: "UEFI ARM64",
+    16: "UEFI x64 by HTTP",
+    19: "UEFI ARM64 by HTTP",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,8 @@ class ForeignNetwork:
         subnet: Where the boards are.
         server: This host's address.
         http_port: Where it serves boot scripts.
-        files: Boot files by option 93 number.
+        files: Boot files by option 93 number, for PXE.
+        http_files: The same for HTTP boot.
     """
 
     name: str
@@ -35,6 +44,7 @@ class ForeignNetwork:
     server: IPv4Address
     http_port: int = 8067
     files: Mapping[int, str] = field(default_factory=lambda: FIRST_STAGES)
+    http_files: Mapping[int, str] = field(default_factory=lambda: HTTP_FIRST_STAGES)
 
     @classmethod
     def of_plan(cls, name: str, networks: Mapping[str, Mapping[str, Any]]) -> ForeignNetwork:
@@ -49,6 +59,12 @@ class ForeignNetwork:
     def script(self) -> str:
         """Address of the boot script."""
         return f"http://{self.server}:{self.http_port}/boot/ipxe"
+
+    @property
+    def urls(self) -> dict[int, str]:
+        """What HTTP boot is told, by option 93 number."""
+        base = f"http://{self.server}:{self.http_port}/boot"
+        return {number: f"{base}/{file}" for number, file in self.http_files.items()}
 
 
 def isc(network: ForeignNetwork) -> str:
@@ -66,6 +82,13 @@ def isc(network: ForeignNetwork) -> str:
             f'}} elsif substring(option vendor-class-identifier, 0, 9) = "PXEClient"'
             f" and option arch = 00:{number:02x} {{  # {_NAMES[number]}",
             f'  filename "{file}";',
+        ]
+    for number, url in network.urls.items():
+        lines += [
+            f'}} elsif substring(option vendor-class-identifier, 0, 10) = "HTTPClient"'
+            f" and option arch = 00:{number:02x} {{  # {_NAMES[number]}",
+            '  option vendor-class-identifier "HTTPClient";',
+            f'  filename "{url}";',
         ]
     return _text(*lines, "}")
 
@@ -87,6 +110,13 @@ def kea(network: ForeignNetwork) -> str:
         f'    "next-server": "{network.server}", "boot-file-name": "{file}" }}'
         for name, test, file in classes
     ]
+    for number, url in network.urls.items():
+        test = f"substring(option[60].hex, 0, 10) == 'HTTPClient' and option[93].hex == 0x{number:04x}"
+        entries.append(
+            f'  {{ "name": "hostler-{number}", "test": "{test}",\n    "boot-file-name": "{url}",\n'
+            '    "option-data": [\n'
+            '      { "name": "vendor-class-identifier", "data": "HTTPClient", "always-send": true } ] }'
+        )
     return '"client-classes": [\n' + ",\n".join(entries) + "\n]\n"
 
 
@@ -99,6 +129,15 @@ def dnsmasq(network: ForeignNetwork) -> str:
             f"# {_NAMES[number]}",
             f"dhcp-match=set:{tag},option:client-arch,{number}",
             f"dhcp-boot=tag:{tag},tag:!hostler-ipxe,{file},,{network.server}",
+        ]
+    for number, url in network.urls.items():
+        tag = f"hostler-{number}"
+        lines += [
+            f"# {_NAMES[number]}",
+            f"dhcp-match=set:{tag},option:client-arch,{number}",
+            # Firmware does not ask for option 60, and takes no offer without it.
+            f"dhcp-option-force=tag:{tag},tag:!hostler-ipxe,60,HTTPClient",
+            f"dhcp-boot=tag:{tag},tag:!hostler-ipxe,{url}",
         ]
     return _text(*lines)
 
@@ -123,17 +162,37 @@ def windows(network: ForeignNetwork) -> str:
             f' -VendorClass EQ,"{name}*"',
             f'Set-DhcpServerv4OptionValue -ScopeId {scope} -PolicyName "{name}" -OptionId 67 -Value "{file}"',
         ]
+    lines += [
+        "# HTTP boot; an error here only says that the option is defined already",
+        'Add-DhcpServerv4OptionDefinition -OptionId 60 -Name "vendor class" -Type String',
+    ]
+    for order, (number, url) in enumerate(network.urls.items(), 2 + len(network.files)):
+        name = f"hostler-{number}"
+        value = f'Set-DhcpServerv4OptionValue -ScopeId {scope} -PolicyName "{name}" -OptionId'
+        lines += [
+            f"# {_NAMES[number]}",
+            f'Add-DhcpServerv4Class -Name "{name}" -Type Vendor -Data "HTTPClient:Arch:{number:05}"',
+            f'Add-DhcpServerv4Policy -Name "{name}" -ScopeId {scope} -Condition OR -ProcessingOrder {order}'
+            f' -VendorClass EQ,"{name}*"',
+            f'{value} 60 -Value "HTTPClient"',
+            f'{value} 67 -Value "{url}"',
+        ]
     return _text(*lines)
 
 
 def mikrotik(network: ForeignNetwork) -> str:
     """Return commands for RouterOS 7.4 and later; ``SERVER`` and ``POOL`` stand for names in use there."""
-    options = [("hostler-ipxe", network.script), *((f"hostler-{n}", f) for n, f in network.files.items())]
+    files = {**network.files, **network.urls}
+    options = [("hostler-ipxe", network.script), *((f"hostler-{n}", file) for n, file in files.items())]
     lines = ["/ip dhcp-server network", f"set [find address={network.subnet}] next-server={network.server}"]
     lines.append("/ip dhcp-server option")
     lines += [f"add name={name} code=67 value=\"s'{file}'\"" for name, file in options]
+    lines.append("add name=hostler-http code=60 value=\"s'HTTPClient'\"")
     lines.append("/ip dhcp-server option sets")
-    lines += [f"add name={name} options={name}" for name, _ in options]
+    http = {f"hostler-{number}" for number in network.urls}
+    lines += [
+        f"add name={name} options={name}{',hostler-http' if name in http else ''}" for name, _ in options
+    ]
     lines += [
         "/ip dhcp-server matcher",
         "# In this order: iPXE tells its architecture as well.",
@@ -142,8 +201,9 @@ def mikrotik(network: ForeignNetwork) -> str:
     ]
     lines += [
         f"add name=hostler-{number} server=SERVER address-pool=POOL code=60 matching-type=substring"
-        f' value="PXEClient:Arch:{number:05}" option-set=hostler-{number}'
-        for number in network.files
+        f' value="{"HTTP" if number in network.urls else "PXE"}Client:Arch:{number:05}"'
+        f" option-set=hostler-{number}"
+        for number in files
     ]
     return _text(*lines)
 
