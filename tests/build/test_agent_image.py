@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import http.server
 import json
 import queue
@@ -14,6 +15,7 @@ from board import UBOOT, Board
 
 from hostler.build.agent_image import AgentImage, build_agent, our_sources
 from hostler.build.cache import file_digest
+from hostler.build.python_tree import INTERPRETER_NEEDS
 from hostler.wire import newc
 
 STUB = {
@@ -161,3 +163,19 @@ def test_our_own_agent_is_packed() -> None:
     names = set(our_sources())
     assert "hostler/model/chunkindex.py" in names
     assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"agent", "model"}
+
+
+def test_every_encoding_the_agent_names_is_in_its_interpreter() -> None:
+    """Encodings are modules that are looked up by name at run time: no import tells that they are needed."""
+    named = {
+        word.value
+        for source in our_sources().values()
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("encode", "decode")
+        for word in call.args[:1]
+        if isinstance(word, ast.Constant) and isinstance(word.value, str)
+    }
+    assert "utf-16-le" in named
+    assert {f"encodings.{name.replace('-', '_')}" for name in named} <= set(INTERPRETER_NEEDS)

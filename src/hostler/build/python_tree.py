@@ -34,6 +34,7 @@ INTERPRETER_NEEDS = (
     "encodings.ascii",
     "encodings.idna",
     "encodings.latin_1",
+    "encodings.utf_16_le",
     "encodings.utf_8",
     "importlib.machinery",
     "importlib.util",
