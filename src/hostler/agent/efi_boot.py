@@ -159,12 +159,17 @@ def _make(variables: _Variables, system: Partition, loader: str) -> Entry:
     number = variables.free(_OURS)
     drive = struct.pack("<IQQ", system.number, system.start, system.sectors) + system.signature
     drive += bytes((2, 2)) if system.gpt else bytes((1, 1))
-    file = (loader + "\0").encode("utf-16-le")
+    file = _ucs2(loader)
     entry = Entry(number, _ACTIVE, _OURS, ((_MEDIA, _HARD_DRIVE, drive), (_MEDIA, _FILE, file)))
     path = b"".join(_packed(node) for node in (*entry.path, (*_END, b"")))
     head = struct.pack("<IH", entry.attributes, len(path))
-    variables.write(f"Boot{number:04X}", head + (_OURS + "\0").encode("utf-16-le") + path)
+    variables.write(f"Boot{number:04X}", head + _ucs2(_OURS) + path)
     return entry
+
+
+def _ucs2(text: str) -> bytes:
+    """Encode a text as firmware has it, closed by zero; the agent's Python has no codec for it."""
+    return struct.pack(f"<{len(text) + 1}H", *map(ord, text), 0)
 
 
 def _packed(node: Node) -> bytes:
@@ -222,7 +227,7 @@ def _entry(number: int, value: bytes) -> Entry | None:
     end = 6
     while end + 2 <= len(value) and value[end : end + 2] != b"\0\0":
         end += 2
-    description = value[6:end].decode("utf-16-le", "replace")
+    description = "".join(chr(unit) for (unit,) in struct.iter_unpack("<H", value[6:end]))
     path = value[end + 2 : end + 2 + length]
     nodes: list[Node] = []
     at = 0
