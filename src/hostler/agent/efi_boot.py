@@ -227,7 +227,8 @@ def _entry(number: int, value: bytes) -> Entry | None:
     end = 6
     while end + 2 <= len(value) and value[end : end + 2] != b"\0\0":
         end += 2
-    description = "".join(chr(unit) for (unit,) in struct.iter_unpack("<H", value[6:end]))
+    units = (unit for (unit,) in struct.iter_unpack("<H", value[6:end]))
+    description = "".join(chr(unit) if 0x20 <= unit < 0x7F else "?" for unit in units)
     path = value[end + 2 : end + 2 + length]
     nodes: list[Node] = []
     at = 0
