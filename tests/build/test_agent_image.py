@@ -162,7 +162,7 @@ def test_our_own_agent_is_packed() -> None:
     """The real agent's modules and the chunk index are found; nothing else of Hostler comes along."""
     names = set(our_sources())
     assert "hostler/model/chunkindex.py" in names
-    assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"agent", "model"}
+    assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"agent", "model", "wire"}
 
 
 def test_every_encoding_the_agent_names_is_in_its_interpreter() -> None:
