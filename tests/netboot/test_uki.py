@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from hostler.model.boot import BootIntent
 from hostler.model.first_stages import Loader
+from hostler.model.trace import TraceEvent
 from hostler.netboot.boot_files import BootFiles
 from hostler.netboot.hold_efi import HOLD_PROGRAMS
+from hostler.netboot.http_names import NamedFiles
+from hostler.netboot.refused import Refused
 from hostler.netboot.table import BootTable, NetworkConfig, Target
 from hostler.wire import pe
 
@@ -123,6 +128,21 @@ def test_an_image_that_cannot_be_made_is_a_program_that_says_why(
     table.put_artefact("a", tmp_path / "a")
     change(table, **fields)
     assert words in shown(read(table))
+
+
+async def test_the_trace_says_what_was_in_it(table: BootTable) -> None:
+    """One name stands for the agent and for the program that waits; told for its disk it is no such file."""
+    events: list[TraceEvent] = []
+    named = NamedFiles(BootFiles(table, [NETWORK], LEASES.get, {}).open, events.append)
+    request = make_mocked_request("HEAD", "/boot/uki.efi")
+    for intent in (BootIntent.STEP, BootIntent.HOLD, BootIntent.LOCAL):
+        change(table, intent=intent)
+        with suppress(Refused):
+            await named.answer(request, "uki.efi", ME, table.by_mac(MAC), MAC)
+    assert [event.data["intent"] for event in events] == ["step", "hold", "local"]
+    assert {event.text for event in events} == {
+        f"b1: uki.efi asked for; told: {intent}" for intent in ("step", "hold", "local")
+    }
 
 
 def test_a_kernel_that_is_gone_from_the_disk_is_named(table: BootTable, tmp_path: Path) -> None:

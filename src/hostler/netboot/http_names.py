@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs
 
 from hostler.model.boot import BootIntent
+from hostler.model.first_stages import UKI_FILE
 from hostler.model.trace import TraceEvent, printable
 from hostler.netboot.file_response import send_virtual
 from hostler.netboot.refused import Refused
@@ -16,14 +17,13 @@ from hostler.netboot.virtual_file import VirtualFile, VirtualFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address
 
     from aiohttp import web
 
     from hostler.model.json import Document
-    from hostler.netboot.table import Target
+    from hostler.netboot.table import Address, Target
 
-    Open = Callable[[IPv4Address, str], VirtualFile | None]
+    Open = Callable[[Address, str], VirtualFile | None]
 
 _TYPES = {"efi": "application/efi", "img": "application/vnd.efi-img"}
 """EDK2 takes a file for a program, or for a disk, by this type or by the end of its name."""
@@ -42,7 +42,7 @@ class NamedFiles:
         self._emit = emit
 
     async def answer(
-        self, request: web.BaseRequest, name: str, client: IPv4Address, target: Target | None, mac: str | None
+        self, request: web.BaseRequest, name: str, client: Address, target: Target | None, mac: str | None
     ) -> web.StreamResponse:
         """Answer a GET or HEAD request for a name.
 
@@ -71,7 +71,11 @@ class NamedFiles:
             raise Refused(HTTPStatus.NOT_FOUND, "no such file for this machine")
         head = request.method == hdrs.METH_HEAD
         asked = request.headers.get(hdrs.RANGE)
-        trace("head" if head else "get", shown, **({"range": printable(asked, 64)} if asked else {}))
+        kind, more = "head" if head else "get", {"range": printable(asked, 64)} if asked else {}
+        if name == UKI_FILE and target is not None:
+            trace(kind, f"{shown} asked for; told: {target.intent}", intent=str(target.intent), **more)
+        else:
+            trace(kind, shown, **more)
         with file:
             content_type = _TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
             response, transfer = await send_virtual(request, file, content_type)

@@ -7,6 +7,7 @@ Secure Boot firmware refuses it.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from hostler.model.boot import BootIntent
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from hostler.netboot.table import Target
 
     Parts = tuple[bytes | Path, ...]
+
+log = logging.getLogger(__name__)
 
 STUBS = {pe.Machine.X64: "linuxx64.efi.stub", pe.Machine.ARM64: "linuxaa64.efi.stub"}
 """The boot files it is made of, by processor."""
@@ -55,6 +58,7 @@ def uki_for(target: Target, base: str, artefact: Callable[[str], Path | None]) -
             raise MissingFileError("its initramfs is not registered here")
         return uki_parts(stub, kernel, initrd, system.cmdline)
     except (QuotingError, VirtualFileError) as error:
+        log.warning("%s: no image can be made for it: %s", target.board, error)
         return (hold_program(machine, target, f"no image can be made for it: {error}"),)
 
 
