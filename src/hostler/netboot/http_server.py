@@ -23,6 +23,7 @@ from hostler.netboot.agent_door import AgentDoor, Rack
 from hostler.netboot.boot_urls import BootUrls, url
 from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
+from hostler.netboot.http_connections import BootConnections
 from hostler.netboot.http_names import NamedFiles
 from hostler.netboot.http_stalls import HttpStalls
 from hostler.netboot.interface6 import bind as bind6
@@ -98,7 +99,7 @@ class BootHttp:
             HttpBindError: A port is taken or not permitted; nothing listens then.
         """
         sockets = _listening(self._networks)
-        server = web.Server(
+        server = BootConnections(
             self.handle, access_log=None, keepalive_timeout=IDLE_SECONDS, auto_decompress=False
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)

@@ -6,6 +6,9 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from aiohttp.http_exceptions import PayloadEncodingError
+from aiohttp.web import RequestPayloadError
+
 from hostler.netboot.refused import Refused
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ async def limited_body(request: web.BaseRequest, limit: int, what: str) -> bytes
         what: What it is, for the refusal: ``a done report``.
 
     Raises:
-        Refused: It is larger, or did not come within ``BODY_SECONDS``.
+        Refused: It is larger, is cut off or garbled, or did not come within ``BODY_SECONDS``.
     """
     too_large = Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{what} may have {limit} bytes")
     if (request.content_length or 0) > limit:
@@ -37,4 +40,6 @@ async def limited_body(request: web.BaseRequest, limit: int, what: str) -> bytes
                     raise too_large
     except TimeoutError:
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
+    except (ConnectionError, PayloadEncodingError, RequestPayloadError):
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body ended before its end") from None
     return bytes(body)
