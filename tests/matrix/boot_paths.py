@@ -23,7 +23,7 @@ class BootPath:
         kind: Kind of the virtual board; empty: the virtual lab has no such board.
         first: What the board's firmware tries first.
         secure_boot: Whether it starts signed programs only.
-        network: Who gives addresses: ``own`` ``dnsmasq`` ``dhcpd`` ``relay``.
+        network: Who gives addresses: ``own`` ``ipv6`` (both kinds) ``dnsmasq`` ``dhcpd`` ``relay``.
         bootctl: The binding's TOML value, or empty.
         image: Image of the demo to install and to boot; empty: the agent looks at the hardware, no more.
         on_disk: Image that is on its disk before, or empty.
@@ -66,6 +66,12 @@ PATHS = (
     BootPath(
         "arm64-uefi-ipxe", "UEFI, PXE", _ARM_UEFI, Loader.IPXE,
         elsewhere="nothing: Debian 12 has no iPXE for it, give the server one of your own",
+    ),
+    BootPath("uefi-ipv6", "UEFI, PXE over IPv6", _UEFI, Loader.IPXE, _UEFI, "network6", network="ipv6"),
+    BootPath("uefi-ipv6-grub", "UEFI, PXE over IPv6", _UEFI, Loader.GRUB, _UEFI, "network6", network="ipv6"),
+    BootPath("uefi-http-ipv6", "UEFI, HTTP over IPv6", _UEFI, Loader.UKI, _UEFI, "http6", network="ipv6"),
+    BootPath(
+        "arm64-uefi-ipv6", "UEFI, PXE over IPv6", _ARM_UEFI, Loader.UKI, _ARM_UEFI, "network6", network="ipv6"
     ),
     BootPath("uboot", "U-Boot, network first", _UBOOT, Loader.PXELINUX, _UBOOT, image=_TINY_ARM),
     BootPath("uboot-grub", "U-Boot as EFI firmware", _UBOOT, Loader.GRUB, elsewhere=_ALONE),

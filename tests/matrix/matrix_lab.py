@@ -70,7 +70,7 @@ class MatrixLab(WholeLab):
             )
         )
         self._virtual_toml.write_text(
-            f'[lab]\nstate_dir = "virtual"\naddress = "10.77.0.1/24"\n'
+            f'[lab]\nstate_dir = "virtual"\naddress = "10.77.0.1/24"\naddress6 = "fd77::1/64"\n'
             f'[switch]\nlisten = "127.0.0.1:{switch}"\ncommunity = "{community}"\nports = 48\n'
             + "".join(
                 self._machine(n, path, console)

@@ -38,14 +38,15 @@ subnet = "10.77.0.0/24"
 range = "10.77.0.100-10.77.0.199"
 router = "10.77.0.254"
 """
-LAB_TOML = {"own": OWN, "dnsmasq": _PROXY, "dhcpd": _PROXY, "relay": _RELAY}
+_IPV6 = OWN + 'address6 = "fd77::1/64"\n'
+LAB_TOML = {"own": OWN, "ipv6": _IPV6, "dnsmasq": _PROXY, "dhcpd": _PROXY, "relay": _RELAY}
 """What ``lab.toml`` says of the boards' network, by who gives the addresses there."""
 
 
 @contextmanager
 def other_network(lab: MatrixLab, kind: str) -> Iterator[None]:
-    """Put what a kind of network needs beside a lab that runs; nothing for ``own``."""
-    if kind == "own":
+    """Put what a kind of network needs beside a lab that runs; nothing for ``own`` and ``ipv6``."""
+    if kind in ("own", "ipv6"):
         yield
     elif kind == "relay":
         with _relay(lab):

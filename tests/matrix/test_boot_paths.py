@@ -32,5 +32,11 @@ def test_the_board_comes_to_the_agent(
         if path.network in ("dnsmasq", "dhcpd"):
             assert ("dhcp", "heard") in seen
             assert ("dhcp", "rogue") not in seen
+        if path.network == "ipv6":
+            told = [
+                event["data"] for event in proof.events if (event["source"], event["kind"]) == ("dhcp", "ack")
+            ]
+            firmware = next(data for data in told if data.get("file"))
+            assert firmware["family"] == "ipv6"
         if path.image:
             assert ("run", "succeeded") in seen

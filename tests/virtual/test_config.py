@@ -46,6 +46,11 @@ def test_the_demo_has_a_board_of_each_kind() -> None:
         ('serial = "VX0001"', 'serial = "a,b"', "boards[0].serial"),
         ('"10.77.0.1/24"', '"10.77.0.0/24"', "lab.address"),
         ('"10.77.0.1/24"', '"router"', "lab.address"),
+        (
+            '"10.77.0.1/24"',
+            '"10.77.0.1/24"\naddress6 = "fd77::x"',
+            "lab.address6: must be an address and prefix",
+        ),
         ('community = "virtual-lab"', "", "switch.community: is missing"),
         ("[lab]", "[lab", "line"),
         (

@@ -9,7 +9,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -98,6 +98,7 @@ class LabConfig:
         state_dir: Disks, logs, pid files. Kept between runs.
         bridge: Name of the bridge in the lab's network namespace.
         server: The server's own address on that bridge, with the subnet.
+        server6: Its IPv6 address there, with the subnet, or None.
         accelerator: ``auto`` ``kvm`` ``tcg``.
         cache: QEMU's disk cache mode.
         switch_listen: Host and UDP port of the switch's SNMP agent.
@@ -115,6 +116,7 @@ class LabConfig:
     community: str
     ports: int
     boards: tuple[BoardConfig, ...]
+    server6: IPv6Interface | None = None
 
     def board_dir(self, board: BoardConfig) -> Path:
         """Return where one board keeps its disk and logs."""
@@ -142,7 +144,7 @@ def load(path: Path) -> LabConfig:
     root = _Table(str(path), "", document)
     root.only("lab", "switch", "boards")
     lab = root.table("lab")
-    lab.only("state_dir", "bridge", "address", "accelerator", "cache")
+    lab.only("state_dir", "bridge", "address", "address6", "accelerator", "cache")
     switch = root.table("switch")
     switch.only("listen", "community", "ports")
     ports = switch.number("ports", 1, 48, 8)
@@ -150,6 +152,7 @@ def load(path: Path) -> LabConfig:
         state_dir=(path.parent / lab.text("state_dir")).resolve(),
         bridge=lab.text("bridge", "br0", r"[a-z][a-z0-9-]{0,14}"),
         server=_interface(lab, "address", "10.77.0.1/24"),
+        server6=_interface6(lab, "address6"),
         accelerator=lab.choice("accelerator", ("auto", "kvm", "tcg"), "auto"),
         cache=lab.choice("cache", ("unsafe", "writeback", "none"), "unsafe"),
         switch_listen=switch.address("listen", "127.0.0.1:16100"),
@@ -224,6 +227,14 @@ def _interface(table: _Table, key: str, default: str) -> IPv4Interface:
     if interface.network.prefixlen > 30 or interface.ip == interface.network.network_address:
         raise table.wrong(key, f"must be a host's address in a subnet of at least 4, not {value!r}")
     return interface
+
+
+def _interface6(table: _Table, key: str) -> IPv6Interface | None:
+    value = table.text(key, "")
+    try:
+        return IPv6Interface(value) if value else None
+    except ValueError:
+        raise table.wrong(key, f'must be an address and prefix like "fd77::1/64", not {value!r}') from None
 
 
 def _distinct(path: str, config: LabConfig) -> None:

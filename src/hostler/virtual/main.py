@@ -64,7 +64,7 @@ async def _run(config: LabConfig, ready_file: Path | None, ready_fd: int | None)
         loop.add_signal_handler(number, stop.set)
     found = await _accelerator(config)
     network = await open_network(
-        config.bridge, config.server, [f"port{board.port}" for board in config.boards]
+        config.bridge, config.server, [f"port{board.port}" for board in config.boards], config.server6
     )
     try:
         write_pid_file(config.namespace_pid_file, network.pid)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from ipaddress import IPv4Interface
+    from ipaddress import IPv4Interface, IPv6Interface
     from pathlib import Path
 
 _DEADLINE = 10.0
@@ -56,8 +56,10 @@ class LabNetwork:
             self._holder.kill()
         await self._holder.wait()
 
-    async def configure(self, bridge: str, server: IPv4Interface, taps: Iterable[str]) -> None:
-        """Make the bridge with the server's address, and the taps on it.
+    async def configure(
+        self, bridge: str, server: IPv4Interface, taps: Iterable[str], server6: IPv6Interface | None = None
+    ) -> None:
+        """Make the bridge with the server's addresses, and the taps on it.
 
         Raises:
             NetworkUnavailable: With the words of ``ip``.
@@ -76,6 +78,8 @@ class LabNetwork:
         # without IPv6 does without: iPXE then waits for a router, nothing else.
         with contextlib.suppress(NetworkUnavailable):
             await self._ip([f"address add fe80::1/64 dev {bridge} scope link nodad"])
+        if server6 is not None:
+            await self._ip([f"address add {server6} dev {bridge} nodad"])
 
     async def learned(self, bridge: str) -> dict[str, str]:
         """Return on which of the bridge's ports each MAC was last heard: MAC to the port's interface.
@@ -114,7 +118,9 @@ class LabNetwork:
         return said
 
 
-async def open_network(bridge: str, server: IPv4Interface, taps: Iterable[str]) -> LabNetwork:
+async def open_network(
+    bridge: str, server: IPv4Interface, taps: Iterable[str], server6: IPv6Interface | None = None
+) -> LabNetwork:
     """Make the namespace, the bridge and the taps; without root in a user namespace.
 
     Raises:
@@ -129,7 +135,7 @@ async def open_network(bridge: str, server: IPv4Interface, taps: Iterable[str]) 
         )
     network = LabNetwork(await _hold(rootless=rootless), rootless=rootless)
     try:
-        await network.configure(bridge, server, taps)
+        await network.configure(bridge, server, taps, server6)
     except BaseException:
         await network.close()
         raise
