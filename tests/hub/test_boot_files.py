@@ -45,6 +45,25 @@ async def test_a_run_is_refused_while_a_file_is_missing(tmp_path: Path):
         assert lab.hub.state.agents["arm64"] == agent
 
 
+@pytest.mark.parametrize(
+    ("loader", "names"), [("", ("shimaa64.efi", "grubaa64.efi")), ('loader = "uki"', ("linuxaa64.efi.stub",))]
+)
+async def test_a_run_is_refused_while_its_loader_is_missing(
+    tmp_path: Path, loader: str, names: tuple[str, ...]
+):
+    """That of its class, or the one its platform has of itself."""
+    files = made(tmp_path, "kernel", "initrd", *names)
+    lines = LAB.replace('platform = "arm64-uboot"', f'platform = "arm64-uefi"\n{loader}')
+    async with running(tmp_path, lab=lines) as lab:
+        claim = await lab.hub.claim(HUB, "arm")
+        assert claim.board is not None
+        with pytest.raises(ConflictError, match=rf"loader \w+ needs {', '.join(names)}; run: hostler"):
+            await lab.hub.start_run(HUB, claim.board, "discover")
+        there = {name: files[name] for name in names}
+        await lab.hub.images.register_agent(HUB, "arm64", files["kernel"], files["initrd"], there)
+        await lab.hub.start_run(HUB, claim.board, "discover")
+
+
 @pytest.mark.parametrize("name", ["../start4.elf", "a/b", "", "kernel", ".hidden", "x" * 101])
 async def test_a_name_that_no_boot_file_has_is_refused(tmp_path: Path, name: str):
     """Nothing is kept then."""

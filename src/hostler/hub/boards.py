@@ -78,8 +78,7 @@ def give_back(draft: Draft, record: BoardRecord, principal: Principal) -> None:
     lifecycle = move(record.name, record.lifecycle, Lifecycle.RELEASING)
     record = replace(record, lifecycle=lifecycle, reason="", power=PowerState.OFF)
     draft.boards.put(record.name, record)
-    platform = draft.inventory.platform(record.board.board_class)
-    if absent := runs.no_agent(draft.agents.get(platform.arch), platform):
+    if absent := runs.no_agent(draft, record):
         quarantine(
             draft,
             record,
@@ -238,8 +237,7 @@ def recover(draft: Draft, principal: Principal, name: str) -> BoardRecord:
             f'board "{name}" is {record.lifecycle}; only a quarantined board or one in maintenance '
             "can be recovered"
         )
-    platform = draft.inventory.platform(record.board.board_class)
-    if absent := runs.no_agent(draft.agents.get(platform.arch), platform):
+    if absent := runs.no_agent(draft, record):
         raise ConflictError(absent, kind="no-agent")
     if record.health.checkup is not None:  # the wipe takes the place of what was tried on it
         record = replace(record, health=replace(record.health, checkup=None))

@@ -66,8 +66,7 @@ def candidates(state: State) -> Iterator[Candidate]:
         board_class = record.board.board_class
         if board_class not in state.inventory.classes:
             continue
-        platform = state.inventory.platform(board_class)
-        able = bool(record.board.power) and not runs.no_agent(state.agents.get(platform.arch), platform)
+        able = bool(record.board.power) and not runs.no_agent(state, record)
         claim = state.claims.get(record.claim or "")
         health = record.health
         yield Candidate(
@@ -166,8 +165,7 @@ def _checkable(draft: Draft, by: Principal, name: str, what: str) -> BoardRecord
     record = maintenance.admins_board(draft, by, name, what)
     if not record.board.power:
         raise ConflictError(f'board "{name}" has no power wire in lab.toml', kind="no-power")
-    platform = draft.inventory.platform(record.board.board_class)
-    if absent := runs.no_agent(draft.agents.get(platform.arch), platform):
+    if absent := runs.no_agent(draft, record):
         raise ConflictError(absent, kind="no-agent")
     if record.health.checkup is not None and record.health.checkup.kind is not CheckKind.ONCE:
         raise ConflictError(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hostler.hub.records import Agent
+    from hostler.model.first_stages import Loader
 
 
 KEEP_SECONDS = 90 * 86400.0
@@ -85,6 +86,16 @@ class Inventory:
     def platform(self, board_class: str) -> Platform:
         """Return the platform of a class; raises KeyError for a class it does not have."""
         return PLATFORMS[self.classes[board_class].platform]
+
+    def loader(self, board_class: str, facts: Mapping[str, Any]) -> Loader | None:
+        """Return what is to bring a board's kernel, or None: its firmware leaves no choice.
+
+        Args:
+            board_class: The board's class; KeyError is raised for one the inventory does not have.
+            facts: What its agent told of it.
+        """
+        chosen = self.classes[board_class].loader
+        return self.platform(board_class).loader(chosen, secure_boot=facts.get("secure_boot") is True)
 
     def rack_plan(self, agents: Mapping[str, Agent]) -> RackPlan:
         """Return what a rack has to serve besides its boards."""

@@ -81,8 +81,7 @@ def end(draft: Draft, by: Principal, name: str) -> BoardRecord:
 
 def give_back(draft: Draft, record: BoardRecord, by: Principal) -> BoardRecord:
     """Send a board from maintenance through a wipe; raises ConflictError when there is no agent to do it."""
-    platform = draft.inventory.platform(record.board.board_class)
-    if absent := runs.no_agent(draft.agents.get(platform.arch), platform):
+    if absent := runs.no_agent(draft, record):
         raise ConflictError(absent, kind="no-agent")
     draft.event(
         "board.maintenance-ended", f'{by.name} gives board "{record.name}" back', board=record.name,

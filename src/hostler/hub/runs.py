@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hostler.hub.image_records import ImageRecord
-    from hostler.hub.records import Agent
-    from hostler.hub.state import Draft
+    from hostler.hub.state import Draft, State
     from hostler.model.claim import Claim
     from hostler.model.platform import Platform
 
@@ -205,19 +204,21 @@ def resolve(
             on_disk = step.image
         elif step.kind is StepKind.WIPE:
             on_disk = None
-    if any(map(needs_agent, orders)) and (absent := no_agent(draft.agents.get(platform.arch), platform)):
+    if any(map(needs_agent, orders)) and (absent := no_agent(draft, record)):
         raise ConflictError(absent, kind="no-agent")
     return tuple(orders)
 
 
-def no_agent(agent: Agent | None, platform: Platform) -> str:
-    """Say why a platform cannot boot the agent, and how to change that; empty when it can."""
+def no_agent(hub: Draft | State, record: BoardRecord) -> str:
+    """Say why a board cannot boot the agent, and how to change that; empty when it can."""
+    platform = hub.inventory.platform(record.board.board_class)
+    agent = hub.agents.get(platform.arch)
     if agent is None:
         return (
             f"there is no agent for {platform.arch} yet; "
             f"an admin makes it with: hostler agent build --arch {platform.arch}"
         )
-    return platform.lacks(agent.boot_files)
+    return platform.lacks(agent.boot_files, hub.inventory.loader(record.board.board_class, record.facts))
 
 
 def _image_order(

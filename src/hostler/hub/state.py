@@ -236,10 +236,6 @@ class Draft:
         # A run that has ended is not wanted any more: a rack that lost its memory would begin it again.
         order = run.order if run is not None and not run.status.state.ended else None
         platform = self.inventory.platform(record.board.board_class)
-        board_class = self.inventory.classes.get(record.board.board_class)
-        loader = platform.loader(
-            board_class.loader if board_class else None, secure_boot=record.facts.get("secure_boot") is True
-        )
         return Desired(
             board=record.board,
             platform=platform.name,
@@ -250,8 +246,8 @@ class Draft:
             asked=record.asked,
             run=order,
             reason=record.reason,
-            loader=loader,
-            device_tree=board_class.device_tree if board_class else None,
+            loader=self.inventory.loader(record.board.board_class, record.facts),
+            device_tree=self.inventory.classes[record.board.board_class].device_tree,
         )
 
     def apply(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.drivers.errors import DriverError
 from hostler.link.port import RequestRefusedError
+from hostler.model.first_stages import Loader, registered_files
 from hostler.model.platform import PLATFORMS
 from hostler.model.power import PowerState
 
@@ -44,11 +45,15 @@ async def check_lab(plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot,
     for arch in sorted({PLATFORMS[keeper.view.desired.platform].arch for keeper in chosen}):
         advice = "" if arch in plan.agents else f"run: hostler agent build --arch {arch}"
         checks.append(_row(f"agent for {arch}", arch in plan.agents, "registered", "not registered", advice))
-    for name in sorted({keeper.view.desired.platform for keeper in chosen}):
+    for name, loader in sorted(
+        {(one.view.desired.platform, one.view.desired.loader or "") for one in chosen}
+    ):
         platform = PLATFORMS[name]
-        if platform.device_trees and platform.arch in plan.agents:
-            absent = platform.lacks(plan.agents[platform.arch])
-            checks.append(_row(f"boot files for {name}", not absent, "registered", absent, ""))
+        needed = registered_files(platform.arch, Loader(loader)) if loader else ()
+        if (platform.device_trees or needed) and platform.arch in plan.agents:
+            absent = platform.lacks(plan.agents[platform.arch], Loader(loader) if loader else None)
+            what = f"boot files for {name}, loader {loader}" if loader else f"boot files for {name}"
+            checks.append(_row(what, not absent, "registered", absent, ""))
     checks += await asyncio.gather(*(_power(keeper) for keeper in chosen))
     checks += [_console(keeper) for keeper in chosen]
     for rows in await asyncio.gather(*(_boot_control(keeper) for keeper in chosen)):
