@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,8 +22,10 @@ from hostler.api.documents import (
 )
 from hostler.api.gate import Caller, TheHub
 from hostler.api.sse import EventStream, message
+from hostler.hub.first_boot import FirstBootWish
 from hostler.hub.hub import Hub
 from hostler.hub.records import BoardRecord, Principal
+from hostler.model.first_boot import Way
 
 router = APIRouter()
 
@@ -53,11 +55,30 @@ class RunRequest(_Request):
     set: dict[str, str] = Field(default_factory=dict, max_length=100)
 
 
+class FirstBootRequest(_Request):
+    """What an image of a disk is told before its first boot: by a seed for cloud-init, or by files in it."""
+
+    hostname: str | None = Field(None, max_length=253, description="empty: the board's name")
+    own_keys: bool = Field(default=False, description="let in the ssh keys of the board's holder")
+    ssh_keys: list[str] = Field(default_factory=list, max_length=100)
+    user: str = Field("", max_length=32, description="empty: cloud-init's default user, or root")
+    files: dict[str, str] = Field(default_factory=dict, max_length=100)
+    network: dict[str, Any] | None = Field(
+        None, description="as cloud-init's network configuration version 2"
+    )
+    way: Way = Way.AUTO
+
+    def wish(self) -> FirstBootWish:
+        """Return it as the hub takes it."""
+        return FirstBootWish(**{**dict(self), "ssh_keys": tuple(self.ssh_keys)})
+
+
 class DeployRequest(_Request):
     """The image to put on the board, and metadata for its templates by dotted key."""
 
     image: str
     set: dict[str, str] = Field(default_factory=dict, max_length=100)
+    first_boot: FirstBootRequest | None = None
 
 
 @router.get("/classes")
@@ -138,7 +159,8 @@ async def start_run(hub: TheHub, caller: Caller, name: str, body: RunRequest) ->
 @router.post("/boards/{name}/deploy", status_code=202)
 async def deploy(hub: TheHub, caller: Caller, name: str, body: DeployRequest) -> RunDocument:
     """Put an image on a board one holds, and boot it."""
-    return run_document(await hub.deploy(caller, name, body.image, body.set))
+    wish = body.first_boot.wish() if body.first_boot is not None else None
+    return run_document(await hub.deploy(caller, name, body.image, body.set, wish))
 
 
 @router.post("/boards/{name}/recover", status_code=202)

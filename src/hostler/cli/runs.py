@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hostler.cli.first_boot import add_first_boot_arguments, first_boot
 from hostler.cli.waits import run_status, wait_arguments, watch_run
 from hostler.client.client import Client
 from hostler.client.documents import ENDED
@@ -20,13 +21,15 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("board", metavar="BOARD")
     parser.add_argument("image", metavar="IMAGE")
     _set_argument(parser)
+    add_first_boot_arguments(parser)
     wait_arguments(parser)
 
 
 def deploy(args: argparse.Namespace, out: Output) -> int:
     """Get a board to run an image, from its disk or over the network, and wait until it does."""
+    told = first_boot(args)
     with Client() as client:
-        return _follow(client, out, client.deploy(args.board, args.image, _metadata(args)), args)
+        return _follow(client, out, client.deploy(args.board, args.image, _metadata(args), told), args)
 
 
 def _set_argument(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         CheckReport,
         ConsoleMatches,
         Event,
+        FirstBoot,
         FoundWires,
         Health,
         HostCertificate,
@@ -166,9 +167,12 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls):
         body = {"plan": plan, "set": dict(metadata or {})}
         return cast("Run", self._http.call("POST", f"boards/{part(board)}/runs", body=body))
 
-    def deploy(self, board: str, image: str, metadata: Mapping[str, str] | None = None) -> Run:
+    def deploy(
+        self, board: str, image: str, metadata: Mapping[str, str] | None = None,
+        first_boot: FirstBoot | None = None,
+    ) -> Run:  # fmt: skip
         """Start to get a board to run an image, from its disk or not; metadata by dotted key."""
-        body = {"image": image, "set": dict(metadata or {})}
+        body = {"image": image, "set": dict(metadata or {}), "first_boot": first_boot}
         return cast("Run", self._http.call("POST", f"boards/{part(board)}/deploy", body=body))
 
     def runs(self, board: str | None = None) -> list[Run]:

@@ -64,6 +64,17 @@ class PowerCut(TypedDict):
     quarantined: list[str]
 
 
+class FirstBoot(TypedDict):
+    """What an image of a disk is to be told before its first boot."""
+
+    hostname: str | None
+    own_keys: bool
+    user: str
+    files: dict[str, str]
+    network: dict[str, Any] | None
+    way: str
+
+
 class Run(TypedDict):
     """A plan on a board and how far it is; ``done`` and ``total`` are bytes of the present phase."""
 

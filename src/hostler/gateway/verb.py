@@ -46,7 +46,8 @@ PERMITTED: dict[str, frozenset[str]] = {
     "unshare": frozenset({"claim", "user"}),
     "hand-over": frozenset({"claim", "user"}),
     "show": frozenset({"name"}),
-    "deploy": frozenset({"board", "image", "set"}) | _WAITS,
+    # Not --file and --network: they would read the server's files.
+    "deploy": frozenset({"board", "image", "set", "hostname", "ssh_keys", "user", "first_boot"}) | _WAITS,
     "run": frozenset({"board", "plan", "cancel", "set"}) | _WAITS,
     "power": frozenset({"board", "action", "all_off", "equipment", "yes"}) | _WAITS,
     "trace": frozenset({"board", "boot"}),

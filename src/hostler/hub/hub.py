@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.hub.database import Database
+    from hostler.hub.first_boot import FirstBootWish
     from hostler.hub.images import ImageFiles
     from hostler.hub.inventory_changes import InventoryChange
     from hostler.hub.labfile import BindingCheck
@@ -259,13 +260,16 @@ class Hub:
         return await self.change(lambda draft: runs.make(draft, by, board, plan, Purpose.USER, values))
 
     async def deploy(
-        self, by: Principal, board: str, image: str, settings: Mapping[str, str] | None = None
-    ) -> RunRecord:
+        self, by: Principal, board: str, image: str, settings: Mapping[str, str] | None = None,
+        wish: FirstBootWish | None = None,
+    ) -> RunRecord:  # fmt: skip
         """Put an image on a board and boot it, or have it run there; ``settings`` as for ``start_run``."""
         values = metadata.assigned(settings or {})
         await self.images.refuse_absent({image})
         return await self.change(
-            lambda draft: runs.make(draft, by, board, runs.deploy_plan(draft, image), Purpose.DEPLOY, values)
+            lambda draft: runs.make(
+                draft, by, board, runs.deploy_plan(draft, image), Purpose.DEPLOY, values, wish
+            )
         )
 
     async def cancel_run(self, by: Principal, run_id: str) -> RunRecord:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.hub import access, templates
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hostler.hub.first_boot import first_boot
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, RunRecord
 from hostler.model.board import Lifecycle
 from hostler.model.plan import PlanError, Step, StepKind, StepOrder, needs_agent, parse_plan
@@ -18,6 +19,7 @@ from hostler.model.run import RunOrder, RunState, RunStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hostler.hub.first_boot import FirstBootWish
     from hostler.hub.image_records import ImageRecord
     from hostler.hub.state import Draft, State
     from hostler.model.claim import Claim
@@ -35,7 +37,7 @@ BOOT_SECONDS = 600.0
 
 def make(
     draft: Draft, principal: Principal, name: str, plan: str, purpose: Purpose,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None, wish: FirstBootWish | None = None,
 ) -> RunRecord:  # fmt: skip
     """Begin a plan on a board somebody holds; raises a Refusal when it cannot be carried out.
 
@@ -46,6 +48,7 @@ def make(
         plan: Its steps.
         purpose: Why.
         settings: Metadata for the templates of this run alone.
+        wish: What the disk images it installs are to be told before their first boot, or None.
     """
     record = held(draft, principal, name)
     aside = record.lifecycle is Lifecycle.MAINTENANCE and principal.admin  # who repairs a board tries it out
@@ -58,7 +61,7 @@ def make(
             kind="board-not-claimed",
         )
     refuse_while_active(draft, record)
-    orders = resolve(draft, record, plan, principal, settings)
+    orders = resolve(draft, record, plan, principal, settings, wish)
     # What has been started is to go on: the system on the disk, or one that came over the network.
     runs_on = orders[-1].kind in (StepKind.BOOT, StepKind.LIVE)
     power = PowerState.ON if runs_on else PowerState.OFF
@@ -177,7 +180,7 @@ def disk_after(run: RunRecord, before: str | None) -> str | None:
 
 def resolve(
     draft: Draft, record: BoardRecord, plan: str, holder: Principal = HUB,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None, wish: FirstBootWish | None = None,
 ) -> tuple[StepOrder, ...]:  # fmt: skip
     """Make a plan into orders with everything the rack needs; raises a Refusal naming what is missing.
 
@@ -187,6 +190,7 @@ def resolve(
         plan: Its steps.
         holder: Whose keys templates find when no claim holds the board.
         settings: Metadata for the templates of this run alone.
+        wish: What the disk images it installs are to be told before their first boot, or None.
     """
     try:
         steps = parse_plan(plan)
@@ -197,7 +201,7 @@ def resolve(
     orders = []
     for step in steps:
         if step.kind in (StepKind.INSTALL, StepKind.LIVE):
-            orders.append(_image_order(draft, record, platform, step, holder, settings or {}))
+            orders.append(_image_order(draft, record, platform, step, holder, settings or {}, wish))
         else:
             orders.append(_order(draft, step, on_disk))
         if step.kind is StepKind.INSTALL:
@@ -223,7 +227,7 @@ def no_agent(hub: Draft | State, record: BoardRecord) -> str:
 
 def _image_order(
     draft: Draft, record: BoardRecord, platform: Platform, step: Step, holder: Principal,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any], wish: FirstBootWish | None,
 ) -> StepOrder:  # fmt: skip
     assert step.image is not None
     image = find_image(draft, step.image)
@@ -234,9 +238,17 @@ def _image_order(
         )
     refuse_misfit(image, platform, record)
     if image.netboot is not None:
+        if wish is not None:
+            raise InvalidError(
+                f'image "{image.name}" is no image of a disk, but comes over the network: tell it in its '
+                "templates, with metadata (set)",
+                kind="not-a-disk-image",
+            )
         order = templates.order(draft, record, image, holder, settings)
         return StepOrder(step.kind, {"image": image.name, "netboot": order.to_json()}, order.seconds)
     params = {"image": image.name, "index": image.index, "size": image.size, "disk": None}
+    if wish is not None:
+        params["first_boot"] = first_boot(draft, record, holder, wish).to_json()
     return StepOrder(step.kind, params, INSTALL_SECONDS)
 
 
