@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from netboot_image import KEYS, imported, ordered
+from pykickstart.constants import KS_SCRIPT_ONERROR
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
@@ -26,6 +27,7 @@ INSTALLERS = Path(str(resources.files("hostler") / "installers"))
 PRESETS = sorted(path.parent.name for path in INSTALLERS.glob("*/image.toml"))
 BASE = "http://10.77.0.1:8067"
 TOKEN = "a-token"
+FAIL = f"{BASE}/boot/fail?token={TOKEN}"
 DONE = f"{BASE}/boot/done?token={TOKEN}"
 CONSOLE = 'console = { driver = "raw-tcp", host = "127.0.0.1", port = 16203 }'
 METADATA = "metadata = { user = 'lab', packages = ['htop', 'iperf3'] }"
@@ -133,7 +135,10 @@ async def test_the_preseed_is_what_debconf_takes(tmp_path: Path):
     assert (answer.returncode, answer.stderr) == (0, "")
     assert "d-i passwd/username string lab\n" in texts["preseed.cfg"]
     assert "pkgsel/include string htop iperf3 sudo wget ca-certificates\n" in texts["preseed.cfg"]
-    assert texts["preseed.cfg"].rstrip().endswith(f'--post-data=done "{DONE}"')
+    late = texts["preseed.cfg"].partition("preseed/late_command string ")[2].replace("\\\n", "")
+    _is_shell(late)
+    assert f'in-target wget -q -O /dev/null --tries=5 --post-data=done "{DONE}"' in late
+    assert FAIL in late
     _is_shell(texts["post-install"])
     assert all(key in texts["post-install"] for key in KEYS)
 
@@ -148,6 +153,7 @@ async def test_the_kickstart_is_what_anaconda_takes(tmp_path: Path):
     assert set(handler.packages.packageList) == {"curl", "htop", "iperf3"}
     assert handler.network.network[0].hostname == "pc-1"
     assert DONE in handler.scripts[-1].script
+    assert FAIL in "".join(script.script for script in handler.scripts if script.type == KS_SCRIPT_ONERROR)
     for script in handler.scripts:
         _is_shell(script.script)
     _is_shell(texts["post-install"])
@@ -163,7 +169,8 @@ async def test_the_autoinstall_is_yaml_of_its_form(tmp_path: Path):
     user = auto["user-data"]["users"][0]
     assert (user["name"], user["ssh_authorized_keys"]) == ("it's: odd", sorted(KEYS))
     assert auto["late-commands"][-1].endswith(f'"{DONE}"')
-    for command in auto["late-commands"]:
+    assert FAIL in auto["error-commands"][-1]
+    for command in auto["late-commands"] + auto["error-commands"]:
         _is_shell(command)
     assert yaml.safe_load(texts["meta-data"]) == {"instance-id": "pc-1", "local-hostname": "pc-1"}
     _is_shell(texts["post-install"])
@@ -178,7 +185,9 @@ async def test_the_ignition_configs_are_json_of_their_form(tmp_path: Path, prese
     assert config["passwd"]["users"] == [{"name": "core", "sshAuthorizedKeys": sorted(KEYS)}]
     assert config["storage"]["files"][0]["contents"]["source"] == "data:,pc-1"
     if preset == "coreos":
-        unit = json.loads(texts["live.ign"])["systemd"]["units"][0]
+        unit, failed = json.loads(texts["live.ign"])["systemd"]["units"]
+        assert f"OnFailure={failed['name']}\n" in unit["contents"]
+        assert FAIL in failed["contents"]
         starts = [line for line in unit["contents"].splitlines() if line.startswith("ExecStart=")]
         assert starts[0].endswith(
             f"--ignition-url {BASE}/boot/text/config.ign --append-karg console=ttyS0,115200 /dev/sda"
