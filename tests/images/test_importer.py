@@ -1,19 +1,25 @@
 """Import: every accepted form gives the same image; all else gives a named error and leaves nothing."""
 
+import bz2
 import gzip
 import hashlib
 import http.server
+import io
 import lzma
 import os
 import random
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import lz4.frame
 import pytest
 import zstandard
 
@@ -40,6 +46,46 @@ def zstd(data: bytes, checksum: bool = False) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
+def android_sparse(data: bytes) -> bytes:
+    """Write chunks of each kind, as Android's img2simg does: blocks of 512 bytes here."""
+    block, chunks, at = 512, [], 0
+    while at < len(data):
+        piece = data[at : at + MIB]
+        at += len(piece)
+        count = len(piece) // block
+        if piece == piece[:4] * (len(piece) // 4):
+            kind, body = (0xCAC3, b"") if not any(piece) else (0xCAC2, piece[:4])
+        else:
+            kind, body = 0xCAC1, piece
+        chunks.append(struct.pack("<2H2I", kind, 0, count, 12 + len(body)) + body)
+    chunks.append(struct.pack("<2H2I", 0xCAC4, 0, 0, 16) + b"\1\2\3\4")
+    header = (b"\x3a\xff\x26\xed", 1, 0, 28, 12, block, len(data) // block, len(chunks), 0)
+    return struct.pack("<4s4H4I", *header) + b"".join(chunks)
+
+
+def zipped(**members: bytes) -> bytes:
+    """Make a zip archive; ``__`` in a name stands for a dot."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return file.getvalue()
+
+
+def virtual_disk(form: str, *options: str) -> Callable[[bytes], bytes]:
+    """Return what has qemu-img make a virtual disk."""
+
+    def make(data: bytes) -> bytes:
+        with tempfile.TemporaryDirectory() as place:
+            raw, made = Path(place, "raw"), Path(place, "disk")
+            raw.write_bytes(data)
+            command = ["qemu-img", "convert", "-q", "-f", "raw", "-O", form, *options, str(raw), str(made)]
+            subprocess.run(command, check=True, timeout=60)
+            return made.read_bytes()
+
+    return make
+
+
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "raw": lambda data: data,
     "gzip": lambda data: gzip.compress(data, 1),
@@ -50,6 +96,10 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "xz of two streams": lambda data: (
         lzma.compress(data[:777], preset=0) + lzma.compress(data[777:], preset=0)
     ),
+    "bzip2": lambda data: bz2.compress(data, 1),
+    "bzip2 of two streams": lambda data: bz2.compress(data[:MIB], 1) + bz2.compress(data[MIB:], 1),
+    "lz4": lz4.frame.compress,
+    "lz4 of two frames": lambda data: lz4.frame.compress(data[:777]) + lz4.frame.compress(data[777:]),
     "zstd": lambda data: zstd(data, checksum=True),
     "zstd with lengths": lambda data: zstandard.ZstdCompressor().compress(data),
     "zstd of many frames": lambda data: (
@@ -104,6 +154,56 @@ def serve(body: bytes, promised: int | None, status: int = 200) -> Iterator[str]
 def store(tmp_path: Path) -> ImageStore:
     """An empty store."""
     return ImageStore(tmp_path / "store")
+
+
+WHOLE_FILES = {
+    "zip": lambda data: zipped(README=b"read me", disk__img=data),
+    "zip+xz": lambda data: zipped(disk__img__xz=lzma.compress(data, preset=0)),
+    "gzip+qcow2": lambda data: gzip.compress(virtual_disk("qcow2")(data), 1),
+    "qcow2": virtual_disk("qcow2", "-c"),
+    "vmdk": virtual_disk("vmdk", "-o", "subformat=streamOptimized"),
+    "vhdx": virtual_disk("vhdx"),
+    "Android sparse": android_sparse,
+    "xz+Android sparse": lambda data: lzma.compress(android_sparse(data), preset=0),
+}
+
+
+@pytest.mark.parametrize("form", WHOLE_FILES)
+def test_archives_and_virtual_disks_give_it_too(form: str, store: ImageStore, tmp_path: Path) -> None:
+    """Forms within each other as well; nothing of the file itself stays in the store."""
+    data = sample().ljust(4 * MIB, b"\0")  # a virtual disk is whole clusters long
+    (tmp_path / "image").write_bytes(WHOLE_FILES[form](data))
+    result = import_image(tmp_path / "image", store, chunk_size=GRID)
+    assert content(store, result.index) == data
+    assert result.compression == form
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("form", WHOLE_FILES)
+def test_half_of_one_is_refused(form: str, store: ImageStore, tmp_path: Path) -> None:
+    """It is called damaged, or too short, and leaves nothing."""
+    whole = WHOLE_FILES[form](sample().ljust(4 * MIB, b"\0"))
+    (tmp_path / "image").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match=r"image: .*(ends too early|damaged)"):
+        import_image(tmp_path / "image", store, chunk_size=GRID)
+    assert files(store) == []
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["backing_file={other},backing_fmt=raw", "data_file={other}"])
+def test_a_disk_does_not_make_the_server_read_its_own_files(
+    option: str, store: ImageStore, tmp_path: Path
+) -> None:
+    """A backing file or a data file would be the server's, whatever the uploader may see."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"the server's own".ljust(MIB))
+    size = [] if "backing" in option else ["1M"]
+    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", option.format(other=secret)]
+    subprocess.run([*create, str(tmp_path / "image"), *size], check=True, timeout=60)
+    secret.write_bytes(b"the server's own".ljust(MIB))
+    with pytest.raises(SourceError, match="only part of what it needs"):
+        import_image(tmp_path / "image", store)
+    assert files(store) == []
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -211,6 +311,12 @@ def test_every_truncation_is_noticed(form: str, tmp_path: Path) -> None:
         (b"QFI\xfb" + bytes(600), "qcow2"),
         (b"BZh91AY&SY" + bytes(600), "bzip2"),
         (b"PK\x03\x04" + bytes(600), "zip"),
+        (b"KDMV" + bytes(600), "vmdk"),
+        (zipped(a__img=b"1", b__img=b"2"), r"holds a\.img, b\.img; give it with one image"),
+        (zipped(), "holds nothing"),
+        (gzip.compress(gzip.compress(gzip.compress(gzip.compress(b"x")))), "packed too often"),
+        (android_sparse(bytes(4096))[:-17], "ends too early"),
+        (b"\x3a\xff\x26\xed\2" + bytes(600), "version 2"),
     ],
 )
 def test_what_is_no_disk_image_is_refused(

@@ -67,7 +67,7 @@ class ImportResult:
         chunks_known: Places in the image whose chunk was there already, or came twice.
         stored_bytes: Bytes of the new chunks as stored.
         padding: Zero bytes added to fill the last sector of 512 bytes.
-        compression: What the input was: ``raw``, ``gzip``, ``xz`` or ``zstd``.
+        compression: What the input was: ``raw``, or its forms from outside in: ``gzip``, ``zip+xz``.
     """
 
     index: str
@@ -94,7 +94,8 @@ def import_image(
     An image whose size is not a multiple of 512 is filled up with zeros: a disk has no smaller unit.
 
     Args:
-        source: A local path or an ``http(s)`` URL of a raw image, plain or as gzip, xz or zstd.
+        source: A local path or an ``http(s)`` URL of an image, in any form that `hostler.images.unpack` and
+            `hostler.images.disk_format` know.
         store: Where to keep it.
         progress: Called from this thread at most ten times a second and once at the end. What it raises ends
             the import, so that it serves to cancel too.
@@ -178,7 +179,7 @@ class _Import:
         held: list[bytes] = []
         length = 0
         total = 0
-        for block in self._source.blocks():
+        for block in self._source.blocks(self._ingest.scratch):
             total += len(block)
             if total > MAX_IMAGE:
                 raise SourceError(f"{self._source.name}: unpacks to more than {MAX_IMAGE} bytes")

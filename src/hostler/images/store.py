@@ -240,6 +240,11 @@ class Ingest:
         self._store = store
         self._place = place
 
+    @property
+    def scratch(self) -> Path:
+        """A folder, not made yet, that is gone with the import."""
+        return self._place / "scratch"
+
     def knows(self, digest: str) -> bool:
         """Return whether a chunk need not be brought again."""
         return self._store.chunk_path(digest).exists() or (self._place / digest).exists()
@@ -260,6 +265,7 @@ class Ingest:
         for chunk in index:
             if not self.knows(chunk.digest):
                 raise StoreError(f"chunk {chunk.digest} at {chunk.offset} is not in the store")
+        shutil.rmtree(self.scratch, ignore_errors=True)
         _sync_file_system(self._store.root)
         touched = set()
         for path in list(self._place.iterdir()):
