@@ -66,7 +66,7 @@ async def imported(
     told = ToldInstead()
     if source.is_dir():
         instead = instead or Instead()
-        tar = source.parent / f"{name}.tar"
+        tar = lab.store.root.parent / f"{name}.tar"
         tar.write_bytes(b"".join(bundle(source, instead, terms.get("arch")).tar(lambda _: None)))
         query = instead.query()
         files = dict(word.split("=", 1) for word in query["file"] or [])
