@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,16 +22,22 @@ pytestmark = [pytest.mark.netns, pytest.mark.qemu]
 
 
 async def test_secure_boot_comes_to_the_agent(lan: Lan, setup: NetbootSetup, tmp_path: Path) -> None:
-    """With Microsoft's keys OVMF starts Debian's shim, that GRUB, that Debian's kernel, with its modules."""
+    """OVMF with Microsoft's keys starts Debian's shim, that GRUB, that the kernel; the agent wipes a disk."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"data" * (4 << 20))
     plug_in(lan)
     rack = Rack()
     async with rack.child(setup) as child:
-        agent_target(child)
-        async with switched_on(lan, board(tmp_path, secure=True)) as machine:
-            await machine.until(lambda: rack.reports, HELLO_SECONDS)
-    kind, name, boot, body = rack.reports[0]
-    assert (kind, name, boot) == ("hello", "b1", "boot-1")
-    assert body["facts"]["secure_boot"] is True
+        target = agent_target(child)
+        child.put_target(replace(target, step={"run": "r", "step": 0, "kind": "wipe", "params": {}}))
+        async with switched_on(lan, board(tmp_path, secure=True, disk=disk)) as machine:
+            await machine.until(
+                lambda: {"done", "fail"} & {report[0] for report in rack.reports}, HELLO_SECONDS
+            )
+    reports = {kind: body for kind, name, boot, body in rack.reports if (name, boot) == ("b1", "boot-1")}
+    assert reports["hello"]["facts"]["secure_boot"] is True
+    assert "fail" not in reports, reports["fail"]
+    assert not any(disk.read_bytes())
     loaded = [name for name in fetched(rack, "tftp", "done") if not name.endswith(".cfg")]
     assert loaded == ["grub/shimx64.efi", "grub/grubx64.efi", "grub/kernel", "grub/initrd"]
     assert "failed" not in rack.kinds("tftp")

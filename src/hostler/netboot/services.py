@@ -7,6 +7,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
+from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent
 from hostler.netboot.boot_files import BootFiles
 from hostler.netboot.dhcp6_server import Dhcp6Server
@@ -140,6 +141,8 @@ class Services:
             event = dataclasses.replace(
                 event, mac=mac, board=target.board if target else None, boot=target.boot if target else None
             )
+            if event.kind == "notfound" and target is not None and target.intent is BootIntent.LOCAL:
+                event = dataclasses.replace(event, text=f"{event.text}: it is to go on to its disk")
         self._emit_tftp(self._noted(event))
 
     def _noted(self, event: TraceEvent) -> TraceEvent:
