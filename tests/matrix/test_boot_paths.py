@@ -38,5 +38,7 @@ def test_the_board_comes_to_the_agent(
             ]
             firmware = next(data for data in told if data.get("file"))
             assert firmware["family"] == "ipv6"
+        assert not {("dhcp", "late"), ("dhcp", "wrong-network"), ("tftp", "mtu"), ("http", "mtu")} & {*seen}
+        assert not [kind for source, kind in seen if source == "link"]
         if path.image:
             assert ("run", "succeeded") in seen

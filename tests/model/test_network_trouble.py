@@ -39,6 +39,8 @@ def test_a_first_question_that_is_not_its_first_tells_of_a_port_that_waits(troub
     [
         discover(ON + 34, 0),  # firmware that was slow by itself
         discover(ON + 34, LATE_SECONDS - 1),
+        discover(ON + 34, 4, firmware="ipxe", user_class="iPXE"),  # its first question says so
+        discover(ON + 34, 4, firmware="pxe", user_class="iPXE"),
         discover(ON + 34, 30, firmware="u-boot"),  # it counts from its own start
         discover(ON + 34, 30, asking_seconds=None),
     ],
@@ -48,6 +50,12 @@ def test_a_board_that_is_slow_by_itself_is_not_the_switchs_fault(
 ) -> None:
     """Without a lost question nothing is said, however late the board asks."""
     assert trouble.note(heard, "lab") == ()
+
+
+def test_ipxe_counts_its_questions(trouble: NetworkTrouble) -> None:
+    """The second one says eight: one was lost."""
+    (told,) = trouble.note(discover(ON + 9, 8, firmware="ipxe", user_class="iPXE"), "lab")
+    assert told.data["asking_seconds"] == 4
 
 
 def test_a_question_after_the_first_may_be_old(trouble: NetworkTrouble) -> None:

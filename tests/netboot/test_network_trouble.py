@@ -61,7 +61,7 @@ def narrow(lan: Lan, largest: int) -> None:
     )
 
 
-@pytest.mark.parametrize(("largest", "blocks"), [(1400, [1468, 1280]), (1100, [1468, 1280, 1024])])
+@pytest.mark.parametrize(("largest", "blocks"), [(1100, [1468, 1280, 1024])])
 def test_a_narrow_way_is_told_and_gone_with_smaller_blocks(
     site: Site, tmp_path: Path, largest: int, blocks: list[int]
 ) -> None:

@@ -14,6 +14,8 @@ LATE_SECONDS: Final = 3
 
 # U-Boot counts from its own start, a Raspberry Pi not at all.
 _CLOCKS_OF_THEIR_OWN = frozenset({"u-boot", "raspberry-pi"})
+_IPXE_FIRST: Final = 4
+"""What iPXE says in its very first question: it counts its questions, by four."""
 _ASKED = frozenset({"discover", "request", "heard"})
 
 
@@ -76,7 +78,10 @@ class NetworkTrouble:
         first, boot.heard = not boot.heard, True
         if event.source != "dhcp" or event.kind not in _ASKED:
             return ()
-        found = (_late(event, boot) if first else None, _elsewhere(event, network))
+        found = (
+            _late(event, boot) if first and event.kind == "discover" else None,
+            _elsewhere(event, network),
+        )
         news = tuple(trouble for trouble in found if trouble is not None and trouble.kind not in boot.told)
         boot.told.update(trouble.kind for trouble in news)
         return news
@@ -87,6 +92,8 @@ def _late(event: TraceEvent, boot: _Boot) -> TraceEvent | None:
     waited = event.data.get("asking_seconds")
     if event.data.get("firmware") in _CLOCKS_OF_THEIR_OWN or not isinstance(waited, int):
         return None
+    if "iPXE" in str(event.data.get("user_class", "")):
+        waited -= _IPXE_FIRST
     if waited < LATE_SECONDS:
         return None
     after = event.at - boot.on
