@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from netboot_image import INSTALLER, KEYS, ended, folder, imported, ordered
@@ -18,6 +24,9 @@ from hostler.model.netboot_order import BASE_MARK, TOKEN_MARK, DoneSignal, Netbo
 from hostler.model.plan import StepKind, needs_agent
 from hostler.model.power import PowerState
 from simulated_rack import LAB, running, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ANNA = Principal("anna", Role.MEMBER)
 LIVE = 'arch = "amd64"\nkernel = "linux"\ncmdline = "quiet"\n[done]\nsignal = "second-boot"\n'
@@ -337,6 +346,38 @@ def test_metadata_is_merged_key_by_key():
     low = {"a": {"x": 1, "y": 1}, "b": 1}
     assert metadata.merged([low, {"a": {"y": 2}}, {"b": {"z": 3}}]) == {"a": {"x": 1, "y": 2}, "b": {"z": 3}}
     assert low == {"a": {"x": 1, "y": 1}, "b": 1}
+
+
+@contextmanager
+def web(folder: Path) -> Iterator[str]:
+    """Serve a folder on the loopback interface."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_what_is_named_by_an_address_is_fetched_as_it_is(tmp_path: Path):
+    """Compressed files stay so; a member has the server ask nobody inside; what is not there is told."""
+    served = folder(tmp_path / "served", initrd_gz=gzip.compress(b"initrd"))
+    with web(served) as url:
+        told = INSTALLER.replace('"linux"', f'"{url}/linux"').replace('"initrd.gz"', f'"{url}/initrd.gz"')
+        async with running(tmp_path) as lab:
+            record = await imported(lab, "debian", folder(tmp_path / "image", told))
+            initrd = lab.store.artefact_path(record.netboot.initrd).read_bytes()
+            assert gzip.decompress(initrd) == b"initrd"
+            before = lab.store.artefacts()
+            with pytest.raises(InvalidError, match="only an admin may import from there"):
+                await imported(lab, "other", folder(tmp_path / "image", told), by=ANNA)
+            wrong = told.replace("/initrd.gz", "/nothing")
+            with pytest.raises(InvalidError, match="nothing: HTTP Error 404"):
+                await imported(lab, "other", folder(tmp_path / "image", wrong))
+            assert lab.store.artefacts() == before
 
 
 async def test_who_may_only_look_imports_nothing(tmp_path: Path):
