@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from netboot_peers import Rack
-from test_process_qemu import fetched, powered, setup
-from uefi_boards import ROM, agent_target, board
+from test_process_qemu import fetched, setup
+from uefi_boards import HELLO_SECONDS as SECONDS
+from uefi_boards import agent_target, board, plug_in, switched_on
 
 from hostler.model.boot import BootIntent
 from hostler.model.first_stages import Loader
@@ -27,8 +28,6 @@ __all__ = ["setup"]
 
 pytestmark = [pytest.mark.matrix, pytest.mark.netns, pytest.mark.qemu]
 
-SECONDS = 300
-
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
 @pytest.mark.parametrize("first", [First.NETWORK, First.HTTP])
@@ -36,12 +35,13 @@ async def test_a_held_board_asks_again_until_it_may_go_on_to_its_disk(
     lan: Lan, setup: NetbootSetup, tmp_path: Path, arch: str, first: First
 ) -> None:
     """It waits in a program that resets it; told "local" it gets no file and tries its disk at once."""
+    plug_in(lan)
     rack = Rack()
     source = "http" if first is First.HTTP else "tftp"
     async with rack.child(setup) as child:
         target = replace(agent_target(child, arch, Loader.UKI), intent=BootIntent.HOLD, message="wait")
         child.put_target(target)
-        async with powered(lan, *board(tmp_path, arch, first=first), rom=ROM, restarts=True) as machine:
+        async with switched_on(lan, board(tmp_path, arch, first=first)) as machine:
             await machine.shows(b"Hostler: b1: wait", seconds=SECONDS)
             await machine.until(lambda: fetched(rack, source, "done").count("uki.efi") >= 2, SECONDS)
             child.put_target(replace(target, intent=BootIntent.LOCAL))
@@ -55,8 +55,9 @@ async def test_a_machine_nobody_knows_is_held(
     lan: Lan, setup: NetbootSetup, tmp_path: Path, arch: str
 ) -> None:
     """By iPXE where there is one, else by the program; both say so on the screen."""
+    plug_in(lan)
     rack = Rack()
-    async with rack.child(setup), powered(lan, *board(tmp_path, arch, first=First.HTTP), rom=ROM) as machine:
+    async with rack.child(setup), switched_on(lan, board(tmp_path, arch, first=First.HTTP)) as machine:
         await machine.shows(b"nobody knows this machine yet", seconds=SECONDS)
     loaders = {"amd64": "snponly.efi", "arm64": "hold-arm64.efi"}
     assert fetched(rack, "http", "done")[0] == loaders[arch]

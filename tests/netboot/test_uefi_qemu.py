@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from netboot_peers import NETWORK, Rack
 from other_dhcp import dnsmasq
-from test_process_qemu import fetched, powered, setup
-from uefi_boards import ROM, agent_target, board
+from test_process_qemu import fetched, setup
+from uefi_boards import HELLO_SECONDS, agent_target, board, plug_in, switched_on
 
 from hostler.model.first_stages import Loader
 from hostler.netboot.table import DhcpMode
@@ -32,12 +32,13 @@ async def test_http_boot_brings_the_agent_beside_another_dhcp_server(
     lan: Lan, setup: NetbootSetup, tmp_path: Path
 ) -> None:
     """OVMF takes the URL from an offer without an address; stub, kernel and initramfs are one file."""
+    plug_in(lan)
     rack = Rack()
     async with rack.child(replace(setup, networks=(PROXY,))) as child:
         agent_target(child, loader=Loader.UKI)
-        async with powered(lan, *board(tmp_path, first=First.HTTP), rom=ROM) as machine:
-            with dnsmasq(lan.client, "br0"):
-                await machine.until(lambda: rack.reports, 240)
+        with dnsmasq(lan.client, "br0"):
+            async with switched_on(lan, board(tmp_path, first=First.HTTP)) as machine:
+                await machine.until(lambda: rack.reports, HELLO_SECONDS)
     assert rack.reports[0][:3] == ("hello", "b1", "boot-1")
     assert fetched(rack, "http", "head") == ["uki.efi"]
     assert fetched(rack, "http", "done") == ["uki.efi"]
