@@ -10,13 +10,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hostler.agent.bios_flag import DISK, boot_disk_once
+from hostler.agent.bios_flag import boot_disk_once
 from hostler.agent.console import Console
 from hostler.agent.disks import Machine, find_disks
 from hostler.agent.hand_over import PowerBesideMedium
 from hostler.agent.join import join
-from hostler.agent.medium import VOLUME, rack_of_medium
+from hostler.agent.medium import rack_of_medium
 from hostler.agent.rack import BootConfig, BootConfigError
+from hostler.model.medium import DISK_WORD, VOLUME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,7 +184,7 @@ def test_a_clock_that_does_not_keep_it_is_noticed(machine: Machine) -> None:
     (machine.dev / "port").write_bytes(bytes(128))
     with pytest.raises(OSError, match="did not keep"):
         boot_disk_once(machine)
-    assert len(set(DISK.values())) == len(DISK)
+    assert len(set(DISK_WORD.values())) == len(DISK_WORD)
 
 
 def add_disk(machine: Machine, name: str, content: bytes, **attributes: str) -> None:

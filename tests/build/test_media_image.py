@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostler.agent.bios_flag import DISK
 from hostler.build.loaders import build_loaders
 from hostler.build.media import MediumTerms, build_medium, files_needed, grub_configuration
 from hostler.build.media_loaders import build_media_loaders
+from hostler.model.medium import DISK_WORD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,18 +24,18 @@ def test_grub_takes_its_configuration(arch: str) -> None:
     """GRUB's own parser finds no fault; only a PC asks the clock chip, for every bit of the word."""
     text = grub_configuration(replace(TERMS, arch=arch))
     subprocess.run(["grub-script-check"], input=text.encode(), check=True, timeout=30)
-    assert text.count("cmostest") == (8 * len(DISK) if arch == "amd64" else 0)
-    set_bits = sum(value.bit_count() for value in DISK.values())
+    assert text.count("cmostest") == (8 * len(DISK_WORD) if arch == "amd64" else 0)
+    set_bits = sum(value.bit_count() for value in DISK_WORD.values())
     assert text.count("cmosclean") == (set_bits if arch == "amd64" else 0)
 
 
 def test_what_the_agent_is_told_is_on_the_kernels_command_line() -> None:
     """A router goes with a fixed address only."""
     line = replace(
-        TERMS, console="ttyS1,115200", macs=("02:00:00:00:00:01", "02:00:00:00:00:02"), router="10.77.0.254"
+        TERMS, platform="x86-bios", macs=("02:00:00:00:00:01", "02:00:00:00:00:02"), router="10.77.0.254"
     ).cmdline
     assert line == (
-        "console=tty0 console=ttyS1,115200 quiet hostler.rack=http://10.77.0.1:8067 "
+        "console=tty0 console=ttyS0,115200 quiet hostler.rack=http://10.77.0.1:8067 "
         "hostler.macs=02:00:00:00:00:01,02:00:00:00:00:02"
     )
     line = replace(TERMS, arch="arm64", address="10.77.0.9/24", router="10.77.0.254").cmdline

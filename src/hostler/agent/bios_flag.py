@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from hostler.model.medium import DISK_WORD
+
 if TYPE_CHECKING:
     from hostler.agent.disks import Machine
-
-DISK = {0x01: 0x47, 0x03: 0x31, 0x05: 0x13}
-"""Registers of the alarm's seconds, minutes and hours, and what they hold for "the disk": 13:31:47 as BCD."""
 
 _INDEX, _DATA = 0x70, 0x71
 
@@ -26,12 +25,12 @@ def boot_disk_once(machine: Machine) -> None:
         OSError: The ports are not to be had, or the clock did not keep it.
     """
     with (machine.dev / "port").open("r+b", buffering=0) as ports:
-        for register, value in DISK.items():
+        for register, value in DISK_WORD.items():
             os.pwrite(ports.fileno(), bytes((register,)), _INDEX)
             os.pwrite(ports.fileno(), bytes((value,)), _DATA)
         kept = {}
-        for register in DISK:
+        for register in DISK_WORD:
             os.pwrite(ports.fileno(), bytes((register,)), _INDEX)
             kept[register] = os.pread(ports.fileno(), 1, _DATA)[0]
-    if kept != DISK:
+    if kept != DISK_WORD:
         raise OSError(f"the clock chip did not keep what was written: {kept}")

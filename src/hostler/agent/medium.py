@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hostler.model.medium import RACK_ARGUMENT, VOLUME
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.agent.disks import Machine
-
-VOLUME = "HOSTLER_AGENT"
-RACK_ARGUMENT = "hostler.rack"
-"""Kernel parameter with the URL of the rack; only a medium gives it."""
 
 _DESCRIPTOR = 16 * 2048
 _NAME = slice(40, 72)

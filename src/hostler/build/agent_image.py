@@ -35,6 +35,7 @@ _OUR_MODULES = (
     "hostler.model",
     "hostler.model.chunkindex",
     "hostler.model.first_boot",
+    "hostler.model.medium",
     "hostler.wire",
     "hostler.wire.carousel",
     "hostler.wire.carousel_receiver",

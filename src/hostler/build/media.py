@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hostler.agent.bios_flag import DISK
-from hostler.agent.medium import RACK_ARGUMENT, VOLUME
 from hostler.build.cache import space_errors
 from hostler.build.disk import MIB, fat_image
 from hostler.build.media_loaders import BIOS_BOOT_SECTOR, BIOS_IMAGE, PREFIX, UEFI_GRUB, UEFI_SHIM
 from hostler.build.tool import find, run
+from hostler.model.medium import DISK_WORD, RACK_ARGUMENT, VOLUME
+from hostler.model.platform import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ _MARK = "/boot/hostler-agent"
 _MOST_DISKS = 8
 _REMOVABLE_PATH = {"amd64": "BOOTX64.EFI", "arm64": "BOOTAA64.EFI"}
 _GRUB_BESIDE_SHIM = {"amd64": "grubx64.efi", "arm64": "grubaa64.efi"}
-_CONSOLES = {"amd64": "ttyS0,115200", "arm64": "ttyAMA0,115200"}
+_USUAL = {"amd64": "x86-uefi", "arm64": "arm64-uefi"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class MediumTerms:
     Attributes:
         arch: ``amd64`` or ``arm64``.
         rack: ``http://HOST:PORT`` of the boot listener, as boards reach it.
-        console: Kernel's name of the serial console; empty: the usual one of the architecture.
+        platform: The board's, whose console is used; empty: any of the architecture.
         macs: The board's; empty: any machine, by whichever interface gets an answer.
         address: ``ADDRESS/BITS`` to use; None: DHCP is asked.
         router: Default gateway for that address, or None.
@@ -47,7 +47,7 @@ class MediumTerms:
 
     arch: str
     rack: str
-    console: str = ""
+    platform: str = ""
     macs: tuple[str, ...] = ()
     address: str | None = None
     router: str | None = None
@@ -55,7 +55,8 @@ class MediumTerms:
     @property
     def cmdline(self) -> str:
         """The kernel's command line."""
-        words = ["console=tty0", f"console={self.console or _CONSOLES[self.arch]}", "quiet"]
+        console = PLATFORMS[self.platform or _USUAL[self.arch]].console
+        words = ["console=tty0", f"console={console}", "quiet"]
         words.append(f"{RACK_ARGUMENT}={self.rack}")
         if self.macs:
             words.append(f"hostler.macs={','.join(self.macs)}")
@@ -91,7 +92,7 @@ def grub_configuration(terms: MediumTerms) -> str:
 def _disk_once() -> list[str]:
     """Lines that start the first bootable disk if the clock's registers say so, and take the word back."""
     lines = ["  set disk=yes"]
-    bits = [(register, bit, value >> bit & 1) for register, value in DISK.items() for bit in range(8)]
+    bits = [(register, bit, value >> bit & 1) for register, value in DISK_WORD.items() for bit in range(8)]
     for register, bit, wanted in bits:
         answer = "then true; else set disk=; fi" if wanted else "then set disk=; fi"
         lines.append(f"  if cmostest {register}:{bit}; {answer}")

@@ -91,7 +91,6 @@ def _terms_for_board(client: Client, args: argparse.Namespace) -> MediumTerms:
     from ipaddress import ip_network
 
     from hostler.build.media import MediumTerms
-    from hostler.model.platform import PLATFORMS
 
     board = client.board(args.board)
     if board["platform"] not in _PLATFORMS[board["arch"]]:
@@ -101,15 +100,14 @@ def _terms_for_board(client: Client, args: argparse.Namespace) -> MediumTerms:
             f"medium; those of these do: {able}"
         )
     network = _network(client, board["network"])
-    platform = PLATFORMS[board["platform"]]
-    terms = MediumTerms(board["arch"], _rack_url(network), platform.console, tuple(board["macs"]))
+    terms = MediumTerms(board["arch"], _rack_url(network), board["platform"], tuple(board["macs"]))
     if not args.static:
         return terms
     if not board["address"]:
         raise ClientError(f'board "{board["name"]}" has no address of its own; give it one in lab.toml')
     bits = ip_network(network["subnet"]).prefixlen
     return MediumTerms(
-        terms.arch, terms.rack, terms.console, terms.macs, f"{board['address']}/{bits}", network["router"]
+        terms.arch, terms.rack, terms.platform, terms.macs, f"{board['address']}/{bits}", network["router"]
     )
 
 
