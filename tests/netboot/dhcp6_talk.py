@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent
 from hostler.netboot.dhcp6_exchange import Dhcp6Exchange, Reply6, Source6
+from hostler.netboot.first_stage_watch import FirstStageWatch
 from hostler.netboot.served_network6 import ServedNetwork6
 from hostler.netboot.table import BootTable, NetworkConfig, Target
 from hostler.wire import dhcp6_options as option
@@ -109,11 +110,18 @@ class Lab:
     table: BootTable = field(default_factory=BootTable)
     events: list[TraceEvent] = field(default_factory=list)
     records: list[bytes] = field(default_factory=list)
+    first_stages: FirstStageWatch = field(default_factory=FirstStageWatch)
 
     def __post_init__(self) -> None:
         self.network, self.far = ServedNetwork6(CONFIG), ServedNetwork6(FAR)
         self.exchange = Dhcp6Exchange(
-            [self.network, self.far], self.table, FILES, SERVER, self.events.append, self.records
+            [self.network, self.far],
+            self.table,
+            FILES,
+            SERVER,
+            self.events.append,
+            self.records,
+            self.first_stages,
         )
         self.table.put(Target("b1", "x86-uefi", "amd64", (MAC,), uuid=UUID, intent=BootIntent.HOLD))
         self.table.put(Target("b2", "x86-uefi", "amd64", (OTHER,), intent=BootIntent.HOLD))

@@ -127,6 +127,23 @@ def test_firmware_that_cannot_be_served_gets_no_answer_and_the_trace_says_why() 
     assert lab.send(SOLICIT, association(), *PXE) is None
 
 
+def test_firmware_that_does_not_start_ipxe_is_sent_to_grub() -> None:
+    """As by DHCPv4: with Secure Boot it asks again, until its iPXE speaks."""
+    lab = Lab()
+    target = lab.table.by_mac(MAC)
+    assert target is not None
+    signed = {"shimx64.efi": "1" * 64, "grubx64.efi": "2" * 64}
+    lab.table.put(replace(target, files=signed))
+    lab.first_stages.fetched(MAC, "snponly.efi", 990.0)
+    asked = lab.send(SOLICIT, association(), *PXE)
+    assert asked is not None
+    assert asked.url == "tftp://[fd77::1]/grub/shimx64.efi"
+    lab.send(SOLICIT, association(), *IPXE)
+    asked = lab.send(SOLICIT, association(), *PXE)
+    assert asked is not None
+    assert asked.url == "tftp://[fd77::1]/snponly.efi"
+
+
 def test_a_board_is_known_by_either_order_of_the_bytes_of_its_uuid() -> None:
     """Firmware copies SMBIOS, iPXE writes the fields in network order."""
     for duid in (DUID, b"\0\4" + bytes.fromhex("112233445566778899aabbccddeeff00")):

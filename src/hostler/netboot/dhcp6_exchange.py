@@ -5,12 +5,14 @@ from __future__ import annotations
 from socket import AF_INET6, inet_ntop
 from typing import TYPE_CHECKING, NamedTuple
 
+from hostler.model.first_stages import Loader
 from hostler.model.trace import TraceEvent
 from hostler.netboot import dhcp6_binding as binding
 from hostler.netboot.dhcp6_identity import Client6, client_of
 from hostler.netboot.dhcp6_policy import Answer6, boot_answer6, client_facts6
 from hostler.netboot.dhcp_identity import sender_of
-from hostler.netboot.dhcp_policy import Facts, Refusal
+from hostler.netboot.dhcp_policy import Facts, Firmware, Refusal
+from hostler.netboot.first_stage_watch import FirstStageWatch
 from hostler.netboot.served_network6 import NOWHERE6
 from hostler.netboot.trace_budget import TraceBudget
 from hostler.wire import dhcp6_options as option
@@ -110,6 +112,7 @@ class Dhcp6Exchange:
         server_id: This server's DUID.
         emit: Takes what is to be traced at once.
         records: Takes leases that changed and are to be written to disk.
+        first_stages: Knows whose firmware does not start iPXE.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Dhcp6Exchange:
         server_id: bytes,
         emit: Callable[[TraceEvent], None],
         records: list[bytes],
+        first_stages: FirstStageWatch | None = None,
     ) -> None:
         self._networks = networks
         self._table = table
@@ -131,6 +135,7 @@ class Dhcp6Exchange:
             _STRANGER_BURST, _STRANGER_RATE, _STRANGERS, _STRANGERS_BURST, _STRANGERS_RATE
         )
         self._records = records
+        self._first_stages = first_stages or FirstStageWatch()
 
     def receive(self, datagram: bytes, arrived: ServedNetwork6, source: Source6, now: float) -> Reply6 | None:
         """Take one datagram that came in on a network; return the answer, if there is to be one.
@@ -209,7 +214,11 @@ class Dhcp6Exchange:
             return None
         if message.kind not in _BOOTING:
             return ask
-        answer = boot_answer6(facts, target, network.config, self._boot_files)
+        if facts.firmware is Firmware.IPXE:
+            self._first_stages.started(name)
+        grub = self._first_stages.instead(name, facts, target, self._table, now)
+        files = frozenset(grub) if grub else self._boot_files
+        answer = boot_answer6(facts, target, network.config, files, Loader.GRUB if grub else None)
         if isinstance(answer, Refusal):
             self._ignored(ask, answer.reason)
             return None

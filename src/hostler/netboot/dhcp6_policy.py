@@ -23,6 +23,7 @@ from hostler.wire.dhcp6_options import Option
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from hostler.model.first_stages import Loader
     from hostler.netboot.table import BootTable, NetworkConfig, Target
     from hostler.wire.dhcp6 import Message6
 
@@ -80,6 +81,7 @@ def boot_answer6(
     target: Target | None,
     network: NetworkConfig,
     boot_files: Container[str],
+    loader: Loader | None = None,
 ) -> Answer6 | Refusal:
     """Return what the client is to boot; see ``dhcp_policy.boot_answer``.
 
@@ -88,6 +90,7 @@ def boot_answer6(
         target: The board, or None for a stranger.
         network: Where it asked; it is served over IPv6.
         boot_files: Names that TFTP can serve.
+        loader: What firmware is sent to instead of the board's own loader, if anything.
     """
     if target is not None and target.intent is BootIntent.DENY:
         return Refusal(f"{target.board} is to get no answer now")
@@ -96,7 +99,7 @@ def boot_answer6(
     web = f"http://[{network.server6}]:{network.http_port}"
     if facts.firmware is Firmware.IPXE:
         return _answer(f"{web}{IPXE_PATH}")
-    file = first_stage_of(facts, target, boot_files)
+    file = first_stage_of(facts, target, boot_files, loader)
     if isinstance(file, Refusal):
         return file
     if facts.firmware is Firmware.HTTP:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.model.trace import TraceEvent
+    from hostler.netboot.first_stage_watch import FirstStageWatch
     from hostler.netboot.leases import Lease
     from hostler.netboot.table import BootTable, NetworkConfig
 
@@ -52,6 +53,7 @@ class Dhcp6Server:
         emit: Takes trace events, from the server's thread; must not block.
         state_dir: Where its leases and its DUID are kept.
         boot_files: Names that the TFTP server can serve.
+        first_stages: Knows whose firmware does not start iPXE.
         clock: Unix time.
     """
 
@@ -63,11 +65,13 @@ class Dhcp6Server:
         *,
         state_dir: Path,
         boot_files: Container[str],
+        first_stages: FirstStageWatch | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._networks = tuple(ServedNetwork6(config) for config in networks if config.subnet6 is not None)
         self._state_dir = state_dir
         self._table, self._boot_files, self._emit = table, boot_files, emit
+        self._first_stages = first_stages
         self._records: list[bytes] = []
         self._loop = DhcpLoop("dhcp6", self._records, self._all_records, emit, clock)
 
@@ -82,7 +86,13 @@ class Dhcp6Server:
         try:
             duid = _own_duid(self._state_dir / DUID_FILE)
             exchange = Dhcp6Exchange(
-                self._networks, self._table, self._boot_files, duid, self._emit, self._records
+                self._networks,
+                self._table,
+                self._boot_files,
+                duid,
+                self._emit,
+                self._records,
+                self._first_stages,
             )
             for network in self._networks:
                 if network.config.behind is None:

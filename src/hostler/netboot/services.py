@@ -68,8 +68,9 @@ class Services:
             first_stages=self._first_stages,
         )  # fmt: skip
         self._dhcp6 = Dhcp6Server(
-            setup.networks, table, emit, state_dir=setup.state_dir, boot_files=firmware.keys()
-        )
+            setup.networks, table, emit, state_dir=setup.state_dir, boot_files=firmware.keys(),
+            first_stages=self._first_stages,
+        )  # fmt: skip
         files = BootFiles(table, setup.networks, self._mac_of, firmware)
         here = [network for network in setup.networks if network.behind is None]
         self._tftp = TftpServer(here, files.open, self._emit_named)
