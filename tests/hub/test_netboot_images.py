@@ -5,20 +5,24 @@ from __future__ import annotations
 import gzip
 import tarfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import tomlkit
+from hypothesis import given
+from hypothesis import strategies as st
 from netboot_image import INSTALLER, KEYS, ended, folder, imported, ordered
 
 from hostler.client.errors import ClientError
 from hostler.client.image_bundle import Instead, bundle
-from hostler.hub import metadata, ssh_keys
+from hostler.hub import metadata, netboot_description, netboot_imports, ssh_keys
 from hostler.hub.errors import ConflictError, InvalidError, Refusal
 from hostler.hub.labfile import LabfileError, read_labfile
+from hostler.hub.netboot_imports import NetbootTerms
 from hostler.hub.records import HUB, Principal, Role
 from hostler.model.netboot_order import BASE_MARK, TOKEN_MARK, DoneSignal, NetbootOrder, netboot_order
 from hostler.model.plan import StepKind, needs_agent
@@ -378,6 +382,57 @@ async def test_what_is_named_by_an_address_is_fetched_as_it_is(tmp_path: Path):
             with pytest.raises(InvalidError, match="nothing: HTTP Error 404"):
                 await imported(lab, "other", folder(tmp_path / "image", wrong))
             assert lab.store.artefacts() == before
+
+
+async def test_a_whole_image_can_be_fetched(tmp_path: Path):
+    """A tar at an address is brought to the server and taken apart there."""
+    tar = tmp_path / "web" / "image.tar"
+    tar.parent.mkdir()
+    tar.write_bytes(b"".join(bundle(folder(tmp_path / "image"), Instead()).tar(lambda _: None)))
+    with web(tar.parent) as url:
+        async with running(tmp_path) as lab:
+            address = f"{url}/image.tar"
+            with lab.hub.images.reserve_name(HUB, "debian"):
+                terms = NetbootTerms("debian")
+                record = await netboot_imports.take(lab.hub, HUB, terms, address, address, lambda _: None)
+            assert record.source == address
+            assert set(lab.store.artefacts()) == record.artefacts
+
+
+KEYS_OF_TOML = st.sampled_from(
+    [
+        "arch",
+        "kernel",
+        "initrd",
+        "cmdline",
+        "installs",
+        "files",
+        "templates",
+        "metadata",
+        "done",
+        "boot",
+        "for",
+        "x",
+    ]
+)
+VALUES = st.recursive(
+    st.one_of(
+        st.text(max_size=8), st.integers(), st.booleans(), st.floats(allow_nan=False), st.just("amd64")
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=4), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@given(st.one_of(st.text(max_size=60), st.dictionaries(KEYS_OF_TOML, VALUES, max_size=4)))
+def test_any_description_is_one_or_is_refused(content):
+    """Whatever ``image.toml`` holds, nothing else is raised."""
+    text = content if isinstance(content, str) else tomlkit.dumps(content)
+    with suppress(InvalidError):
+        found = netboot_description.read(text)
+        netboot_description.templates(found, text, {})
 
 
 async def test_who_may_only_look_imports_nothing(tmp_path: Path):

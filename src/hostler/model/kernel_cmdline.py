@@ -12,6 +12,9 @@ LONGEST_UBOOT = 511
 # Not in it: $ (expanded by iPXE, GRUB and U-Boot), backslash and apostrophe (macros of U-Boot's and GRUB's
 # shells), # (a comment to iPXE when it begins a word), control characters, and what is not ASCII.
 _SIGNS = re.compile(r"[A-Za-z0-9_.,:/=@%+~*!?<>()\[\]{}^\" ;&|\-]*\Z")
+# GRUB gives any other quotation mark a backslash, which Linux does not know (lib/cmdline.c of both).
+_PARAMETER = re.compile(r'(?:[^ "]|"[^"]*")+')
+_QUOTED = re.compile(r'(?:[^ "=]+=)?"[^"]*"')
 _ENDS_COMMAND = frozenset({"||", "&&", ";"})
 
 
@@ -27,6 +30,9 @@ def fault(cmdline: str, longest: int = LONGEST) -> str:
         return f"has {' '.join(map(repr, bad))}, which boot loaders would misread"
     if cmdline.count('"') % 2:
         return "has a quotation mark that is not closed"
+    for parameter in _PARAMETER.findall(cmdline):
+        if '"' in parameter and not _QUOTED.fullmatch(parameter):
+            return f"has {parameter!r}, where quotation marks are not around a whole value"
     for word in cmdline.split():
         if word.startswith("-"):
             return f"has the word {word!r}, which a boot loader could take for an option of its own"
