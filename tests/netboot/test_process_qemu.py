@@ -189,7 +189,7 @@ async def test_a_pc_with_uefi_boots_what_it_is_told(lan: Lan, setup: NetbootSetu
 async def test_uboot_is_held_and_asks_again(lan: Lan, setup: NetbootSetup, tmp_path: Path):
     """U-Boot runs the hold program, which resets it after 20 s; for a step it fetches kernel and initrd."""
     rack = Rack()
-    async with rack.child(setup) as child, powered(lan, *ARM, *uboot_flash(tmp_path)) as board:
+    async with rack.child(setup) as child, powered(lan, *ARM, *uboot_flash(tmp_path), restarts=True) as board:
         await board.shows(b"nobody knows this machine")
         target = put_step(child, tmp_path, HOLD_IMAGE, "arm64-uboot", "arm64")
         await board.shows(b"b1: booting the agent")
