@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_dhcp_exchange import IPXE, Bench, ip
 
 from hostler.model.first_stages import Loader
 from hostler.netboot import first_stage_watch
+from hostler.netboot.dhcp_exchange import DhcpExchange
 from hostler.netboot.dhcp_policy import Facts, Firmware
 from hostler.netboot.first_stage_watch import REMEMBERED_SECONDS, START_SECONDS, FirstStageWatch, words
 from hostler.netboot.table import BootTable, Target
+from hostler.wire.dhcp import MessageType
 
 MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 FILES = {"shimx64.efi": "s", "grubx64.efi": "g"}
@@ -77,6 +80,23 @@ def test_silence_is_told_once_for_each_time() -> None:
     assert watch.overdue(11.0 + START_SECONDS) == []
     watch.fetched(MAC, "snponly.efi", 500.0)
     assert len(watch.overdue(500.0 + START_SECONDS)) == 1
+
+
+@pytest.mark.parametrize("mac", [MAC, OTHER])
+def test_dhcp_sends_such_firmware_to_grub(mac: str, table: BootTable) -> None:
+    """Offer and acknowledgement name GRUB until iPXE is heard; then it is iPXE again."""
+    watch, bench = FirstStageWatch(), Bench()
+    bench.exchange = DhcpExchange((bench.lab,), table, {"snponly.efi"}, bench.events.append, watch)
+    firmware = {60: b"PXEClient:Arch:00007:UNDI:003001", 93: b"\0\7"}
+    offer, _ = bench.ask(MessageType.DISCOVER, firmware, mac)
+    assert offer.file == b"snponly.efi"
+    watch.fetched(mac, "snponly.efi", bench.now)
+    offer, _ = bench.ask(MessageType.DISCOVER, firmware, mac)
+    ack, _ = bench.ask(MessageType.REQUEST, {**firmware, 50: offer.yiaddr, 54: ip("10.77.0.1")}, mac)
+    assert offer.file == ack.file == b"grub/shimx64.efi"
+    bench.ask(MessageType.DISCOVER, {**IPXE, 93: b"\0\7"}, mac)
+    offer, _ = bench.ask(MessageType.DISCOVER, firmware, mac)
+    assert offer.file == b"snponly.efi"
 
 
 @given(
