@@ -17,6 +17,7 @@ from hostler.model.health import (
     stage_times,
     suspicious,
 )
+from hostler.model.netboot_order import NetbootOrder
 from hostler.model.plan import StepKind, StepOrder
 from hostler.model.run import Phase, RunOrder, RunState, RunStatus
 from hostler.model.trace import TraceEvent
@@ -101,7 +102,7 @@ def test_a_class_without_checks_is_checked_only_when_asked():
 
 
 def test_what_a_failed_run_says_of_the_board():
-    """An image that shows no login and a person who cancels say nothing of the board; all else does."""
+    """An image that shows no login, an installer, a person who cancels say nothing of it; all else does."""
     order = RunOrder("r", (StepOrder(StepKind.INSTALL), StepOrder(StepKind.BOOT)))
     assert suspicious(order, RunStatus("r", RunState.FAILED, 0, Phase.BOOTING))
     assert suspicious(order, RunStatus("r", RunState.TIMED_OUT, 0, Phase.EXECUTING))
@@ -109,6 +110,10 @@ def test_what_a_failed_run_says_of_the_board():
     assert not suspicious(order, RunStatus("r", RunState.FAILED, 1, Phase.BOOTING))
     assert not suspicious(order, RunStatus("r", RunState.CANCELLED, 0, Phase.EXECUTING))
     assert not suspicious(order, RunStatus("r", RunState.SUCCEEDED, 2))
+    system = NetbootOrder("installer", "k").to_json()
+    installer = RunOrder("r", (StepOrder(StepKind.INSTALL, {"netboot": system}),))
+    assert suspicious(installer, RunStatus("r", RunState.FAILED, 0, Phase.BOOTING))
+    assert not suspicious(installer, RunStatus("r", RunState.TIMED_OUT, 0, Phase.EXECUTING))
 
 
 def test_stages_of_a_boot():

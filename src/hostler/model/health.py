@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from hostler.model.netboot_order import netboot_order
 from hostler.model.plan import StepKind
 from hostler.model.run import Phase, RunState
 
@@ -147,13 +148,18 @@ def next_checks(
 def suspicious(order: RunOrder, status: RunStatus) -> bool:
     """Tell whether a failed run may be the board's fault.
 
-    A person who calls a run off says nothing of the board, and an image that does not come up to its login
-    says more of the image. Everything else is what a board owes to whoever holds it.
+    A person who calls a run off says nothing of the board, and an image that does not come up to its login,
+    or an installer that does not come to its end, says more of the image. Everything else is what a board
+    owes to whoever holds it.
     """
     if status.state not in (RunState.FAILED, RunState.TIMED_OUT):
         return False
     step = order.steps[status.step] if status.step < len(order.steps) else None
-    return step is None or step.kind is not StepKind.BOOT or status.phase is not Phase.BOOTING
+    if step is None:
+        return True
+    if netboot_order(step) is not None:
+        return status.phase is not Phase.EXECUTING
+    return step.kind is not StepKind.BOOT or status.phase is not Phase.BOOTING
 
 
 STAGES = ("dhcp", "agent")
