@@ -59,7 +59,7 @@ async def until(condition: Any, seconds: float = 10.0) -> None:
 @contextlib.contextmanager
 def pid_in(lan: Lan, folder: Path):
     """A pid file of a process in the server's namespace, as the virtual lab writes one."""
-    holder = lan.server.popen("sleep", "300")
+    holder = lan.server.popen("sleep", "3600")  # longer than any test
     pidfile = folder / "holder.pid"
     # Until `ip` has taken it inside its pid names the wrong namespace.
     deadline = time.monotonic() + 60
