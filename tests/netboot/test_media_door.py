@@ -133,7 +133,7 @@ async def test_a_machine_nobody_knows_becomes_a_stranger(tmp_path: Path) -> None
         stranger = Strangers().note(event)
         assert stranger is not None
         assert (stranger.mac, stranger.network) == (OTHER, "bench")
-        assert (stranger.facts["uuid"], stranger.facts["serial"]) == (UUID, "sn-9")
+        assert (stranger.facts["uuid"], stranger.facts["serial"]) == (UUID, "SN-9")
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,9 @@ class _Asker(NamedTuple):
     def facts_of(self, target: Target) -> list[str]:
         """Return what it says that is a board's, for people."""
         facts = [f"MAC {mac}" for mac in self.macs if mac in target.macs]
-        if self.uuid is not None and self.uuid == (target.uuid or "").lower():
+        if self.uuid is not None and self.uuid.lower() == (target.uuid or "").lower():
             facts.append(f"UUID {self.uuid}")
-        if self.serial is not None and self.serial == (target.serial or "").strip().lower():
+        if self.serial is not None and self.serial.lower() == (target.serial or "").strip().lower():
             facts.append(f"serial {self.serial}")
         return facts
 
