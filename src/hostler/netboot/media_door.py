@@ -210,7 +210,5 @@ def _asker(request: web.BaseRequest) -> _Asker:
     except ValueError as error:
         raise Refused(HTTPStatus.BAD_REQUEST, printable(str(error), _LONGEST)) from None
     said = {name: printable(query.get(name, ""), _LONGEST) for name in ("uuid", "serial", "failed")}
-    uuid, serial = (
-        None if is_junk(said[name]) else said[name].strip().lower() for name in ("uuid", "serial")
-    )
+    uuid, serial = (None if is_junk(said[name]) else said[name].strip() for name in ("uuid", "serial"))
     return _Asker(normal, uuid, serial, said["failed"])
