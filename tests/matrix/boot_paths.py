@@ -48,7 +48,6 @@ class BootPath:
 
 _BIOS, _UEFI, _UBOOT, _ARM_UEFI = "x86-bios", "x86-uefi", "arm64-uboot", "arm64-uefi"
 _TINY, _TINY_ARM = "tiny-amd64", "tiny-arm64"
-_ALONE = "the firmware in QEMU and the netboot process, without a lab"
 _STAND_IN = "a stand-in that says what its firmware says"
 
 PATHS = (
@@ -74,8 +73,8 @@ PATHS = (
         "arm64-uefi-ipv6", "UEFI, PXE over IPv6", _ARM_UEFI, Loader.UKI, _ARM_UEFI, "network6", network="ipv6"
     ),
     BootPath("uboot", "U-Boot, network first", _UBOOT, Loader.PXELINUX, _UBOOT, image=_TINY_ARM),
-    BootPath("uboot-grub", "U-Boot as EFI firmware", _UBOOT, Loader.GRUB, elsewhere=_ALONE),
-    BootPath("uboot-uki", "U-Boot as EFI firmware", _UBOOT, Loader.UKI, elsewhere=_ALONE),
+    BootPath("uboot-grub", "U-Boot as EFI firmware", _UBOOT, Loader.GRUB, _UBOOT, own_test=True),
+    BootPath("uboot-uki", "U-Boot as EFI firmware", _UBOOT, Loader.UKI, _UBOOT, own_test=True),
     BootPath(
         "uboot-taken-over", "U-Boot, disk first, taken over on its console", _UBOOT, Loader.PXELINUX, _UBOOT,
         "disk", bootctl='{ driver = "uboot-console" }', image=_TINY_ARM, on_disk=_TINY_ARM,
@@ -89,6 +88,7 @@ PATHS = (
     BootPath(
         "relay", "BIOS, PXE, behind a relay, known by its port", _BIOS, Loader.IPXE, _BIOS, network="relay"
     ),
+    BootPath("installer", "BIOS, PXE, an installer of its own", _BIOS, Loader.IPXE, _BIOS, own_test=True),
     BootPath(
         "media-bios", "BIOS, from a stick or CD", _BIOS, None, _BIOS, "media", image=_TINY, own_test=True
     ),

@@ -69,7 +69,8 @@ def stages(events: Iterable[TraceEvent]) -> dict[str, float]:
             "kernel": what == ("console", "kernel")
             or (what[1] == "done" and str(event.get("data", {}).get("file", "")).endswith(_KERNELS)),
             "agent": what == ("agent", "hello"),
-            "done": what == ("agent", "done"),
+            # An installer is done when it has restarted its board.
+            "done": what in (("agent", "done"), ("run", "returned")),
             # A system that was on the disk before may ask for a login too.
             "login": what == ("console", "login") and "done" in found,
         }

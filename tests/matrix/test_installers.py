@@ -19,7 +19,8 @@ from hostler.model.first_stages import Loader
 from hostler.wire import newc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from hostler.demo.material import Material
@@ -94,24 +95,27 @@ def lab(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.parametrize("image", ["calls-back", "restarts"])
-def test_an_installer_puts_a_system_on_the_disk_and_that_boots(lab: MatrixLab, image: str) -> None:
+def test_an_installer_puts_a_system_on_the_disk_and_that_boots(
+    lab: MatrixLab, image: str, proving: Callable[[str], AbstractContextManager]
+) -> None:
     """Installed once, restarted by itself, and no power pulled in between."""
     before = lab.newest_boot(BOARD)
-    run = lab.wait_run(lab.client.deploy(BOARD, image)["id"], seconds=RUN_SECONDS)
-    assert run["state"] == "succeeded", f"{run['error']}\n{lab.told(BOARD)}"
-    assert run["attempt"] == 1
-    events = lab.events(BOARD, before)
-    seen = [(event["source"], event["kind"]) for event in events]
-    assert seen.count(("run", "handed")) == 1
-    assert seen.count(("power", "on")) == 1
-    assert ("run", "returned") in seen
-    assert ("console", "done-signal") in seen
-    assert [
-        event["data"]["file"] for event in events if event["kind"] == "done" and event["source"] == "http"
-    ][-1] == "disk"
-    assert not [text for event in events for text in lab.boot_tokens if text in json.dumps(event)]
-    if image == "calls-back":
-        assert run["results"][0]["body"] == {"installed": BOARD}
+    with proving("installer") as proof:
+        run = lab.wait_run(lab.client.deploy(BOARD, image)["id"], seconds=RUN_SECONDS)
+        assert run["state"] == "succeeded", f"{run['error']}\n{lab.told(BOARD)}"
+        assert run["attempt"] == 1
+        proof.events = events = lab.events(BOARD, before)
+        seen = [(event["source"], event["kind"]) for event in events]
+        assert seen.count(("run", "handed")) == 1
+        assert seen.count(("power", "on")) == 1
+        assert ("run", "returned") in seen
+        assert ("console", "done-signal") in seen
+        assert [
+            event["data"]["file"] for event in events if event["kind"] == "done" and event["source"] == "http"
+        ][-1] == "disk"
+        assert not [text for event in events for text in lab.boot_tokens if text in json.dumps(event)]
+        if image == "calls-back":
+            assert run["results"][0]["body"] == {"installed": BOARD}
 
 
 def test_a_live_system_runs_on_after_its_run(lab: MatrixLab) -> None:
