@@ -241,6 +241,8 @@ async def test_a_stranger_is_held_and_gets_nothing(bench: Bench, client: aiohttp
     bench.step(kernel=kernel)
     bench.leases.clear()
     async with client.get(f"{bench.url}/boot/ipxe") as answer:
+        assert f"{bench.url}/boot/ipxe?uuid=${{uuid}}&serial=" in await answer.text()
+    async with client.get(f"{bench.url}/boot/ipxe?uuid=") as answer:
         assert "nobody knows this machine" in await answer.text()
     for path in (f"/boot/file/{kernel}", "/boot/config.cpio"):
         async with client.get(bench.url + path) as answer:

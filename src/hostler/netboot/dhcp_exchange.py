@@ -203,6 +203,8 @@ class DhcpExchange:
     ) -> Answer:
         if facts.firmware is Firmware.IPXE:
             self._first_stages.started(message.mac)
+        if why := self._first_stages.lacks_http(message.mac, facts, now):
+            raise _NotServedError(why)
         grub = self._first_stages.instead(message.mac, facts, target, self._table, now)
         files, loader = (grub, Loader.GRUB) if grub else (self._boot_files, None)
         answer = boot_answer(message, facts, target, network.config, files, loader)

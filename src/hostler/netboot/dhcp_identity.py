@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hostler.model.identity import serial_digits
+from hostler.netboot.dhcp_policy import Firmware
 from hostler.wire import dhcp_options as option
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ def sender_of(table: BootTable, mac: str, facts: Facts, port: RelayPort) -> Send
     shown = by_uuid or by_serial or by_port
     if named is not None and mac not in named.macs and shown is None:
         # It stood for a board it no longer shows any sign of.
-        if port == NOT_RELAYED:
+        if port == NOT_RELAYED and facts.firmware not in (Firmware.IPXE, Firmware.PXE):
             return Sender(named)  # a renewal, which no relay passes on
+        # iPXE will say more of itself by HTTP; until then it may be in another machine by now.
         table.stand_in(mac, None)
         return Sender(None)
     own = named if named is not None and mac in named.macs else None
@@ -91,7 +93,7 @@ def sender_of(table: BootTable, mac: str, facts: Facts, port: RelayPort) -> Send
     found = {target.board: target for _, target in hits if target is not None}
     if len(found) > 1:
         says = "; ".join(f"{what} belongs to {target.board}" for what, target in hits if target is not None)
-        return Sender(own or shown, f"its facts belong to different boards: {says}; {_ADVICE}")
+        return Sender(own or shown, f"its facts belong to different boards: {says}; {ADVICE}")
     target = next(iter(found.values()), None)
     known = serial_digits(target.serial) if target is not None and facts.serials else None
     if target is not None and known is not None and known not in facts.serials:
@@ -103,4 +105,5 @@ def sender_of(table: BootTable, mac: str, facts: Facts, port: RelayPort) -> Send
     return Sender(target)
 
 
-_ADVICE = "put the cables right or correct lab.toml"
+ADVICE = "put the cables right or correct lab.toml"
+"""What to do about facts that belong to different boards."""

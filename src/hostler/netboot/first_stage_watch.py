@@ -61,6 +61,23 @@ class FirstStageWatch:
         self._fetched.pop(mac, None)
         self._told.pop(mac, None)
 
+    def lacks_http(self, mac: str, facts: Facts, now: float) -> str:
+        """Tell why an iPXE is not to be sent to iPXE once more; empty: it is, or it is none.
+
+        A ROM whose iPXE has no HTTP is sent to a whole one. If that has none either, it would be sent to
+        itself without end.
+        """
+        last = self._fetched.get(mac)
+        if last is None or facts.firmware is not Firmware.PXE or "iPXE" not in facts.user_class:
+            return ""
+        if now - last.at > START_SECONDS:
+            return ""  # it was started anew
+        self._told[mac] = last  # it did start
+        return (
+            f"its iPXE has no HTTP, and {last.file}, which it fetched from here, has none either; "
+            "install one that has (Debian's package ipxe)"
+        )
+
     def overdue(self, now: float) -> list[Unstarted]:
         """Return those of whose iPXE nothing was heard for ``START_SECONDS``; each is told once."""
         late = [

@@ -28,6 +28,7 @@ from hostler.netboot.http_names import NamedFiles
 from hostler.netboot.http_stalls import HttpStalls
 from hostler.netboot.interface6 import bind as bind6
 from hostler.netboot.interface6 import check_address
+from hostler.netboot.ipxe_identity import Told, board_of, render_question, told
 from hostler.netboot.media_door import MediaDoor
 from hostler.netboot.payload import payload
 from hostler.netboot.quoting import QuotingError
@@ -160,17 +161,34 @@ class BootHttp:
     def _script(
         self, request: web.BaseRequest, client: Address, mac: str | None, target: Target | None
     ) -> web.Response:
+        conflict = ""
+        if target is None:
+            says = told(request.query)
+            if says is None:
+                return web.Response(text=render_question(_base(request)))
+            target, conflict = self._identified(client, mac, says)
         stage = request.query.get("failed")
         if stage in _STAGES:
             self._trace("failed", f"{_who(target, client)}: iPXE could not get its {stage}", target, mac)
         network = self._urls.network_of(client)
         lease = network.lease_seconds if network is not None else 3600
-        text = render_ipxe(target, _base(request), lease, self._system_base(request, client))
+        text = render_ipxe(target, _base(request), lease, self._system_base(request, client), conflict)
         intent = target.intent if target else BootIntent.HOLD
         kind = "head" if request.method == hdrs.METH_HEAD else "get"
         data: Document = {"file": "ipxe", "intent": str(intent), "bytes": len(text)}
         self._trace(kind, f"{_who(target, client)}: iPXE asks; told: {intent}", target, mac, data)
         return web.Response(text=text)
+
+    def _identified(self, client: Address, mac: str | None, says: Told) -> tuple[Target | None, str]:
+        """The board that says this of itself, and why it cannot be told which one it is."""
+        target, conflict = board_of(self._table, says)
+        if target is not None and mac is not None:
+            self._table.stand_in(mac, target.board)  # so that its next requests are known
+            text = f"{target.board}: asks by {mac}, which the inventory lacks; known by what else it says"
+            self._trace("identified", text, target, mac, says.to_json())
+        elif conflict:
+            self._trace("conflict", f"{_who(None, client)} is held: {conflict}", None, mac, says.to_json())
+        return target, conflict
 
     def _system_base(self, request: web.BaseRequest, client: Address) -> str:
         """URL by which the system that this client starts reaches us."""

@@ -21,7 +21,11 @@ TRIES = 3
 
 
 def render_ipxe(
-    target: Target | None, base: str, lease_seconds: int = 3600, system_base: str | None = None
+    target: Target | None,
+    base: str,
+    lease_seconds: int = 3600,
+    system_base: str | None = None,
+    conflict: str = "",
 ) -> str:
     """Return the script for a board, or for a machine nobody knows (``None``).
 
@@ -31,10 +35,11 @@ def render_ipxe(
         lease_seconds: How long leases last: iPXE does not renew by itself, so a held board does in the
             script.
         system_base: The listener's URL for the system that is started; None: ``base``.
+        conflict: Why it cannot be told which board it is, where ``target`` is None; empty: nobody knows it.
     """
     base = quoting.url(base)
     if target is None:
-        return _hold(None, why_held(None), base, lease_seconds)
+        return _hold(None, conflict or why_held(None), base, lease_seconds)
     match target.intent:
         case BootIntent.LOCAL:
             return _local(target)

@@ -324,6 +324,14 @@ class BootTable:
         """Return the targets of all boards."""
         return tuple(self._by_board.values())
 
+    def own(self, mac: str) -> Target | None:
+        """Return the target that has this MAC in the inventory (lower case, colons)."""
+        return self._by_mac.get(mac)
+
+    def boards(self) -> tuple[Target, ...]:
+        """Return every target."""
+        return tuple(self._by_board.values())
+
     def by_uuid(self, uuid: str) -> Target | None:
         """Return the target with this SMBIOS UUID (lower case)."""
         return self._by_uuid.get(uuid)
@@ -342,7 +350,8 @@ class BootTable:
     def stand_in(self, mac: str, board: str | None) -> None:
         """Let a MAC the inventory lacks mean a board that was known otherwise; None: nobody any more.
 
-        At most ``MOST_STAND_INS`` are kept, the latest ones. Only the DHCP thread calls this.
+        At most ``MOST_STAND_INS`` are kept, the latest ones. May be called from any thread: each step is one
+        that CPython does in one go, and two at once cost at most the oldest entry.
         """
         self._stand_ins.pop(mac, None)
         if board is not None:
