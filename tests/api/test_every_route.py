@@ -94,6 +94,7 @@ ROUTES: dict[str, Row] = {
     # What came of a claim
     "GET /runs/{run_id}": Row(project(200)),
     "GET /boards/{name}/trace": Row(project(200)),
+    "GET /boards/{name}/why": Row(project(200)),
     "GET /boards/{name}/console/log": Row(holder(200)),
     "WS /boards/{name}/console": Row((4401, 4403, 4403, 101, 101), query="?mode=write"),
     # Who may do what

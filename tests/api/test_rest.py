@@ -78,6 +78,9 @@ async def test_the_main_job(tmp_path: Path):
         assert [event["kind"] for event in trace["events"]] == ["on", "ack", "hello"]
         assert trace["boots"][0]["id"] == trace["boot"]["id"]
         assert 0 <= trace["events"][0]["since"] < 5
+        why = await get(api.anna, "/boards/pc-1/why")
+        assert (why["board"], why["boot"], why["cause"]) == ("pc-1", trace["boot"], "under-way")
+        assert (await get(api.anna, "/boards/pc-1/why", boot=999))["boot"] is None
         assert (await api.anna.get("/boards/pc-1/console/log")).content == b"hello"
         assert len(await get(api.anna, "/runs", board="pc-1")) == 1
         assert await get(api.anna, "/boards", claimed="mine") == [await get(api.anna, "/boards/pc-1")]

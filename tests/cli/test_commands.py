@@ -95,6 +95,8 @@ def test_the_main_job(images: Shell) -> None:
     trace = images("trace", "pc-1").stdout
     assert "power   on" in trace
     assert " s  dhcp" in trace
+    assert images.json("why", "pc-1")["cause"] == "under-way"
+    assert "nothing was missing" in images("why", "pc-1").stdout.lower()
     assert "pc-1 is available, power off" in images("release", "mine").stdout
     assert images.json("boards")[1]["lifecycle"] == "available"
 
@@ -322,7 +324,13 @@ def test_events_follow_as_lines(shell: Shell) -> None:
 
 def test_what_is_not_there_is_named(shell: Shell) -> None:
     """Unknown boards, claims and runs are refused by name, with status 1."""
-    for arguments in (("show", "nope"), ("trace", "nope"), ("release", "nope"), ("power", "nope", "status")):
+    for arguments in (
+        ("show", "nope"),
+        ("trace", "nope"),
+        ("why", "nope"),
+        ("release", "nope"),
+        ("power", "nope", "status"),
+    ):
         assert "nope" in shell(*arguments, status=1).stderr
 
 

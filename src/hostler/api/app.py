@@ -23,6 +23,7 @@ from hostler.api import (
     network_routes,
     problems,
     ssh_routes,
+    verdict_routes,
     wire_routes,
 )
 from hostler.api.gate import LOGIN_PATHS, OPEN_PATHS, PREFIX, Gate
@@ -87,7 +88,7 @@ def create_app(hub: Hub, *, metrics_open: bool = False, own_hosts: OwnHosts | No
     app.include_router(health)
     for module in (
         claim_routes, board_routes, image_routes, lab_routes, console_routes, ssh_routes, health_routes,
-        hook_routes, wire_routes, access_routes, login_routes, event_routes, network_routes,
+        hook_routes, wire_routes, access_routes, login_routes, event_routes, network_routes, verdict_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     app.add_middleware(Gate, hub=hub, open_paths=OPEN_PATHS | {"/metrics"} if metrics_open else OPEN_PATHS)

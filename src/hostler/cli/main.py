@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "power": ("power", "switch a board on or off, or look; or every board off"),
         "console": ("console", "a board's serial console"),
         "trace": ("trace", "what happened while a board booted, and when"),
+        "why": ("trace", "why a board did not come up"),
         "release": ("claims", "give a board back: it is wiped and switched off"),
     },
     "keep a lab": {

@@ -1,4 +1,4 @@
-"""The verb trace: what happened while a board booted."""
+"""The verbs trace and why: what happened while a board booted, and what that means."""
 
 from __future__ import annotations
 
@@ -46,4 +46,24 @@ def timeline(trace: Trace) -> Iterator[str]:
         yield f"other boots: {', '.join(others[:10])}{', …' if len(others) > 10 else ''} (--boot N)"
 
 
-VERBS = {"trace": (_trace_arguments, trace)}
+def why(args: argparse.Namespace, out: Output) -> int:
+    """Print why a boot came no further."""
+    with Client() as client:
+        found = client.why(args.board, args.boot)
+    if out.json:
+        out.document(found)
+        return 0
+    boot = found["boot"]
+    if boot is not None:
+        out.line(
+            f"{found['board']}, boot {boot['number']} ({boot['purpose']}), {local_time(boot['started'])}"
+        )
+    out.line(found["text"])
+    if found["advice"]:
+        out.line(found["advice"])
+    for event in found["evidence"]:
+        out.line(f"{event['since']:9.2f} s  {event['source']:<8}{event['kind']:<12}{event['text']}")
+    return 0
+
+
+VERBS = {"trace": (_trace_arguments, trace), "why": (_trace_arguments, why)}

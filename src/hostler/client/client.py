@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Run,
         SshAuthority,
         Trace,
+        Why,
     )
     from hostler.client.settings import Settings
 
@@ -110,6 +111,10 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls):
     def trace(self, board: str, boot: int | None = None) -> Trace:
         """Return the timeline of a boot: the newest, or the one of that number."""
         return cast("Trace", self._http.call("GET", f"boards/{part(board)}/trace", query={"boot": boot}))
+
+    def why(self, board: str, boot: int | None = None) -> Why:
+        """Return why a boot came no further: the newest, or the one of that number."""
+        return cast("Why", self._http.call("GET", f"boards/{part(board)}/why", query={"boot": boot}))
 
     def console_log(
         self,

@@ -165,6 +165,18 @@ class Trace(TypedDict):
     events: list[TraceEvent]
 
 
+class Why(TypedDict):
+    """Why a boot came no further; ``evidence`` are the events it rests on."""
+
+    board: str
+    boot: Boot | None
+    cause: str
+    reached: str
+    text: str
+    advice: str
+    evidence: list[TraceEvent]
+
+
 class ConsoleMatch(TypedDict):
     """A line of a console's log; ``boot`` None: it was said before the first boot."""
 

@@ -51,6 +51,7 @@ PERMITTED: dict[str, frozenset[str]] = {
     "run": frozenset({"board", "plan", "cancel", "set"}) | _WAITS,
     "power": frozenset({"board", "action", "all_off", "equipment", "yes"}) | _WAITS,
     "trace": frozenset({"board", "boot"}),
+    "why": frozenset({"board", "boot"}),
     "release": frozenset({"claim"}) | _WAITS,
     "kick": frozenset({"claim", "reason"}),
     "check": frozenset({"board", "active", "all", "board_class", "at_once", "force"}) | _WAITS,

@@ -1,0 +1,155 @@
+"""Why a board did not come up: each cause from what is seen of it, and nothing wrong said of good boots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostler.model.boot_story import FIRST_PATIENCE, PATIENCE, BootStory, Reached
+from hostler.model.trace import TraceEvent
+from hostler.model.verdict import Cause, judge
+
+HEALTHY: dict[str, Any] = json.loads(Path(__file__).with_name("healthy_boots.json").read_text())
+"""Boots of the virtual lab that came to their end, as traced: seconds, source, kind, text, data."""
+PXE, SYSTEM = {"firmware": "pxe"}, {"firmware": "system"}
+
+Row = tuple[Any, ...]
+ON: Row = (0, "power", "on", "switched on in 0.3 s")
+FIRMWARE: Row = (5, "console", "firmware", "SeaBIOS (version 1.16.2)")
+ASKS: Row = (8, "dhcp", "discover", "pc asks for an address: PXE (x86 BIOS)", PXE)
+OFFER: Row = (8.1, "dhcp", "offer", "pc is offered 10.77.0.10, to boot undionly.kpxe")
+WANTS: Row = (9, "dhcp", "request", "pc requests 10.77.0.10", PXE)
+GETS: Row = (9.1, "dhcp", "ack", "pc gets 10.77.0.10, to boot undionly.kpxe")
+LOADER: Row = (10, "tftp", "done", "10.77.0.10 has all of undionly.kpxe", {"file": "undionly.kpxe"})
+KERNEL: Row = (14, "http", "done", "pc: kernel sent", {"file": "kernel"})
+INITRD: Row = (15, "http", "done", "pc: initrd sent", {"file": "initrd"})
+RUNS: Row = (16, "console", "kernel", "pc: Linux version 6.1.0-50-amd64")
+ADDRESS: Row = (20, "dhcp", "discover", "pc asks for an address: udhcp 1.35.0", SYSTEM)
+HELLO: Row = (25, "agent", "hello", "the agent is up")
+ANSWERED = (ON, FIRMWARE, ASKS, OFFER, WANTS, GETS)
+FETCHED = (*ANSWERED, LOADER, KERNEL, INITRD)
+
+TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
+    "equipment fails": (Cause.POWER, ((0, "power", "error", "could not switch on: no answer"),)),
+    "given up": (Cause.POWER, ((0, "power", "given-up", "switched five times"),)),
+    "no watts": (Cause.POWER_WAITS, ((0, "power", "waits", "waits for 12 W"),)),
+    "supply does not stay": (Cause.POWER, (ON, (9, "power", "mismatch", "the supply reads off (fault)"))),
+    "silence": (Cause.NO_SIGN, (ON,)),
+    "silence, no console": (Cause.NO_SIGN, (ON, (1, "console", "lost", "pc: no console"))),
+    "no link": (Cause.NO_LINK, (ON, (60, "link", "down", "port 3 has no link"))),
+    "spanning tree": (Cause.SPANNING_TREE, (ON, (60, "link", "closed", "port 3 is learning"))),
+    "wrong network": (Cause.WRONG_NETWORK, (ON, ASKS, (8, "dhcp", "wrong-network", "asks on lan2"))),
+    "wrong port": (Cause.WRONG_PORT, (ON, ASKS, (9, "link", "other-port", "through port 4"))),
+    "two identities": (Cause.IDENTITY, (ON, ASKS, (8, "dhcp", "conflict", "its MAC and its UUID"))),
+    "firmware does not ask": (Cause.DID_NOT_ASK, (ON, FIRMWARE)),
+    "its own disk": (Cause.BOOTED_DISK, (ON, FIRMWARE, RUNS, (30, "console", "login", "pc login:"))),
+    "not answered": (Cause.NO_ANSWER, (ON, ASKS, (8, "dhcp", "ignored", "no boot file for EBC", {}))),
+    "other server": (
+        Cause.OTHER_SERVER,
+        (
+            ON,
+            ASKS,
+            (8, "dhcp", "rogue", "10.77.0.66 answers too"),
+            (9, "dhcp", "ignored", "it chose another", {"server": "10.77.0.66"}),
+        ),
+    ),
+    "offers in vain": (
+        Cause.OFFER_IGNORED,
+        (ON, *((8 + n * 8, *row[1:]) for n in range(5) for row in (ASKS, OFFER))),
+    ),
+    "no file asked": (Cause.NO_FILE_ASKED, ANSWERED),
+    "file missing": (Cause.FILE_MISSING, (*ANSWERED, (11, "http", "missing", "pc: no file x", {}))),
+    "transfer breaks off": (Cause.TRANSFER, (*ANSWERED, (11, "tftp", "timeout", "silent after 3 blocks"))),
+    "packets too large": (Cause.PACKET_SIZE, (*ANSWERED, (11, "tftp", "mtu", "takes what is small"))),
+    "loader not signed": (Cause.SECURE_BOOT, (*ANSWERED, LOADER, (11, "console", "unsigned", "Denied"))),
+    "loader does nothing": (Cause.LOADER, (*ANSWERED, LOADER)),
+    "kernel says nothing": (Cause.KERNEL_SILENT, FETCHED),
+    "panic": (Cause.PANIC, (*FETCHED, RUNS, (20, "console", "panic", "not syncing: VFS: root fs"))),
+    "no driver": (Cause.SYSTEM_NETWORK, (*FETCHED, RUNS)),
+    "agent cannot reach us": (Cause.AGENT_SILENT, (*FETCHED, RUNS, ADDRESS)),
+    "agent dies": (Cause.AGENT_SILENT, (*FETCHED, RUNS, ADDRESS, HELLO)),
+    "agent complains": (Cause.AGENT_TROUBLE, (*FETCHED, RUNS, (24, "agent", "trouble", "no rack"))),
+    "step fails": (Cause.STEP, (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "no disk found"))),
+    "installer fails": (Cause.INSTALLER, (*FETCHED, RUNS, (90, "system", "fail", "no mirror"))),
+    "not taken over": (Cause.TAKEOVER, (ON, (3, "bootctl", "error", "no prompt"))),
+}
+TO_DISK: dict[str, tuple[Cause, tuple[Row, ...]]] = {
+    "nothing on the disk": (Cause.NOTHING_BOOTS, (ON, FIRMWARE)),
+    "asked, then nothing": (Cause.NOTHING_BOOTS, (ON, ASKS, OFFER)),
+    "no login": (Cause.NO_LOGIN, (ON, FIRMWARE, RUNS)),
+    "another prompt": (Cause.NO_LOGIN, (ON, FIRMWARE, RUNS, (30, "console", "login", "pc login:"))),
+    "panic": (Cause.PANIC, (ON, FIRMWARE, RUNS, (20, "console", "panic", "not syncing: VFS"))),
+}
+
+
+def events_of(rows: Any) -> list[TraceEvent]:
+    """Make events of rows: seconds, source, kind, text, data."""
+    return [
+        TraceEvent(1e9 + row[0], row[1], row[2], row[3], "pc", data=row[4] if len(row) > 4 else {})
+        for row in sorted(rows, key=lambda row: row[0])
+    ]
+
+
+def story(rows: Any, *, to_agent: bool = True, silence: float = FIRST_PATIENCE) -> BootStory:
+    events = events_of(rows)
+    return BootStory(events, to_agent, events[-1].at + silence)
+
+
+@pytest.mark.parametrize("what", TO_AGENT)
+def test_each_cause_is_named(what: str) -> None:
+    """Enough time after the last sign the cause is told, with what it rests on."""
+    cause, rows = TO_AGENT[what]
+    verdict = judge(story(rows))
+    assert verdict.cause is cause, verdict
+    assert verdict.evidence
+    assert verdict.text.endswith((".", "?"))
+
+
+@pytest.mark.parametrize("what", TO_DISK)
+def test_each_cause_on_the_way_to_its_disk_is_named(what: str) -> None:
+    """Likewise when nobody was to come over the network."""
+    cause, rows = TO_DISK[what]
+    assert judge(story(rows, to_agent=False)).cause is cause
+
+
+@pytest.mark.parametrize("boot", HEALTHY)
+def test_a_boot_that_came_up_is_well(boot: str) -> None:
+    """Of every kind of virtual board, as it really was."""
+    verdict = judge(story(HEALTHY[boot]["events"], to_agent=HEALTHY[boot]["to_agent"]))
+    assert (verdict.cause, verdict.reached, verdict.advice) == (Cause.NONE, Reached.DONE, "")
+
+
+@pytest.mark.parametrize("boot", HEALTHY)
+def test_nothing_wrong_is_said_on_the_way(boot: str) -> None:
+    """Looked at after any of its events, and a while later: nothing is missing yet."""
+    rows, to_agent = HEALTHY[boot]["events"], HEALTHY[boot]["to_agent"]
+    for count in range(1, len(rows) + 1):
+        following = rows[count][0] - rows[count - 1][0] if count < len(rows) else 0.0
+        verdict = judge(story(rows[:count], to_agent=to_agent, silence=min(following, PATIENCE - 1)))
+        assert verdict.cause in (Cause.UNDER_WAY, Cause.NONE), (rows[count - 1], verdict)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    chosen=st.lists(st.sampled_from([row for _, rows in TO_AGENT.values() for row in rows]), max_size=12),
+    to_agent=st.booleans(),
+    silence=st.sampled_from([0.0, PATIENCE, FIRST_PATIENCE]),
+)
+def test_any_trace_has_a_verdict(chosen: list[Row], to_agent: bool, silence: float) -> None:
+    """Whatever was seen, in whatever order: never an error, always words."""
+    events = events_of(chosen)
+    verdict = judge(BootStory(events, to_agent, 1e9 + 60 + silence))
+    assert verdict.text
+    assert all(one in events for one in verdict.evidence)
+
+
+def test_without_evidence_it_says_so() -> None:
+    """Rather than to guess."""
+    verdict = judge(story([ON, FIRMWARE, ASKS, OFFER, WANTS, GETS, LOADER], to_agent=False))
+    assert verdict.cause in (Cause.UNKNOWN, Cause.NOTHING_BOOTS)
+    assert judge(BootStory([], to_agent=True, until=0.0)).cause is Cause.UNDER_WAY
