@@ -76,6 +76,18 @@ def test_uefi_is_sent_to_port_4011_for_its_file() -> None:
     assert bench.events[-1].kind == "ack"
 
 
+def test_http_boot_takes_the_url_from_the_offer() -> None:
+    """It never asks on port 4011, and takes no offer but under its own name."""
+    bench = ProxyBench(intent=BootIntent.HOLD)
+    offer, _ = bench.ask(
+        MessageType.DISCOVER, {**UEFI, 60: b"HTTPClient:Arch:00016:UNDI:003001", 93: b"\0\x10"}
+    )
+    assert (offer.yiaddr, offer.siaddr) == (NOWHERE, NOWHERE)
+    assert offer.options[60] == b"HTTPClient"
+    assert offer.file == offer.options[67] == b"http://10.77.0.1:8067/boot/snponly.efi"
+    assert not {43, 66} & offer.options.keys()
+
+
 def test_ipxe_is_offered_its_script() -> None:
     """Already loaded, it goes on by HTTP at once."""
     bench = ProxyBench(intent=BootIntent.HOLD)

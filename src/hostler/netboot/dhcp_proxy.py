@@ -2,7 +2,8 @@
 
 A client that wants to boot gets an offer without an address from port 67 next to the real one. BIOS firmware
 takes the boot file out of it. Much UEFI firmware does not heed the option that says so; without option 43 it
-asks again on port 4011 and takes the file from the acknowledgement ("BINL").
+asks again on port 4011 and takes the file from the acknowledgement ("BINL"). UEFI HTTP boot takes the URL out
+of the offer and never asks there.
 """
 
 from __future__ import annotations
