@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hostler.agent.rack import BootConfig
 from hostler.model.boot import BootIntent
 from hostler.netboot.boot_files import BootFiles
+from hostler.netboot.config_cpio import boot_config, config_cpio
 from hostler.netboot.hold_image import HOLD_IMAGE
 from hostler.netboot.table import BootTable, NetworkConfig, Target
 
@@ -148,3 +150,15 @@ def test_pxelinux_finds_its_programs_and_its_own_files_below_its_prefix(files: B
 def test_nothing_else_exists(files: BootFiles, name: str):
     """No directory, no artefact by its id, no file of the host."""
     assert read(files, ME, name) is None
+
+
+def test_only_an_agent_that_is_to_set_the_boot_order_is_told_so():
+    """It is a change to the board's firmware, made where lab.toml asks for it and nowhere else."""
+    target = Target("b1", "x86-uefi", "amd64", (MINE,), intent=BootIntent.STEP, boot="x1", token="t1")
+    plain = {"rack": "http://r", "token": "t1", "board": "b1", "boot": "x1"}
+    assert boot_config(target, "http://r") == plain
+    first = dataclasses.replace(target, network_first=True)
+    assert boot_config(first, "http://r") == plain | {"network_first": True}
+    assert b'"network_first": true' in config_cpio(first, "http://r")
+    assert BootConfig.of(boot_config(first, "http://r"), "test").network_first
+    assert not BootConfig.of(plain, "test").network_first

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 CONFIG_PATH = "etc/hostler/boot.json"
 
 
+def boot_config(target: Target, rack: str) -> Document | None:
+    """Return what an agent is to know of its boot, as ``config_cpio`` packs it; None: there is no boot."""
+    if not target.boot or not target.token:
+        return None
+    config: Document = {"rack": rack, "token": target.token, "board": target.board, "boot": target.boot}
+    if target.network_first:
+        config["network_first"] = True
+    return config
+
+
 def config_cpio(target: Target, rack: str) -> bytes | None:
     """Return the archive for a board's present boot, or None if it has no boot to speak for.
 
@@ -24,10 +34,8 @@ def config_cpio(target: Target, rack: str) -> bytes | None:
         target: The board.
         rack: URL of the boot listener as the board reaches it, without a slash at the end.
     """
-    if not target.boot or not target.token:
+    config = boot_config(target, rack)
+    if config is None:
         return None
-    config: Document = {"rack": rack, "token": target.token, "board": target.board, "boot": target.boot}
-    if target.network_first:
-        config["network_first"] = True
     body = json.dumps(config, sort_keys=True).encode() + b"\n"
     return newc.archive(newc.with_parents([newc.file(CONFIG_PATH, body, 0o600)]))

@@ -19,6 +19,7 @@ from aiohttp import hdrs, web
 from hostler.model.boot import BootIntent
 from hostler.model.identity import is_junk, normal_mac
 from hostler.model.trace import TraceEvent, printable
+from hostler.netboot.config_cpio import boot_config
 from hostler.netboot.holding import why_held
 from hostler.netboot.neighbours import neighbour_mac
 from hostler.netboot.refused import Refused
@@ -137,14 +138,12 @@ class MediaDoor:
     def _answer(
         self, target: Target, client: Address, mac: str | None, base: str, *, by_address: bool
     ) -> web.Response:
-        if target.intent is BootIntent.STEP and target.netboot is None and target.boot and target.token:
+        boot = boot_config(target, base)
+        if target.intent is BootIntent.STEP and target.netboot is None and boot is not None:
             if not by_address and not self._take(target, client):
                 text = "the configuration of this boot was given to another machine that says the same"
                 self._trace("refused", f"{target.board}: {client}: {text}", target, mac)
                 raise Refused(HTTPStatus.FORBIDDEN, text)
-            boot: Document = {
-                "rack": base, "token": target.token, "board": target.board, "boot": target.boot
-            }  # fmt: skip
             self._say(target, mac, "step")
             return web.json_response({"answer": "step", "boot": boot})
         if target.intent is BootIntent.LOCAL:
