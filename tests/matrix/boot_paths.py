@@ -59,6 +59,9 @@ PATHS = (
     BootPath("uefi-http-ipxe", "UEFI, HTTP", _UEFI, Loader.IPXE, _UEFI, "http"),
     BootPath("uefi-http-uki", "UEFI, HTTP", _UEFI, Loader.UKI, _UEFI, "http"),
     BootPath("uefi-secure", "UEFI, PXE, Secure Boot", _UEFI, Loader.GRUB, _UEFI, secure_boot=True),
+    BootPath(
+        "uefi-http-secure", "UEFI, HTTP, Secure Boot", _UEFI, Loader.GRUB, _UEFI, "http", secure_boot=True
+    ),
     BootPath("arm64-uefi-pxe", "UEFI, PXE", _ARM_UEFI, Loader.GRUB, _ARM_UEFI),
     BootPath("arm64-uefi-uki", "UEFI, PXE", _ARM_UEFI, Loader.UKI, _ARM_UEFI),
     BootPath("arm64-uefi-http", "UEFI, HTTP", _ARM_UEFI, Loader.UKI, _ARM_UEFI, "http"),
