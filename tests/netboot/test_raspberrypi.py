@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.model.boot import BootIntent
+from hostler.model.first_stages import Loader
 from hostler.model.netboot_order import BASE_MARK, NetbootOrder
 from hostler.netboot.boot_files import BootFiles
-from hostler.netboot.dhcp_policy import Answer, Firmware, Refusal, boot_answer, client_facts
+from hostler.netboot.dhcp_policy import Answer, Facts, Firmware, Refusal, boot_answer, client_facts
 from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM, hold_program
 from hostler.netboot.raspberrypi_tree import RaspberryPiTree
 from hostler.netboot.render_raspberrypi import render_config
@@ -266,3 +267,17 @@ def test_no_other_name_leads_anywhere(name: str, prefix: str, intent: BootIntent
     tree = RaspberryPiTree(dataclasses.replace(BOARD, intent=intent), lambda artefact: Path(artefact), BASE)
     if name.rpartition("/")[2] not in known:
         assert tree.parts(prefix + name) is None
+
+
+@pytest.mark.parametrize("facts", [Facts(Firmware.UBOOT, 0x16), Facts(Firmware.PXE, 11)])
+def test_what_its_u_boot_then_asks_for_is_an_efi_program(facts: Facts):
+    """Builds with ``dhcp; bootefi`` start what DHCP names; without the stub for it they find pxelinux.cfg."""
+    message = Message(1, 7, bytes.fromhex("dca6320136c2"), {})
+    target = dataclasses.replace(BOARD, loader=Loader.UBOOT, files={"linuxaa64.efi.stub": "s"})
+    given = boot_answer(message, facts, target, NETWORK, ())
+    assert isinstance(given, Answer)
+    assert (given.file, given.next_server) == ("uki.efi", True)
+    for other in ({"files": {}}, {"intent": BootIntent.LOCAL}):
+        plain = boot_answer(message, facts, dataclasses.replace(target, **other), NETWORK, ())
+        assert isinstance(plain, Answer)
+        assert plain.file in ("", "no-efi-program")

@@ -8,7 +8,9 @@ import dataclasses
 import hashlib
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from other_dhcp import dnsmasq
 
 from hostler.drivers.console.netconsole import Netconsole
 from hostler.model.boot import BootIntent
+from hostler.model.first_stages import Loader
 from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM
 from hostler.netboot.setup import NetbootSetup
 from hostler.netboot.table import DhcpMode, Target
@@ -57,10 +60,13 @@ def setup(lan: Lan, tmp_path: Path):
 
 
 @contextlib.asynccontextmanager
-async def bench(setup: NetbootSetup, folder: Path, **changes: Any):
-    """The netboot process with one board; yields the rack that hears of it and how to change the board."""
+async def bench(
+    setup: NetbootSetup, folder: Path, more: Mapping[str, bytes] = MappingProxyType({}), **changes: Any
+):
+    """The netboot process with one board, and more boot files; yields the rack that hears of it."""
     rack = Rack()
-    ids = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()}
+    contents = {**CONTENTS, **more}
+    ids = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     files = {name: digest for name, digest in ids.items() if name not in ("kernel", "initrd")}
     board = Target(
         "pi-1", "raspberrypi4", "arm64", (PI4.mac,), serial=SERIAL, intent=BootIntent.STEP, boot="x1",
@@ -69,7 +75,7 @@ async def bench(setup: NetbootSetup, folder: Path, **changes: Any):
     )  # fmt: skip
     async with rack.child(setup) as child:
         for name, digest in ids.items():
-            (folder / name).write_bytes(CONTENTS[name])
+            (folder / name).write_bytes(contents[name])
             child.put_artefact(digest, folder / name)
         child.put_target(dataclasses.replace(board, **changes))
         yield rack
@@ -302,3 +308,48 @@ def test_a_menu_that_lacks_what_the_firmware_looks_for_is_refused():
     spaced = {**good, 43: b"\x09\x17\0\0\x14Raspberry Pi Boot   \xff"}
     assert isinstance(judge(PI3, 7, three._replace(options=spaced).encode()), Offer)
     assert "relay" in str(judge(PI3, 7, three._replace(options=spaced, hops=1).encode()))
+
+
+BUILDS = {name: os.urandom(40_000) for name in ("normal", "provisioning", "erase")}
+FILES = {f"u-boot-{name}.bin": content for name, content in BUILDS.items()}
+WIPE: Any = {"run": "r-1", "step": 0, "kind": "wipe", "params": {}}
+INSTALL: Any = {**WIPE, "kind": "install"}
+
+
+@pytest.mark.parametrize(
+    ("intent", "step", "build"),
+    [
+        (BootIntent.LOCAL, None, "normal"),
+        (BootIntent.STEP, INSTALL, "provisioning"),
+        (BootIntent.STEP, None, "provisioning"),
+        (BootIntent.STEP, WIPE, "erase"),
+    ],
+)
+async def test_each_intent_has_its_build(
+    lan: Lan, setup: NetbootSetup, tmp_path: Path, intent: BootIntent, step: Any, build: str
+):
+    """It is fetched as ``u-boot.bin`` and comes with the board's device tree; no kernel, no initramfs."""
+    async with bench(setup, tmp_path, more=FILES, loader=Loader.UBOOT, intent=intent, step=step):
+        board, started = await boot(lan, PI4)
+    assert started.kernel == BUILDS[build]
+    assert started.device_tree == CONTENTS["bcm2711-rpi-4-b.dtb"]
+    assert started.initramfs == b""
+    assert [name.rpartition("/")[2] for name in names(board)].count("u-boot.bin") == 1
+
+
+async def test_a_held_board_waits_before_any_u_boot(lan: Lan, setup: NetbootSetup, tmp_path: Path):
+    """None of the three would: each of them boots something."""
+    async with bench(setup, tmp_path, more=FILES, loader=Loader.UBOOT, intent=BootIntent.HOLD):
+        _, started = await boot(lan, PI4)
+    assert started.kernel == HOLD_PROGRAM
+
+
+async def test_builds_that_are_not_there_are_done_without(lan: Lan, setup: NetbootSetup, tmp_path: Path):
+    """A wipe begins with provisioning, and the disk is the firmware's own next choice."""
+    only = {"u-boot-provisioning.bin": BUILDS["provisioning"]}
+    async with bench(setup, tmp_path, more=only, loader=Loader.UBOOT, step=WIPE):
+        _, started = await boot(lan, PI4)
+    assert started.kernel == BUILDS["provisioning"]
+    async with bench(setup, tmp_path, more=only, loader=Loader.UBOOT, intent=BootIntent.LOCAL):
+        with pytest.raises(BootFailed):
+            await boot(lan, PI4)

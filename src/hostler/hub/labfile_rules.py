@@ -67,10 +67,10 @@ class Reader:
         for name, table in parsed.classes.items():
             if table.platform not in PLATFORMS:
                 self._unknown(("classes", name, "platform"), "platform", table.platform, PLATFORMS)
-            elif table.loader is not None and table.loader not in PLATFORMS[table.platform].loaders:
+            elif table.loader is not None and table.loader not in PLATFORMS[table.platform].choices:
                 path = ("classes", name, "loader")
                 self._unknown(
-                    path, f"loader for {table.platform}", table.loader, PLATFORMS[table.platform].loaders
+                    path, f"loader for {table.platform}", table.loader, PLATFORMS[table.platform].choices
                 )
             elif table.device_tree is not None and table.platform not in UBOOT_PLATFORMS:
                 self._wrong(

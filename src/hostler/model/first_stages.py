@@ -19,6 +19,7 @@ class Loader(StrEnum):
         IPXE: iPXE.
         GRUB: Debian's shim and GRUB, signed: the only one that Secure Boot lets start.
         PXELINUX: ``lpxelinux`` (BIOS): fetches by HTTP once it runs. To U-Boot, its own ``pxelinux.cfg``.
+        UBOOT: A U-Boot that a Raspberry Pi's firmware fetches as its kernel, one build for each thing to do.
         UKI: None: one EFI program that is kernel, initramfs and command line, made for the board.
     """
 
@@ -26,6 +27,7 @@ class Loader(StrEnum):
     GRUB = "grub"
     PXELINUX = "pxelinux"
     UKI = "uki"
+    UBOOT = "u-boot"
 
 
 # Some x64 firmware calls itself EBC, which is 9: RFC 4578 had 7 and 9 swapped (errata).
@@ -43,6 +45,7 @@ _FILES = {
     | {_X64_HTTP: "grub/x64/boot.img", _ARM64_HTTP: "grub/arm64/boot.img"},
     Loader.PXELINUX: {0: "pxelinux/lpxelinux.0"},
     Loader.UKI: dict.fromkeys((*_X64, *_ARM64), UKI_FILE),
+    Loader.UBOOT: {},
 }
 IPXE_FILES = frozenset(_FILES[Loader.IPXE].values())
 """Every build of iPXE, by the name it is served under."""
@@ -61,6 +64,7 @@ _REGISTERED = {
     (Loader.PXELINUX, "amd64"): ("lpxelinux.0", "ldlinux.c32"),
     (Loader.UKI, "amd64"): ("linuxx64.efi.stub",),
     (Loader.UKI, "arm64"): ("linuxaa64.efi.stub",),
+    (Loader.UBOOT, "arm64"): ("u-boot-provisioning.bin",),
 }
 """Boot files a loader needs to bring a kernel of an architecture; flat names, registered with the agent."""
 

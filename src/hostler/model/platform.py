@@ -24,6 +24,7 @@ class Platform:
         device_trees: How the names begin of the device trees of which its firmware fetches one; empty: it
             brings its own, or needs none.
         loaders: What may bring its kernel, the usual one first; empty: its firmware does that itself.
+        instead: What may do so in the place of its firmware, where a class says so.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Platform:
     firmware_files: tuple[str, ...] = ()
     device_trees: str = ""
     loaders: tuple[Loader, ...] = ()
+    instead: tuple[Loader, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Loader, ...]:
+        """Every loader that a class may choose."""
+        return (*self.loaders, *self.instead)
 
     def loader(self, chosen: Loader | None, *, secure_boot: bool) -> Loader | None:
         """Return what is to bring a board's kernel; None: its firmware leaves no choice.
@@ -66,6 +73,8 @@ class Platform:
         needed = registered_files(self.arch, loader) if loader is not None else ()
         if unregistered := [name for name in needed if name not in files]:
             names = ", ".join(unregistered)
+            if loader is Loader.UBOOT:  # nobody but its owner can build it
+                return f"loader {loader} needs {names}; hostler agent build registers it with --boot-file"
             return f"loader {loader} needs {names}; run: hostler agent build --arch {self.arch}"
         if self.device_trees and not any(name.startswith(self.device_trees) for name in files):
             return (
@@ -115,6 +124,7 @@ PLATFORMS: dict[str, Platform] = {
             _BOOT_SECONDS,
             ("bootcode.bin", "start.elf", "fixup.dat"),
             "bcm2837-rpi-",
+            instead=(Loader.UBOOT,),
         ),
         Platform(
             "raspberrypi4",
@@ -123,6 +133,7 @@ PLATFORMS: dict[str, Platform] = {
             _BOOT_SECONDS,
             ("start4.elf", "fixup4.dat"),
             "bcm2711-rpi-",
+            instead=(Loader.UBOOT,),
         ),
         # Its console is on a connector of its own, between the two HDMI sockets; its EEPROM does what
         # start4.elf does on a Pi 4.

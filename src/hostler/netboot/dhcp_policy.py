@@ -15,6 +15,7 @@ from hostler.model.first_stages import (
     Loader,
     first_stage,
     hold_file,
+    registered_files,
     required_files,
 )
 from hostler.model.platform import UBOOT_PLATFORMS
@@ -230,7 +231,9 @@ def boot_answer(
         return _PLAIN
     if firmware is Firmware.UBOOT:
         # No file: U-Boot would fetch and start it. It ignores 43 and 66, and finds pxelinux.cfg by siaddr.
-        return Answer(next_server=True)
+        # Some builds do just that, with ``dhcp; bootefi``: those that a Raspberry Pi's owner makes for it.
+        efi = target is not None and target.loader is Loader.UBOOT and _has_efi_program(target)
+        return Answer(UKI_FILE if efi else "", next_server=True)
     server = str(network.server)
     pxelinux = target is not None and target.loader is Loader.PXELINUX and facts.architecture == _BIOS
     if firmware is Firmware.IPXE and not pxelinux:
@@ -273,6 +276,8 @@ def first_stage_of(
         return Refusal("a client that does not tell its architecture (option 93)")
     name = architecture_name(facts.architecture)
     loader = loader or (target.loader if target is not None else None) or Loader.IPXE
+    if loader is Loader.UBOOT:
+        loader = Loader.UKI  # its U-Boot asks for an EFI program
     file = first_stage(facts.architecture, loader)
     if file is None:
         if first_stage(facts.architecture, Loader.IPXE) is None:
@@ -301,8 +306,17 @@ def _is_rom_of_pi(target: Target, facts: Facts) -> bool:
 
 def _is_efi_of_uboot(target: Target, facts: Facts) -> bool:
     """Whether U-Boot asks like UEFI firmware, and has nothing to get: its disk is next."""
-    nothing = target.intent is BootIntent.LOCAL or target.loader not in (Loader.GRUB, Loader.UKI)
-    return target.platform in UBOOT_PLATFORMS and facts.firmware is Firmware.PXE and nothing
+    uboot = target.platform in UBOOT_PLATFORMS or target.loader is Loader.UBOOT
+    return uboot and facts.firmware is Firmware.PXE and not _has_efi_program(target)
+
+
+def _has_efi_program(target: Target) -> bool:
+    """Whether a board with U-Boot is to start an EFI program now."""
+    if target.loader is Loader.UBOOT:
+        return target.intent is BootIntent.STEP and all(
+            name in target.files for name in registered_files(target.arch, Loader.UKI)
+        )
+    return target.intent is not BootIntent.LOCAL and target.loader in (Loader.GRUB, Loader.UKI)
 
 
 def _raspberrypi_answer(message: Message, target: Target | None, server: str) -> Answer | Refusal:

@@ -5,7 +5,8 @@ or the MAC with dashes (EEPROM setting ``TFTP_PREFIX``). If neither is there, it
 later files. A Pi 5 fetches neither of them to boot and looks for ``config.txt`` at once.
 
 For intent ``local`` the tree is empty: the firmware is told so at its first file and goes on to the next
-entry of its boot order, without waiting until its DHCP timeout is over.
+entry of its boot order, without waiting until its DHCP timeout is over. With U-Boot as its loader there may
+be a build of U-Boot that does that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hostler.model.boot import BootIntent
 from hostler.model.identity import serial_digits
 from hostler.netboot.quoting import QuotingError
 from hostler.netboot.raspberrypi_hold import HOLD_PROGRAM
+from hostler.netboot.raspberrypi_uboot import UBOOT, uboot_variant
 from hostler.netboot.render_raspberrypi import (
     ALIASES,
     CMDLINE,
@@ -59,6 +61,7 @@ class RaspberryPiTree:
         self._artefact = artefact
         self._base = base
         self._generation = GENERATIONS[target.platform]
+        self._uboot = uboot_variant(target)
 
     def parts(self, name: str) -> Parts | None:
         """Return what a file consists of, or None if the board has no such file now.
@@ -69,7 +72,7 @@ class RaspberryPiTree:
         Raises:
             VirtualFileError: A part of ``boot.img`` cannot be read.
         """
-        if self._target.intent in (BootIntent.LOCAL, BootIntent.DENY):
+        if self._target.intent in (BootIntent.LOCAL, BootIntent.DENY) and self._uboot is None:
             return None
         inner = self._inner(name)
         return self._file(inner) if inner is not None else None
@@ -91,6 +94,8 @@ class RaspberryPiTree:
         target = self._target
         if name == CONFIG:
             return (render_config(target, self._base).encode(),)
+        if self._uboot is not None and name in (UBOOT, CMDLINE, KERNEL, INITRD):
+            return self._registered(target.files[self._uboot]) if name == UBOOT else None
         if name in (CMDLINE, KERNEL, INITRD):
             return self._system_file(name)
         if name == BOOT_IMAGE:
@@ -105,7 +110,7 @@ class RaspberryPiTree:
     def _image(self) -> Parts | None:
         """All of the tree as one FAT file system, for a board whose EEPROM has ``boot_ramdisk=1``."""
         trees = sorted(name for name in self._target.files if name.startswith(self._generation.device_trees))
-        names = (CONFIG, CMDLINE, *self._generation.firmware_files, *trees, KERNEL, INITRD)
+        names = (CONFIG, CMDLINE, *self._generation.firmware_files, *trees, UBOOT, KERNEL, INITRD)
         files = [(name, parts) for name in names if (parts := self._file(name)) is not None]
         try:
             sizes = [

@@ -13,6 +13,7 @@ from hostler.model.platform import PLATFORMS
 from hostler.netboot import quoting
 from hostler.netboot.holding import why_held
 from hostler.netboot.payload import payload, what
+from hostler.netboot.raspberrypi_uboot import UBOOT, uboot_variant
 
 if TYPE_CHECKING:
     from hostler.netboot.payload import Payload
@@ -62,13 +63,16 @@ def system_of(target: Target, base: str | None) -> Payload | None:
 
 def render_config(target: Target, base: str | None) -> str:
     """Return ``config.txt`` for a board that is not to boot from its disk; ``base`` as for ``system_of``."""
-    lines = []
+    lines, kernel = [], KERNEL
+    variant = uboot_variant(target)
     try:
-        system = system_of(target, base)
+        system = system_of(target, base) if variant is None else None
     except quoting.QuotingError as error:
         title = f"cannot boot {what(target)}: {error}"
     else:
         title = f"booting {system.title}" if system is not None else why_held(target)
+        if variant is not None:
+            title, kernel = f"starting {variant}", UBOOT
         if system is not None and system.initrd is not None:
             lines = [f"initramfs {INITRD} followkernel"]
     return "\n".join(
@@ -80,7 +84,7 @@ def render_config(target: Target, base: str | None) -> str:
             # Tells on the serial line what start*.elf does, up to the kernel's first word.
             "uart_2ndstage=1",
             "upstream_kernel=1",
-            f"kernel={KERNEL}",
+            f"kernel={kernel}",
             *lines,
             "",
         ]

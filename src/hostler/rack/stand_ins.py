@@ -21,7 +21,8 @@ class StandIns:
 
     def note(self, event: TraceEvent) -> None:
         """Take an event of netboot."""
-        if event.source != "dhcp" or event.mac is None or event.kind == "conflict":
+        told = event.source == "dhcp" or event.kind == "identified"  # by HTTP, where iPXE says more
+        if not told or event.mac is None or event.kind == "conflict":
             return
         if event.board is None:
             self._boards.pop(event.mac, None)
