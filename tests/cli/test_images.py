@@ -94,7 +94,9 @@ def test_a_tar_comes_over_the_network(shell: Shell, tmp_path: Path):
             archive.add(tmp_path / name, name)
     made = shell.json("image", "import", "kiwi", str(tar), "--done-console", "login:", "--done-seconds", "90")
     assert (made["netboot"]["signal"], made["netboot"]["seconds"]) == ("console", 90.0)
-    assert list(made["netboot"]["files"]) == ["a.x86_64-1.xz"]
+    assert sorted(made["netboot"]["files"]) == ["a.x86_64-1.kernel", "a.x86_64-1.xz"]
+    restarts = shell.json("image", "import", "restarts", str(tar), "--done", "second-boot")
+    assert (restarts["netboot"]["signal"], restarts["netboot"]["pattern"]) == ("second-boot", None)
     other = tmp_path / "other.tar"
     other.write_bytes(b"x" * 2000)
     assert "is neither a live ISO" in shell("image", "import", "other", str(other), status=1)

@@ -440,3 +440,27 @@ async def test_who_may_only_look_imports_nothing(tmp_path: Path):
     async with running(tmp_path) as lab:
         with pytest.raises(Refusal, match="import images"):
             await imported(lab, "debian", folder(tmp_path / "image"), by=Principal("vera", Role.VIEWER))
+
+
+async def test_kiwis_tar_is_installed_with_the_names_its_installer_asks_for(tmp_path: Path):
+    """What it fetches beside the image is served under those names; the disk is one's own to choose."""
+    name = "Lime.x86_64-1"
+    tar = tmp_path / "kiwi.tar.xz"
+    with tarfile.open(tar, "w:xz") as archive:
+        for member in (f"pxeboot.{name}.kernel", f"pxeboot.{name}.initrd", f"{name}.xz", f"{name}.md5"):
+            (tmp_path / member).write_bytes(member.encode())
+            archive.add(tmp_path / member, member)
+    async with running(tmp_path) as lab:
+        record = await imported(lab, "kiwi", tar, signal=DoneSignal.SECOND_BOOT)
+        await lab.hub.claim(ANNA, "pc")
+        order = ordered(await lab.hub.deploy(ANNA, "pc-1", "kiwi", {"disk": "/dev/sda"}))
+        assert order.done is DoneSignal.SECOND_BOOT
+        assert order.cmdline == (
+            f"rd.kiwi.install.pxe rd.kiwi.install.image={BASE_MARK}/boot/image/{name}.xz "
+            "rd.kiwi.install.pass.bootparam rd.neednet=1 ip=dhcp rd.kiwi.oem.installdevice=/dev/sda "
+            "console=ttyS0,115200"
+        )
+        assert sorted(order.files) == [f"{name}.kernel", f"{name}.md5", f"{name}.xz"]
+        assert order.files[f"{name}.kernel"] == order.kernel == record.netboot.kernel
+        with pytest.raises(InvalidError, match="needs one"):
+            await imported(lab, "other", tar, signal=DoneSignal.CALLBACK, pattern="x")

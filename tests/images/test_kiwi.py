@@ -17,11 +17,13 @@ from hostler.images.store import ImageStore
 
 NAME = "LimeJeOS.x86_64-1.15.6"
 MEMBERS = {
-    f"{NAME}.append": b"splash=silent  net.ifnames=0\n",
-    f"{NAME}.config.bootoptions": b"root=UUID=1",
+    f"{NAME}.append": b"rd.kiwi.install.pxe rd.kiwi.install.image=http://example.com/image.xz "
+    b" net.ifnames=0\n",
+    f"{NAME}.initrd": b"the system's own",
     f"{NAME}.md5": b"0123 4 5",
     f"{NAME}.xz": lzma.compress(bytes(100_000)),
-    f"pxeboot.{NAME}.initrd": b"initrd",
+    f"pxeboot.{NAME}.config.bootoptions": b"root=UUID=1",
+    f"pxeboot.{NAME}.initrd.xz": b"initrd",
     f"pxeboot.{NAME}.kernel": b"kernel",
 }
 
@@ -34,6 +36,9 @@ def tar(place: Path, members: dict[str, bytes], mode: str = "w:xz") -> Path:
             head = tarfile.TarInfo(name)
             head.size = len(data)
             archive.addfile(head, BytesIO(data))
+        link = tarfile.TarInfo(f"{NAME}.kernel")
+        link.type, link.linkname = tarfile.SYMTYPE, f"pxeboot.{NAME}.kernel"
+        archive.addfile(link)
     return target
 
 
@@ -43,16 +48,21 @@ def test_a_tar_of_kiwi_becomes_a_description(tmp_path: Path, mode: str):
     store = ImageStore(tmp_path / "store")
     found = unpack(tar(tmp_path, MEMBERS, mode), "kiwi.tar.xz", Keeper(store, lambda _: None))
     described = tomllib.loads(found.description)
-    assert (described["arch"], described["installs"], described["done"]["signal"]) == (
-        "amd64",
-        True,
-        "second-boot",
+    assert (described["arch"], described["installs"]) == ("amd64", True)
+    assert described["done"]["signal"] == "console"
+    words = described["cmdline"].split(" rd.neednet=1 ")
+    assert words[0] == (
+        f"rd.kiwi.install.pxe rd.kiwi.install.image={{{{ file_url('{NAME}.xz') }}}} "
+        "rd.kiwi.install.pass.bootparam"
     )
-    assert described["cmdline"] == (
-        f"rd.kiwi.install.pxe rd.kiwi.install.image={{{{ file_url('{NAME}.xz') }}}} rd.neednet=1 ip=dhcp "
-        "console={{ board.console }} splash=silent net.ifnames=0"
-    )
-    assert set(described["files"]) == {f"{NAME}.xz", f"{NAME}.md5", f"{NAME}.config.bootoptions"}
+    assert words[1].endswith("console={{ board.console }} net.ifnames=0")
+    assert described["files"] == {
+        f"{NAME}.xz": f"{NAME}.xz",
+        f"{NAME}.md5": f"{NAME}.md5",
+        f"{NAME}.initrd": f"{NAME}.initrd",
+        f"{NAME}.kernel": f"pxeboot.{NAME}.kernel",
+        f"{NAME}.config.bootoptions": f"pxeboot.{NAME}.config.bootoptions",
+    }
     for key in ("kernel", "initrd"):
         assert store.artefact_path(found.files[described[key]].artefact).read_bytes() == key.encode()
 

@@ -22,6 +22,7 @@ from hostler.hub.image_desk import ImageDesk, ImageTerms
 from hostler.hub.netboot_description import Instead
 from hostler.hub.netboot_imports import NetbootTerms
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
+from hostler.model.netboot_order import DoneSignal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,7 +95,7 @@ async def import_netboot_image(
     arch: Literal["amd64", "arm64"] | None = None, platforms: str = "",
     kernel: str | None = None, initrd: str | None = None,
     file: list[str] = _FILES,
-    append: str = Query("", max_length=2000), done_console: str | None = None,
+    append: str = Query("", max_length=2000), done: DoneSignal | None = None, done_console: str | None = None,
     done_seconds: float | None = Query(None, gt=0, le=86400), url: str | None = None,
 ) -> Response:  # fmt: skip
     """Import a system that comes over the network, from the body or a URL.
@@ -109,7 +110,7 @@ async def import_netboot_image(
         if "=" not in word:
             raise InvalidError(f'file: "{word}" is not NAME=PLACE', kind="bad-image")
     instead = Instead(kernel, initrd, dict(word.split("=", 1) for word in file))
-    terms = NetbootTerms(name, arch, _words(platforms), instead, append, done_console, done_seconds)
+    terms = NetbootTerms(name, arch, _words(platforms), instead, append, done, done_console, done_seconds)
     return _Import(
         hub.images,
         lambda: hub.images.reserve_name(caller, name),

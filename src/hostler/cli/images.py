@@ -59,6 +59,11 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add.add_argument("--append", metavar="TEXT", default="", help="more for the kernel's command line")
     add.add_argument(
+        "--done",
+        choices=("callback", "console", "second-boot"),
+        help="what tells its end (default: as it says)",
+    )
+    add.add_argument(
         "--done-console", metavar="REGEX", help="what its console shows when it has booted (disk: login:)"
     )
     add.add_argument("--done-seconds", type=float, metavar="N", help="longest time until then")
@@ -100,8 +105,10 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
     if kind == "disk" and not (args.arch and args.platforms):
         out.note("hostler: a disk image needs --arch and --platforms")
         return 2
-    if kind == "disk" and (args.append or described):
-        out.note("hostler: --append, image.toml and presets are for systems that come over the network")
+    if kind == "disk" and (args.append or args.done or described):
+        out.note(
+            "hostler: --append, --done, image.toml and presets are for systems that come over the network"
+        )
         return 2
     if instead.query() != {"kernel": None, "initrd": None, "file": []} and not described:
         out.note("hostler: --kernel, --initrd and --file are for an image.toml or a preset")
@@ -125,7 +132,7 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
                 place = _preset(args.source) if args.source.startswith(_PRESET) else Path(args.source)
                 made = client.import_netboot_image(
                     args.name, args.source if remote else place, arch=args.arch, platforms=platforms,
-                    instead=instead, append=args.append, **terms,
+                    instead=instead, append=args.append, done=args.done, **terms,
                 )  # fmt: skip
         except OSError as error:
             raise ClientError(f"cannot read {args.source}: {error.strerror or error}") from None

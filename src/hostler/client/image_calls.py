@@ -74,6 +74,7 @@ class ImageCalls:
         platforms: list[str] | None = None,
         instead: Instead | None = None,
         append: str = "",
+        done: str | None = None,
         done_console: str | None = None,
         done_seconds: float | None = None,
         progress: Callable[[ImportProgress], None] = lambda _: None,
@@ -87,6 +88,7 @@ class ImageCalls:
             platforms: Platforms it boots on; None: as it says.
             instead: What takes the place of files an ``image.toml`` names.
             append: More for its command line.
+            done: What tells its end: ``callback``, ``console`` or ``second-boot``; None: as it says.
             done_console: Pattern on the console that means it has come up; None: as it says.
             done_seconds: Longest time until its end.
             progress: Called with bytes sent while uploading, then with what the server tells.
@@ -98,7 +100,7 @@ class ImageCalls:
         from hostler.client.image_bundle import Instead, bundle
 
         query = _terms(name, arch, platforms or [], done_console, done_seconds)
-        query["append"] = append or None
+        query |= {"append": append or None, "done": done}
         described = isinstance(source, Path) and (source.is_dir() or source.suffix == ".toml")
         if isinstance(source, str) or not described:
             return self._import("images/netboot", query, source, progress)

@@ -37,6 +37,7 @@ class NetbootTerms:
         platforms: Platforms it boots on; empty: as described.
         instead: Files that take the place of what it names.
         append: More for its command line.
+        signal: What tells its end; None: as described, or ``console`` with a pattern.
         pattern: What its console shows when it has come up; None: as described.
         seconds: Longest time until its end; None: as described.
     """
@@ -46,6 +47,7 @@ class NetbootTerms:
     platforms: tuple[str, ...] = ()
     instead: Instead = field(default_factory=Instead)
     append: str = ""
+    signal: DoneSignal | None = None
     pattern: str | None = None
     seconds: float | None = None
 
@@ -109,8 +111,15 @@ async def _unpacked(hub: Hub, by: Principal, keeper: Keeper, source: Path | str,
 def _described(terms: NetbootTerms, unpacked: Unpacked) -> Description:
     found = netboot_description.read(unpacked.description, terms.arch, terms.instead)
     done = found.done
-    if terms.pattern is not None:
-        done = DoneTable(signal=DoneSignal.CONSOLE, pattern=terms.pattern, within=done.within)
+    if terms.pattern is not None or terms.signal is not None:
+        signal = terms.signal or DoneSignal.CONSOLE
+        described = done.pattern if signal is DoneSignal.CONSOLE else ""
+        pattern = described if terms.pattern is None else terms.pattern
+        if (signal is DoneSignal.CONSOLE) != bool(pattern):
+            raise InvalidError(
+                "a pattern is for the done-signal console, and that needs one", kind="bad-image"
+            )
+        done = DoneTable(signal=signal, pattern=pattern, within=done.within)
     usual = _INSTALL_SECONDS if found.installs else _LIVE_SECONDS
     changed = {
         "cmdline": f"{found.cmdline} {terms.append}".strip(),

@@ -1,8 +1,12 @@
 """KIWI's OEM images for installing over the network: what their tar holds, made into a description.
 
-``NAME.x86_64-1.0.install.tar`` has ``pxeboot.NAME….kernel`` and ``.initrd`` (older ones ``.initrd.xz``), the
-image ``NAME….xz``, its checksum beside it, and ``NAME….append`` with options for the installer's command line
-(KIWI NG's documentation, "Deploy and Run System in a PXE Environment").
+The tar has ``pxeboot.NAME.kernel`` and ``pxeboot.NAME.initrd`` (or ``.initrd.xz``), which install; ``NAME.xz``,
+the image; ``NAME.md5`` or ``.sha256``; ``NAME.initrd``, the installed system's own;
+``NAME.config.bootoptions``, with ``pxeboot.`` before it in some versions; and ``NAME.append`` with options for
+the installer's command line, a placeholder for the image's address among them (``kiwi/builder/install.py``).
+The installer puts ``.md5``, ``.kernel``, ``.initrd`` and ``.config.bootoptions`` in place of ``.xz`` in the
+image's address to find these (``kiwi-dump-image-lib.sh``), and then starts the installed system by kexec, or
+restarts if the image says so.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 TEXTS = (".append",)
 """Ends of the names of members that are read here and not kept."""
 _ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
-_IMAGE = re.compile(r"(?!pxeboot\.).*(?:\.xz|\.raw|\.gz|\.zst)\Z")
+_IMAGE = re.compile(r"(?!pxeboot\.).*\.xz\Z")
 
 
 def description(files: Mapping[str, int], texts: Mapping[str, str], told: str) -> str:
@@ -35,13 +39,18 @@ def description(files: Mapping[str, int], texts: Mapping[str, str], told: str) -
     kernel = _one(files, re.compile(r"pxeboot\..*\.kernel\Z"), "kernel (pxeboot.….kernel)", told)
     initrd = _one(files, re.compile(r"pxeboot\..*\.initrd(\.xz)?\Z"), "initrd (pxeboot.….initrd)", told)
     image = _one(files, _IMAGE, "image (….xz)", told)
-    append = " ".join(" ".join(texts.values()).split())
+    words = " ".join(texts.values()).split()
+    append = " ".join(word for word in words if not word.startswith(_SAID_ALREADY))
     if "{" in append:
         raise SourceError(f"{told}: the options in its .append have braces, which a template would read")
     arch = next((ours for theirs, ours in _ARCHES.items() if theirs in image), None)
-    # The installer looks for a checksum and for boot options beside the image, under names like it.
-    stem = image.rpartition(".")[0]
-    beside = sorted({image, *(name for name in files if name.startswith(f"{stem}.") and name != image)})
+    stem = image.removesuffix(".xz")
+    beside = {name: name for name in files if name.startswith(f"{stem}.")}
+    # In the tar this is a link to the installer's kernel, and the other may have a longer name.
+    beside[f"{stem}.kernel"] = kernel
+    options = f"{stem}.config.bootoptions"
+    if f"pxeboot.{options}" in files:
+        beside.setdefault(options, f"pxeboot.{options}")
     lines = [
         'description = "a KIWI OEM image, put on the disk by its own installer"',
         *([f'arch = "{arch}"'] if arch else []),
@@ -50,18 +59,23 @@ def description(files: Mapping[str, int], texts: Mapping[str, str], told: str) -
         "installs = true",
         f"cmdline = {_quoted(_CMDLINE.format(image=image, append=append).strip())}",
         "[files]",
-        *(f"{_quoted(name)} = {_quoted(name)}" for name in beside),
+        *(f"{_quoted(name)} = {_quoted(place)}" for name, place in sorted(beside.items())),
         "[done]",
-        'signal = "second-boot"',
+        'signal = "console"',
+        'pattern = "login:"',
         'within = "2h"',
     ]
     return "\n".join(lines) + "\n"
 
 
+# The system that is started by kexec is to have the serial console too.
 _CMDLINE = (
-    "rd.kiwi.install.pxe rd.kiwi.install.image={{{{ file_url('{image}') }}}} rd.neednet=1 ip=dhcp "
+    "rd.kiwi.install.pxe rd.kiwi.install.image={{{{ file_url('{image}') }}}} rd.kiwi.install.pass.bootparam "
+    "rd.neednet=1 ip=dhcp "
+    "{{% if metadata.disk is defined %}}rd.kiwi.oem.installdevice={{{{ metadata.disk }}}} {{% endif %}}"
     "console={{{{ board.console }}}} {append}"
 )
+_SAID_ALREADY = ("rd.kiwi.install.pxe", "rd.kiwi.install.image=")
 
 
 def _one(files: Mapping[str, int], pattern: re.Pattern[str], what: str, told: str) -> str:
