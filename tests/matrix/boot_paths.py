@@ -108,6 +108,14 @@ PATHS = (
     ),
     BootPath("raspberrypi3", "Raspberry Pi 3 and CM3", "raspberrypi3", None, elsewhere=_STAND_IN),
     BootPath("raspberrypi4", "Raspberry Pi 4, 400 and CM4", "raspberrypi4", None, elsewhere=_STAND_IN),
+    BootPath(
+        "raspberrypi3-uboot", "Raspberry Pi 3, a U-Boot of its own", "raspberrypi3", Loader.UBOOT,
+        elsewhere=_STAND_IN,
+    ),
+    BootPath(
+        "raspberrypi4-uboot", "Raspberry Pi 4, a U-Boot of its own", "raspberrypi4", Loader.UBOOT,
+        elsewhere=_STAND_IN,
+    ),
     BootPath("raspberrypi5", "Raspberry Pi 5 and CM5", "raspberrypi5", None, elsewhere=_STAND_IN),
 )  # fmt: skip
 """All of them, in the order of the table."""

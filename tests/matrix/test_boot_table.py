@@ -17,10 +17,12 @@ from hostler.virtual.config import Kind
 def test_every_platform_and_loader_has_its_row() -> None:
     """What the code can boot is in the table, and the table has nothing that the code cannot."""
     told = {(path.platform, path.loader) for path in PATHS if path.first != "media"}  # brings its own
-    exist = {(name, loader) for name, row in PLATFORMS.items() for loader in row.loaders or (None,)}
+    exist = {
+        (name, loader) for name, row in PLATFORMS.items() for loader in row.loaders or (None, *row.instead)
+    }
     assert exist <= told
     for name, loader in told - exist:
-        assert loader in PLATFORMS[name].loaders
+        assert loader in PLATFORMS[name].choices
 
 
 def test_the_page_shows_the_last_run() -> None:
