@@ -118,7 +118,7 @@ async def test_a_preset_works_on_arm64_too(tmp_path: Path, preset: str):
     order = await brought(tmp_path, preset, "arm64")
     assert kernel_cmdline.fault(order.cmdline, kernel_cmdline.LONGEST_UBOOT) == ""
     assert order.cmdline.endswith("console=ttyAMA0,115200")
-    assert "amd64" not in order.cmdline.replace("-live-server-amd64.iso", "")
+    assert "amd64" not in order.cmdline
     assert "x86_64" not in order.cmdline + "".join(order.texts.values())
 
 
