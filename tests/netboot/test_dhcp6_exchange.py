@@ -55,6 +55,15 @@ def test_a_client_is_offered_an_address_and_gets_it() -> None:
     assert given.reply.destination == (link_local(MAC), 546)
 
 
+def test_how_long_a_client_has_been_asking_is_traced() -> None:
+    """Option 8 counts hundredths; who asks for long was not heard at first, mostly for its switch port."""
+    lab = Lab()
+    lab.send(SOLICIT, association(), (option.ELAPSED, (3160).to_bytes(2, "big")), *PXE)
+    lab.send(SOLICIT, association(), (option.ELAPSED, b"?"), *PXE)
+    seconds = [event.data.get("asking_seconds") for event in lab.events if event.kind == "discover"]
+    assert seconds == [31, None]
+
+
 def test_rapid_commit_gives_the_address_at_once() -> None:
     """Two messages instead of four, with the option back."""
     lab = Lab()

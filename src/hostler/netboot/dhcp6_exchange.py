@@ -368,6 +368,8 @@ class Dhcp6Exchange:
     def _asked(self, ask: _Ask, kind: str, text: str, **details: JSON) -> None:
         if ask.traced is not None:
             told = {**ask.facts.to_json(), **ask.client.port.to_json(), **details}
+            if asking := ask.message.asking_seconds:
+                told["asking_seconds"] = asking
             self._emit(self._event(ask, kind, text, told))
 
     def _ignored(self, ask: _Ask, reason: str) -> None:

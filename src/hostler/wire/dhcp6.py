@@ -104,6 +104,12 @@ class Message6(NamedTuple):
         return frozenset(struct.unpack(f"!{len(value) // 2}H", value)) if len(value) % 2 == 0 else frozenset()
 
     @property
+    def asking_seconds(self) -> int:
+        """Option 8: how long the client has been trying, in whole seconds; 0 if absent or malformed."""
+        value = self.first(option.ELAPSED) or b""
+        return int.from_bytes(value, "big") // 100 if len(value) == 2 else 0
+
+    @property
     def architectures(self) -> tuple[int, ...]:
         """Option 61: what the firmware can run, best first (RFC 5970); empty if absent or malformed."""
         value = self.first(option.CLIENT_ARCH) or b""
