@@ -3,9 +3,11 @@
 The tar has ``pxeboot.NAME.kernel`` and ``pxeboot.NAME.initrd`` (or ``.initrd.xz``), which install;
 ``NAME.xz``, the image; ``NAME.md5`` or ``.sha256``; ``NAME.initrd``, the installed system's own;
 ``NAME.config.bootoptions``, with ``pxeboot.`` before it in some versions; and ``NAME.append`` with options
-for the installer's command line, a placeholder for the image's address among them (``kiwi/builder/install.py``).
-The installer puts ``.md5``, ``.kernel``, ``.initrd`` and ``.config.bootoptions`` in place of ``.xz`` in the image's address to find these
-(``kiwi-dump-image-lib.sh``), and then starts the installed system by kexec, or restarts if the image says so.
+for the installer's command line, a placeholder for the image's address among them
+(``kiwi/builder/install.py``). The installer puts ``.md5``, ``.kernel``, ``.initrd`` and
+``.config.bootoptions`` in place of ``.xz`` in the image's address to find these
+(``kiwi-dump-image-lib.sh``), and then starts the installed system by kexec, or restarts if the image says
+so.
 """
 
 from __future__ import annotations
