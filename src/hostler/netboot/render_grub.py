@@ -1,9 +1,10 @@
 """What GRUB reads on a board with UEFI: a loop that never ends, and in each round what to do now.
 
 Written for GRUB 2.06 as Debian signs it for the network (``grubnetx64.efi.signed``): its modules are built
-in, under Secure Boot it loads no other, and HTTP is not among them. So everything comes by TFTP. It has no
-command that waits for a key, no menu and no way into its shell here. ``exit`` is of no use: GRUB has no exit
-status, and UEFI firmware takes a boot option that returns success for the one the user wanted.
+in, under Secure Boot it loads no other, and HTTP is not among them. So everything comes by TFTP. There is no
+menu and no way into its shell here. ``exit`` is of no use: GRUB has no exit status, and UEFI firmware takes a
+boot option that returns success for the one the user wanted. ``sleep`` counts by a clock that GRUB measured
+for one millisecond: on a virtual board whose host was busy then, it takes several times as long.
 """
 
 from __future__ import annotations
