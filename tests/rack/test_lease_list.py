@@ -98,3 +98,7 @@ def test_a_mac_stands_for_its_board_until_it_is_a_stranger() -> None:
     assert seen.boards == {OTHER: "b1"}
     seen.note(TraceEvent(3.0, "dhcp", "discover", "", mac=OTHER))
     assert seen.macs("b1") == ()
+    seen.note(TraceEvent(4.0, "http", "get", "", board="b1", mac=OTHER))
+    assert seen.macs("b1") == ()
+    seen.note(TraceEvent(5.0, "http", "identified", "", board="b1", mac=OTHER))
+    assert seen.macs("b1") == (OTHER,)
