@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 UNKNOWN_WIPE_SECONDS = 300.0
 """What a wipe is expected to take where none was seen: a boot into the agent, and a disk that can discard."""
 
-_NOT_FOR_USERS = frozenset({HealthVerdict.BAD, HealthVerdict.LOOPING})
+NOT_FOR_USERS = frozenset({HealthVerdict.BAD, HealthVerdict.LOOPING})
+"""Boards of which this is known are given to checks alone."""
 _COMING_BACK = frozenset({Lifecycle.AVAILABLE, Lifecycle.CLAIMED, Lifecycle.RELEASING})
 
 
@@ -66,7 +67,7 @@ class View:
             record = self._draft.boards.get(name)
             if record is None or not is_free(record) or not fits(record, want, self._draft.inventory):
                 continue
-            if origin is Origin.CHECK or record.health.verdict not in _NOT_FOR_USERS:
+            if origin is Origin.CHECK or record.health.verdict not in NOT_FOR_USERS:
                 yield name
 
     def _free_in(self, board_class: str) -> Iterable[str]:
@@ -116,7 +117,7 @@ class View:
         return self._times
 
     def _free_at(self, record: BoardRecord) -> float | None:
-        if record.lifecycle not in _COMING_BACK or record.health.verdict in _NOT_FOR_USERS:
+        if record.lifecycle not in _COMING_BACK or record.health.verdict in NOT_FOR_USERS:
             return None
         if record.lifecycle is Lifecycle.AVAILABLE:
             return self._draft.now
@@ -196,7 +197,7 @@ def _touched(draft: Draft) -> set[str]:
 
 def _prospect(record: BoardRecord) -> tuple[Lifecycle, bool]:
     """Return what tells whether and when a board comes back."""
-    return record.lifecycle, record.health.verdict in _NOT_FOR_USERS
+    return record.lifecycle, record.health.verdict in NOT_FOR_USERS
 
 
 def competitors(draft: Draft, seeds: set[str]) -> list[Claim]:
