@@ -30,6 +30,7 @@ TOKEN = "a-token"
 FAIL = f"{BASE}/boot/fail?token={TOKEN}"
 DONE = f"{BASE}/boot/done?token={TOKEN}"
 CONSOLE = 'console = { driver = "raw-tcp", host = "127.0.0.1", port = 16203 }'
+PLACES = {"mirror": "mirror", "repository": "http://mirror", "iso": "http://mirror/u.iso"}
 METADATA = "metadata = { user = 'lab', packages = ['htop', 'iperf3'] }"
 EQUIPPED = LAB.replace('"x86-bios"', f'"x86-bios"\n{METADATA}').replace(
     "port = 3 }", f"port = 3 }}\n{CONSOLE}"
@@ -44,8 +45,9 @@ async def brought(
     file.write_bytes(b"kernel, initramfs or root file system")
     files = {"rootfs.img": str(file)} if preset == "coreos" else {}
     initrd = None if preset == "memtest" else str(file)
+    settings = {**PLACES, **(settings or {})}
     async with running(directory, lab=EQUIPPED) as lab:
-        order = await _order(lab, preset, arch, Instead(str(file), initrd, files), settings or {})
+        order = await _order(lab, preset, arch, Instead(str(file), initrd, files), settings)
     texts = {name: filled(text, BASE, TOKEN) for name, text in order.texts.items()}
     return NetbootOrder(**{
         **{name: getattr(order, name) for name in NetbootOrder.__dataclass_fields__},
@@ -101,8 +103,7 @@ async def _order(
 )
 async def test_a_preset_gives_the_command_line_its_system_wants(tmp_path: Path, preset: str, cmdline: str):
     """Word by word, and such that every boot loader passes it on."""
-    settings = {"repository": "http://mirror", "iso": "http://mirror/u.iso"}
-    order = await brought(tmp_path, preset, settings=settings)
+    order = await brought(tmp_path, preset)
     assert order.cmdline == cmdline
     assert kernel_cmdline.fault(order.cmdline) == ""
 
