@@ -135,6 +135,30 @@ def test_a_chunk_that_cannot_be_had_leaves_what_was_right(tmp_path: Path, work: 
     assert disk.read_bytes()[: 7 * MIB] == image[: 7 * MIB]
 
 
+def test_a_sector_that_cannot_be_read_is_written(tmp_path: Path, work: Work) -> None:
+    """It lost its content, and is whole again when it has been written: no reason to fail."""
+    image = noise(16 * MIB, 1)
+    source = Frames(image, GRID)
+
+    class Failing(CountingMedia):
+        bad = range(5 * MIB, 5 * MIB + 512)
+
+        def read(self, data: memoryview, offset: int) -> None:
+            if self.bad and offset < self.bad.stop and self.bad.start < offset + len(data):
+                raise StepError("Input/output error")
+            super().read(data, offset)
+
+        def write(self, data: memoryview, offset: int) -> None:
+            super().write(data, offset)
+            if offset <= 5 * MIB < offset + len(data):
+                self.bad = range(0)
+
+    with Failing(on_disk(tmp_path / "disk", image), write=True) as media:
+        result = install(source.index, media, source, work)
+    assert result.kept_bytes == 12 * MIB
+    assert len(source.asked) == 4 * MIB // GRID
+
+
 def test_looking_goes_on_only_where_it_pays() -> None:
     """It ends when little is equal, and one chunk of every sixteenth extent is enough to begin again."""
     looking = Looking()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import random
@@ -73,7 +74,7 @@ class Wire:
     def carousel(self, artefact: str, body: Document) -> Document | None:
         with self._lock:
             self.bodies.append(body)
-            return self._carousels.ask(self._board, self._network, artefact, body)
+            return asyncio.run(self._carousels.ask(self._board, self._network, artefact, body))
 
     def address_here(self) -> str:
         return "10.77.0.2"
@@ -99,9 +100,9 @@ def carousels(store: Store, lan: Lan) -> Iterator[Carousels]:
     """Carousels whose senders are in the rack's namespace."""
 
     class There(Carousels):
-        def ask(self, *arguments: Any) -> Document | None:
+        async def ask(self, *arguments: Any) -> Document | None:
             with lan.server.entered():
-                return super().ask(*arguments)
+                return await super().ask(*arguments)
 
     made = There(lambda artefact: store.root / artefact, lambda digest: store.root / digest, lambda *_: None)
     yield made
@@ -183,19 +184,63 @@ def lose(lan: Lan, share: int) -> None:
 
 
 @pytest.mark.netns
-def test_it_begins_when_enough_want_the_same(store: Store, carousels: Carousels) -> None:
+async def test_it_begins_when_enough_want_the_same(store: Store, carousels: Carousels) -> None:
     """Not for one board, nor for two that want other images, nor where the network has no group."""
     two = replace(HERE, multicast=replace(GROUP, boards=2))
     artefact = store.index.id
-    assert carousels.ask("b1", two, artefact, {}) is None
-    assert carousels.ask("b1", two, artefact, {}) is None
-    assert carousels.ask("b2", NETWORK, artefact, {}) is None
-    assert carousels.ask("b3", None, artefact, {}) is None
-    offer = carousels.ask("b2", two, artefact, {})
+    assert await carousels.ask("b1", two, artefact, {}) is None
+    assert await carousels.ask("b1", two, artefact, {}) is None
+    assert await carousels.ask("b2", NETWORK, artefact, {}) is None
+    assert await carousels.ask("b3", None, artefact, {}) is None
+    offer = await carousels.ask("b2", two, artefact, {})
     assert offer is not None
     assert (offer["group"], offer["port"], offer["chunks"]) == ("239.255.77.1", 7707, 48 * 16 - 2)
-    assert carousels.ask("b1", two, artefact, {}) == offer
+    assert await carousels.ask("b1", two, artefact, {}) == offer
     assert INTEREST_SECONDS < 60
+
+
+@pytest.mark.netns
+def test_a_frame_that_is_damaged_at_the_rack_ends_no_better_by_multicast(
+    store: Store, lan: Lan, carousels: Carousels
+) -> None:
+    """Nor one that it cannot read: the listener leaves with all the others, and asks for these by HTTP."""
+    numbers = {digest: number for number, digest in enumerate(store.index.distinct())}
+    digests = list(numbers)
+    (store.root / digests[3]).unlink()
+    damaged = bytearray((store.root / digests[5]).read_bytes())
+    damaged[-1] ^= 1
+    (store.root / digests[5]).write_bytes(damaged)
+    wire = Wire(carousels)
+    left: list[frozenset[int]] = []
+
+    def take(number: int, frame: memoryview) -> bool:
+        plain = zstandard.decompress(frame) if number != 5 else b""
+        return hashlib.sha256(plain).hexdigest() == digests[number]
+
+    def run() -> None:
+        with lan.client.entered():
+            offer = wire.carousel(store.index.id, {})
+            assert offer is not None
+            work = Work(lambda _line: None)
+            left.append(listen(offer, range(50), 2 * GRID, wire, store.index.id, take, work, 1.0))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(60)
+    assert left == [frozenset({3, 5})]
+    assert "nothing that lacks" in str(wire.bodies[-1]["leave"])
+
+
+async def test_nobody_is_remembered_for_ever(tmp_path: Path) -> None:
+    """Who wanted an image and asks no more is forgotten with it, whatever is asked for next."""
+    seconds = iter(range(100))
+    carousels = Carousels(
+        tmp_path.joinpath, tmp_path.joinpath, lambda *_: None, clock=lambda: float(next(seconds))
+    )
+    two = replace(HERE, multicast=replace(GROUP, boards=2))
+    for number in range(50):
+        assert await carousels.ask("b1", two, f"{number:064x}", {}) is None
+    assert len(carousels._interest) <= INTEREST_SECONDS + 1
 
 
 GOOD: Document = {"passed": 1, "chunks": "Bw==", "fragments": {"2": [0, 5]}, "received": 9, "lost": 1}

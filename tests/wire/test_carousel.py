@@ -19,8 +19,8 @@ from hostler.wire.carousel import (
     parity_count,
 )
 from hostler.wire.carousel_rate import Rate
-from hostler.wire.carousel_receiver import Receiver
-from hostler.wire.carousel_schedule import DEAF_SECONDS, HOPELESS_LOSS, Schedule
+from hostler.wire.carousel_receiver import Lacking, Receiver
+from hostler.wire.carousel_schedule import DEAF_SECONDS, HOPELESS_LOSS, MOST_TURNS, Schedule
 
 SESSION = 77
 LIMIT = 1 << 20
@@ -96,7 +96,7 @@ class Lan:
     every=st.integers(1, 40),
 )
 def test_everybody_gets_everything(seed: int, chunks: int, losses: list[float], every: int) -> None:
-    """Whatever each loses, up to a tenth, and whenever it joins, every frame arrives whole and right, once."""
+    """Whatever each loses, up to a tenth, and whenever it joins, every frame arrives whole and once."""
     lan = Lan(frames_of(chunks, seed), seed)
     for number, loss in enumerate(losses):
         lan.join(str(number), loss)
@@ -177,6 +177,20 @@ def test_who_hears_nothing_is_sent_nothing() -> None:
     assert lan.sent == before + 1
 
 
+def test_a_listener_that_lies_has_its_share_and_no_more() -> None:
+    """One that says for ever that it lacks everything, leaving and coming again, is not sent for for ever."""
+    schedule, chunks = Schedule(), 400
+    sent = 0
+    for second in range(60):
+        schedule.report("liar", Lacking(schedule.turn, (1 << chunks) - 1, {0: [0, 1]}, 100, 0), float(second))
+        while schedule.next() is not None:
+            sent += 1
+        schedule.forget("liar")
+    assert chunks < sent <= (MOST_TURNS + 1) * (chunks + 1)
+    schedule.report("honest", Lacking(schedule.turn, 6, {}, 0, 0), 60.0)
+    assert schedule.next() is not None
+
+
 def test_memory_is_bounded() -> None:
     """What is incomplete beyond the room is dropped, the oldest first, and asked for again as a whole."""
     frames = frames_of(20, most=100 * UNIT)
@@ -252,6 +266,8 @@ def test_the_rate_follows_the_median() -> None:
     assert rate.bits == 7e8
     rate.adapt([0.0, 0.1, 0.1], 30.1)
     assert rate.bits == 7e8
+    rate.adapt([0.0, 0.2], 30.6)
+    assert rate.bits > 7e8
     for second in range(31, 100):
         rate.adapt([0.2, 0.2], float(second))
     assert 0 < rate.bits < first

@@ -30,6 +30,9 @@ DEAF_SECONDS = 3.0
 """Hearing nothing of the session for so long is reason to leave: the sender has always something to say."""
 HOPELESS_LOSS = 0.25
 HOPELESS_REPORTS = 6
+VAIN_SECONDS = 15.0
+"""Getting nothing right that lacks for so long is reason, too: the rack cannot read the chunk or has it
+damaged, or others come first for long."""
 _READ = 65536
 _RECEIVE_BUFFER = 8 * 1024 * 1024
 _WAITING = 16  # frames between the network and the disk: some MiB
@@ -61,6 +64,7 @@ def listen(
     artefact: str,
     take: Callable[[int, memoryview], bool],
     work: Work,
+    vain_seconds: float = VAIN_SECONDS,
 ) -> frozenset[int]:
     """Listen until nothing is lacking or nothing more is to be had; return the chunks that still lack.
 
@@ -72,6 +76,7 @@ def listen(
         artefact: Id of the index.
         take: Takes a frame in one of several threads; False: it is not what its digest says.
         work: Tells when to end.
+        vain_seconds: Without a right frame until it leaves.
 
     Raises:
         StepError: ``take`` raised it, or the step is to end.
@@ -80,7 +85,7 @@ def listen(
         session, group, port = int(str(offer["session"])), str(offer["group"]), int(str(offer["port"]))
         receiver = Receiver(session, wanted, frame_limit)
         with _joined(group, port, caller.address_here()) as heard:
-            _Listening(receiver, heard, caller, artefact, take, work).run()
+            _Listening(receiver, heard, caller, artefact, take, work, vain_seconds).run()
     except NoCarouselError as error:
         work.say(f"install: {error}; the rest comes by HTTP")
         with contextlib.suppress(Exception):
@@ -102,7 +107,9 @@ class _Listening:
         artefact: str,
         take: Callable[[int, memoryview], bool],
         work: Work,
+        vain_seconds: float,
     ) -> None:
+        self._vain_seconds = vain_seconds
         self._receiver = receiver
         self._socket = heard
         self._caller = caller
@@ -113,7 +120,7 @@ class _Listening:
         self._frames: queue.Queue[tuple[int, memoryview]] = queue.Queue(_WAITING)
         self._end = threading.Event()
         self._failures: list[BaseException] = []
-        self._heard_at = time.monotonic()
+        self._heard_at = self._got_at = time.monotonic()
         self._pending = 0
 
     def run(self) -> None:
@@ -130,11 +137,17 @@ class _Listening:
             self._end.set()
             for thread in threads:
                 thread.join()
+            self._give_back()
         if self._failures:
             raise self._failures[0]
 
+    def _give_back(self) -> None:
+        """Count as lacking what arrived when nobody took frames any more."""
+        while not self._frames.empty():
+            self._receiver.again(self._frames.get_nowait()[0])
+
     def _report(self) -> None:
-        hopeless = 0
+        hopeless, lost = 0, ""
         session = self._receiver.session
         while not self._failures:
             self._work.check()
@@ -157,12 +170,19 @@ class _Listening:
                 raise NoCarouselError("the carousel has ended")
             if time.monotonic() > self._heard_at + DEAF_SECONDS:
                 raise NoCarouselError(f"nothing was heard of the carousel for {DEAF_SECONDS:g} s")
-            total = lacking.received + lacking.lost
-            hopeless = hopeless + 1 if total and lacking.lost > HOPELESS_LOSS * total else 0
-            if hopeless >= HOPELESS_REPORTS:
+            if time.monotonic() > self._got_at + self._vain_seconds:
                 raise NoCarouselError(
-                    f"{lacking.lost} of {total} fragments of the carousel are lost on the way"
+                    f"nothing that lacks came out of the carousel for {self._vain_seconds:g} s"
                 )
+            total = lacking.received + lacking.lost
+            if lacking.lost > HOPELESS_LOSS * total:
+                lost, hopeless = f"{lacking.lost} of {total}", hopeless + 1
+            elif hopeless and not total:
+                hopeless += 1  # the rack has given up this listener, and sends it nothing more
+            else:
+                hopeless = 0
+            if hopeless >= HOPELESS_REPORTS:
+                raise NoCarouselError(f"{lost} fragments of the carousel are lost on the way")
             self._end.wait(REPORT_SECONDS)
 
     def _read(self) -> None:
@@ -206,7 +226,9 @@ class _Listening:
             right = self._take(chunk, frame)
             with self._lock:
                 self._pending -= 1
-                if not right:
+                if right:
+                    self._got_at = time.monotonic()
+                else:
                     self._receiver.again(chunk)
 
     def _guarded(self, run: Callable[[], None]) -> None:

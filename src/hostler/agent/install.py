@@ -111,6 +111,9 @@ def install(
     _bring(writing, extents, index, caller, look=look)
     media.sync()
     result.seconds["write"] = time.monotonic() - started
+    brought = writing.kept_bytes + sum(chunk.length for extent in writing.written for chunk in extent)
+    if brought < index.data_bytes:  # what was not written is not read back either
+        raise StepError(f"only {brought} of {index.data_bytes} bytes were brought to {media.path}")
     if verify:
         proved = sorted(writing.written) if media.direct else extents
         result.rewritten_bytes = _prove(proved, index, media, writing, work, workers)

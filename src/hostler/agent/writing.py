@@ -181,8 +181,7 @@ class Writing:
             return [extent]
         looking.begin_look(time.monotonic())
         length = sum(chunk.length for chunk in extent)
-        self._media.read(buffer[: up(length, self._media.block)], extent[0].offset)
-        there = equal_chunks(extent, buffer)
+        there = self._equal(extent, buffer)
         same = sum(chunk.length for chunk, has in zip(extent, there, strict=True) if has)
         looking.looked(same, length, time.monotonic())
         with self._lock:
@@ -191,8 +190,17 @@ class Writing:
         return runs_without(extent, there)
 
     def _is_there(self, chunk: Chunk, buffer: memoryview) -> bool:
-        self._media.read(buffer[: up(chunk.length, self._media.block)], chunk.offset)
-        return equal_chunks((chunk,), buffer)[0]
+        return self._equal((chunk,), buffer)[0]
+
+    def _equal(self, extent: Extent, buffer: memoryview) -> list[bool]:
+        """Tell of each chunk of an extent whether the disk holds it."""
+        length = sum(chunk.length for chunk in extent)
+        try:
+            self._media.read(buffer[: up(length, self._media.block)], extent[0].offset)
+        except StepError:
+            # A sector that lost its content cannot be read until it is written again, which mends it.
+            return [False] * len(extent)
+        return equal_chunks(extent, buffer)
 
     def _put(self, run: Extent, buffer: memoryview, length: int) -> None:
         end = up(length, self._media.block)

@@ -185,7 +185,7 @@ class AgentDoor:
         _check_index(target, artefact)
         body = _object(await limited_body(request, CAROUSEL_LIMIT, "what a listener lacks"))
         network = next((one for one in self._networks if client in one.subnet), None)
-        answer = self._carousels.ask(target.board, network, artefact, body)
+        answer = await self._carousels.ask(target.board, network, artefact, body)
         return web.Response(status=HTTPStatus.NO_CONTENT) if answer is None else web.json_response(answer)
 
     async def close(self) -> None:

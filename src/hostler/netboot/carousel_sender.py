@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from hostler.wire.carousel import DATAGRAM, datagrams, nothing
+from hostler.wire.carousel import DATAGRAM, datagrams, fragment_count, nothing
 from hostler.wire.carousel_rate import Rate
 from hostler.wire.carousel_schedule import Schedule
 
@@ -63,13 +63,16 @@ class CarouselSender:
         """Begin to send."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Send no more; returns when the thread has ended."""
+    def end(self) -> None:
+        """Have the thread end soon; does not wait for it."""
         self._stop.set()
         self._told.set()
+
+    def stop(self) -> None:
+        """Send no more; returns when the thread has ended."""
+        self.end()
         if self._thread.is_alive():
             self._thread.join(5.0)
-        self._socket.close()
 
     def report(self, who: str, lacking: Lacking) -> None:
         """Take in what a listener lacks; from any thread."""
@@ -86,7 +89,6 @@ class CarouselSender:
     def listeners(self) -> int:
         """How many listeners lack something and told so lately."""
         with self._lock:
-            self._schedule.forget_silent(time.monotonic() - SILENT_SECONDS)
             return self._schedule.listeners
 
     @property
@@ -95,10 +97,15 @@ class CarouselSender:
         return self._rate.bits
 
     def _run(self) -> None:
+        with self._socket:
+            self._send_until_stopped()
+
+    def _send_until_stopped(self) -> None:
         told_nothing = False
         while not self._stop.is_set():
             now = time.monotonic()
             with self._lock:
+                self._schedule.forget_silent(now - SILENT_SECONDS)
                 self._rate.adapt(self._schedule.losses(), now)
                 turn = self._schedule.next()
                 over = self._schedule.nothing() if turn is None and not told_nothing else None
@@ -119,8 +126,11 @@ class CarouselSender:
             frame = self._frame(turn.chunk)
         except OSError as error:
             log.warning("carousel %x: chunk %d cannot be read: %s", self.session, turn.chunk, error)
-            return  # its listeners ask for it by HTTP, and are told there
-        packets = datagrams(self.session, turn.number, turn.chunk, frame, turn.fragments, parity=turn.parity)
+            return  # its listeners leave in the end and ask for it by HTTP, where they are told
+        wanted = turn.fragments
+        if wanted is not None:  # a board's word: it may name some that there are not
+            wanted = tuple(number for number in wanted if number < fragment_count(len(frame)))
+        packets = datagrams(self.session, turn.number, turn.chunk, frame, wanted, parity=turn.parity)
         for batch in _batches(packets):
             wait = self._rate.delay(len(batch) * DATAGRAM, time.monotonic())
             if wait > 0 and self._stop.wait(wait):

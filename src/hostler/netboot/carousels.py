@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -12,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from hostler.model.chunkindex import ChunkIndex, ChunkIndexError
+from hostler.model.trace import printable
 from hostler.netboot.carousel_sender import CarouselSender
 from hostler.netboot.refused import Refused
 from hostler.wire.carousel_receiver import MOST_FRAGMENTS, Lacking
@@ -47,6 +49,7 @@ class Carousels:
         index: Returns the path of a chunk index by its id.
         chunk: Returns the path of a chunk's frame by its digest.
         say: Takes a board's name and a line about it.
+        clock: Seconds, only forward.
     """
 
     def __init__(
@@ -54,14 +57,18 @@ class Carousels:
         index: Callable[[str], Path],
         chunk: Callable[[str], Path],
         say: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._index = index
         self._chunk = chunk
         self._say = say
         self._interest: dict[tuple[str, str], dict[str, float]] = {}
         self._running: dict[tuple[str, str], _Carousel] = {}
+        self._beginning: set[tuple[str, str]] = set()
+        self._closed = False
 
-    def ask(
+    async def ask(
         self, board: str, network: NetworkConfig | None, artefact: str, body: Document
     ) -> Document | None:
         """Answer a board that installs an image: where its carousel is, or None, for HTTP alone.
@@ -75,7 +82,7 @@ class Carousels:
         Raises:
             Refused: The body is wrong.
         """
-        now = time.monotonic()
+        now = self._clock()
         self._end_idle(now)
         group = network.multicast if network is not None else None
         if network is None or group is None:
@@ -83,26 +90,32 @@ class Carousels:
         key = (network.name, artefact)
         running = self._running.get(key)
         if "leave" in body:
-            self._leave(running, board, str(body["leave"])[:200])
+            self._leave(running, board, printable(str(body["leave"]), 200))
             return None
         interest = self._interest.setdefault(key, {})
         interest[board] = now
-        for other in [other for other, at in interest.items() if at < now - INTEREST_SECONDS]:
-            del interest[other]
         if running is None:
-            if len(interest) < group.boards:
+            if len(interest) < group.boards or key in self._beginning:
                 return None
-            running = self._begin(key, network.server, group)
-            if running is None:
+            self._beginning.add(key)
+            try:
+                # A large image's index takes its time to read, and others are waiting for their chunks.
+                running = await asyncio.to_thread(self._made, key, network.server, group)
+            finally:
+                self._beginning.discard(key)
+            if running is None or self._closed:
                 return None
+            self._running[key] = running
+            running.sender.start()
+            log.info("network %s: carousel for %s to %s", *key, group.address)
         if body.get("session") == running.sender.session:
             lacking = lacking_of(body, running.chunks)
-            if board not in running.listeners:
-                running.listeners.add(board)
-                others = len(running.listeners) - 1
-                self._say(board, f"listens to the carousel at {group.address}, with {others} others")
             running.busy_at = now
             running.sender.report(board, lacking)
+            if board not in running.listeners:
+                running.listeners.add(board)
+                others = max(0, running.sender.listeners - 1)
+                self._say(board, f"listens to the carousel at {group.address}, with {others} others")
         return {
             "session": running.sender.session,
             "group": str(group.address),
@@ -111,12 +124,13 @@ class Carousels:
         }
 
     def close(self) -> None:
-        """End them all."""
+        """End them all, and begin none any more."""
+        self._closed = True
         for running in self._running.values():
             running.sender.stop()
         self._running.clear()
 
-    def _begin(self, key: tuple[str, str], source: IPv4Address, group: MulticastGroup) -> _Carousel | None:
+    def _made(self, key: tuple[str, str], source: IPv4Address, group: MulticastGroup) -> _Carousel | None:
         try:
             index = ChunkIndex.decode(self._index(key[1]).read_bytes())
             digests = index.distinct()
@@ -128,10 +142,7 @@ class Carousels:
         except (OSError, ChunkIndexError) as error:
             log.error("network %s: no carousel for %s: %s", *key, error)  # noqa: TRY400 - it says it all
             return None
-        sender.start()
-        running = self._running[key] = _Carousel(sender, len(digests), time.monotonic())
-        log.info("network %s: carousel for %s to %s", *key, group.address)
-        return running
+        return _Carousel(sender, len(digests), self._clock())
 
     def _leave(self, running: _Carousel | None, board: str, why: str) -> None:
         if running is not None and board in running.listeners:
@@ -140,10 +151,15 @@ class Carousels:
             self._say(board, f"listens to the carousel no more: {why}")
 
     def _end_idle(self, now: float) -> None:
+        for wanted, interest in list(self._interest.items()):
+            for board in [board for board, at in interest.items() if at < now - INTEREST_SECONDS]:
+                del interest[board]
+            if not interest:
+                del self._interest[wanted]
         for key, running in list(self._running.items()):
             if running.busy_at < now - _IDLE_SECONDS:
                 del self._running[key]
-                running.sender.stop()
+                running.sender.end()
                 log.info("network %s: carousel for %s ends, %d bytes sent", *key, running.sender.sent_bytes)
 
 

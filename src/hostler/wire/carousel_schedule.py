@@ -22,6 +22,10 @@ DEAF_SECONDS = 3.0
 _ENOUGH = 500  # fragments, to speak of a share
 _PARITY_LOSS = 0.0005
 _IN_FLIGHT = 4096  # turns remembered: seconds, at any rate
+MOST_TURNS = 8
+"""As many turns as it needed chunks at first, times this, are sent for one listener: enough for any cable
+that is not hopeless, and nobody makes the rack send for ever."""
+_FEWEST_TURNS = 256  # may be sent for any listener, for who needs little and loses it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Schedule:
         self._repairs: dict[int, set[int]] = {}
         self._flight: deque[tuple[int, int]] = deque(maxlen=_IN_FLIGHT)
         self._listeners: dict[str, _Listener] = {}
+        self._accounts: dict[str, list[int]] = {}  # by listener: turns asked for, and the most
 
     @property
     def turn(self) -> int:
@@ -97,12 +102,23 @@ class Schedule:
                 break
             on_its_way |= 1 << chunk
         deaf = not lacking.passed and now > listener.since + DEAF_SECONDS
-        if deaf or listener.loss > HOPELESS_LOSS:
+        if deaf or listener.loss > HOPELESS_LOSS or self._spent(who, lacking):
             return
-        self._whole |= lacking.chunks & ~on_its_way
+        anew = lacking.chunks & ~on_its_way & ~self._whole
+        self._accounts[who][0] += anew.bit_count()
+        self._whole |= anew
         for chunk, numbers in lacking.fragments.items():
             if not on_its_way >> chunk & 1:
+                self._accounts[who][0] += chunk not in self._repairs
                 self._repairs.setdefault(chunk, set()).update(numbers)
+
+    def _spent(self, who: str, lacking: Lacking) -> bool:
+        """Tell whether a listener has had its share; it does not begin anew by leaving."""
+        account = self._accounts.get(who)
+        if account is None:
+            needs = lacking.chunks.bit_count() + len(lacking.fragments)
+            account = self._accounts[who] = [0, max(_FEWEST_TURNS, MOST_TURNS * needs)]
+        return account[0] >= account[1]
 
     def forget(self, who: str) -> None:
         """A listener has left."""
