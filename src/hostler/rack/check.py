@@ -10,6 +10,7 @@ from hostler.link.port import RequestRefusedError
 from hostler.model.first_stages import Loader, registered_files
 from hostler.model.platform import PLATFORMS
 from hostler.model.power import PowerState
+from hostler.rack.neighbour_table import too_small
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,8 @@ async def check_lab(plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot,
     if board is not None and not chosen:
         raise RequestRefusedError(f'this rack does not keep a board "{board}"')
     checks = [_network(name, netboot) for name in plan.networks]
+    if board is None and (full := too_small(len(keepers))) is not None:
+        checks.append(_row("neighbour table", False, "", *full))
     for arch in sorted({PLATFORMS[keeper.view.desired.platform].arch for keeper in chosen}):
         advice = "" if arch in plan.agents else f"run: hostler agent build --arch {arch}"
         checks.append(_row(f"agent for {arch}", arch in plan.agents, "registered", "not registered", advice))
