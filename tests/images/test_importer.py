@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -204,6 +206,143 @@ def test_a_disk_does_not_make_the_server_read_its_own_files(
     with pytest.raises(SourceError, match="only part of what it needs"):
         import_image(tmp_path / "image", store)
     assert files(store) == []
+
+
+def differencing(packed: bytes) -> bytes:
+    """Make a dynamic VHD say that it is differencing."""
+    return packed[:60] + b"\0\0\0\4" + packed[64:]
+
+
+def descriptor_alone(_packed: bytes) -> bytes:
+    """Return a VMDK without sectors, whose descriptor names a file of the server's."""
+    words = b'# Disk DescriptorFile\nversion=1\ncreateType="monolithicFlat"\nRW 8 FLAT "/etc/passwd" 0\n'
+    header = b"KDMV" + struct.pack("<IIQQQQ", 1, 3, 0, 0, 1, 20)
+    return header.ljust(512, b"\0") + words.ljust(20 * 512, b"\0")
+
+
+@pytest.mark.parametrize(("form", "change"), [("vpc", differencing), ("vmdk", descriptor_alone)])
+def test_a_disk_whose_base_is_elsewhere_is_refused(
+    form: str, change: Callable[[bytes], bytes], store: ImageStore, tmp_path: Path
+) -> None:
+    """Rather than to be read without it, or to have another file opened."""
+    (tmp_path / "image").write_bytes(change(virtual_disk(form)(sample())))
+    with pytest.raises(SourceError, match="only part of what it needs: its data"):
+        import_image(tmp_path / "image", store)
+    assert files(store) == []
+
+
+def misnamed(packed: bytes) -> bytes:
+    """Give the archive's member a name that is no UTF-8, and say that it is."""
+    at = packed.rindex(b"PK\1\2")
+    packed = packed[: at + 8] + struct.pack("<H", 0x800) + packed[at + 10 :]
+    return packed[: at + 46] + b"\xff" + packed[at + 47 :]
+
+
+def elsewhere(packed: bytes) -> bytes:
+    """Have the archive's directory begin before the file."""
+    at = packed.rindex(b"PK\5\6")
+    return packed[: at + 16] + struct.pack("<I", 0xFFFFFFF0) + packed[at + 20 :]
+
+
+@pytest.mark.parametrize("change", [misnamed, elsewhere])
+def test_an_absurd_archive_is_damaged(
+    change: Callable[[bytes], bytes], store: ImageStore, tmp_path: Path
+) -> None:
+    """Whatever its directory says, the answer is a sentence."""
+    (tmp_path / "image").write_bytes(change(zipped(disk__img=sample())))
+    with pytest.raises(SourceError, match="damaged"):
+        import_image(tmp_path / "image", store)
+    assert files(store) == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_zipfile_unpacks_without_bound_is_refused(
+    method: int, store: ImageStore, tmp_path: Path
+) -> None:
+    """A few KiB in such a member would be gigabytes in memory at once."""
+    with zipfile.ZipFile(tmp_path / "image", "w", method) as archive:
+        archive.writestr("disk.img", sample())
+    with pytest.raises(SourceError, match="unusual method"):
+        import_image(tmp_path / "image", store)
+
+
+def test_an_xz_that_wants_gigabytes_is_refused(store: ImageStore, tmp_path: Path) -> None:
+    """Its header decides how much memory its dictionary takes."""
+    packed = bytearray(lzma.compress(sample(), preset=0))
+    end = 12 + (packed[12] + 1) * 4
+    assert packed[14:16] == b"\x21\x01"  # LZMA2, with one byte: the size of its dictionary
+    packed[16] = 40
+    packed[end - 4 : end] = struct.pack("<I", zlib.crc32(packed[12 : end - 4]))
+    (tmp_path / "image").write_bytes(packed)
+    with pytest.raises(SourceError, match="Memory usage limit"):
+        import_image(tmp_path / "image", store)
+
+
+@pytest.fixture
+def slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A virtual disk that takes ten minutes to convert; returns where the converter's pid will be."""
+    (tmp_path / "image").write_bytes(virtual_disk("qcow2")(sample()))
+    place, pid = tmp_path / "bin", tmp_path / "pid"
+    place.mkdir()
+    (place / "qemu-img").write_text(
+        f'#!/bin/sh\n[ "$1" = info ] && exec {shutil.which("qemu-img")} "$@"\n'
+        f"echo $$ > {pid}.new && mv {pid}.new {pid}\nexec sleep 600\n"
+    )
+    (place / "qemu-img").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+    return pid
+
+
+def has_ended(pid: int) -> bool:
+    """Wait for a process that is no child of ours."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_long_conversion_can_be_cancelled(store: ImageStore, tmp_path: Path, slow_disk: Path) -> None:
+    """The converter ends with the import."""
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(_progress: ImportProgress) -> None:
+        if slow_disk.exists():
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        import_image(tmp_path / "image", store, stop)
+    assert has_ended(int(slow_disk.read_text()))
+    assert files(store) == []
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_a_conversion_does_not_outlive_a_killed_server(
+    store: ImageStore, tmp_path: Path, slow_disk: Path
+) -> None:
+    """It would go on to fill the disk with what nobody waits for."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from hostler.images.importer import import_image\n"
+        "from hostler.images.store import ImageStore\n"
+        "import_image(Path(sys.argv[1]), ImageStore(Path(sys.argv[2])))\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "image"), str(store.root)]
+    with subprocess.Popen(arguments) as process:
+        deadline = time.monotonic() + 60
+        while not slow_disk.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+    assert has_ended(int(slow_disk.read_text()))
+    store.sweep()
+    assert list((store.root / "tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -7,14 +7,21 @@ server's.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
+import os
 import shutil
+import struct
 import subprocess
+import time
 import zipfile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hostler.images.unpack import OUTPUT_LIMIT, READ_SIZE, DamagedError
+from hostler.model.trace import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +41,11 @@ _IMAGE_SUFFIXES = frozenset(
 )  # fmt: skip
 _INFO_SECONDS = 60.0
 _CONVERT_SECONDS = 6 * 3600.0
+_BEAT_SECONDS = 0.1
+_MOST_MEMORY = 4 * 1024**3  # address space of qemu-img, as a disk may say that it has enormous tables
+_LONGEST_DIRECTORY = 16 * 1024 * 1024  # of an archive, in bytes: zipfile reads it at once
+# What zipfile decompresses by little and little; of the others it takes all that one read gives.
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 
 class FormatError(Exception):
@@ -45,13 +57,14 @@ def known(head: bytes) -> str | None:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
-def plain(name: str, stored: Iterator[bytes], scratch: Path) -> Iterator[bytes]:
+def plain(name: str, stored: Iterator[bytes], scratch: Path, beat: Callable[[], None]) -> Iterator[bytes]:
     """Yield what is in an archive or on a virtual disk.
 
     Args:
         name: What ``known`` said.
         stored: The whole file.
         scratch: Folder for it; what is put there is removed by the caller.
+        beat: Called all the while; what it raises ends the work.
 
     Raises:
         FormatError: It cannot be taken.
@@ -63,49 +76,95 @@ def plain(name: str, stored: Iterator[bytes], scratch: Path) -> Iterator[bytes]:
     with path.open("wb") as file:
         for piece in stored:
             file.write(piece)
-    read: Callable[[Path], Iterator[bytes]] = _zip_member if name == "zip" else lambda at: _disk(at, name)
-    yield from read(path)
+            beat()
+    yield from _zip_member(path) if name == "zip" else _disk(path, name, beat)
     path.unlink()
 
 
 def _zip_member(path: Path) -> Iterator[bytes]:
     """The one image in an archive."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Archive(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
             files = [one for one in archive.infolist() if not one.is_dir() and not _is_note(one.filename)]
             images = [one for one in files if PurePosixPath(one.filename).suffix.lower() in _IMAGE_SUFFIXES]
             chosen = images if len(images) == 1 else files
             if len(chosen) != 1:
-                names = ", ".join(one.filename[:60] for one in (images or files)[:8]) or "nothing"
+                names = ", ".join(printable(one.filename, 60) for one in (images or files)[:8]) or "nothing"
                 raise FormatError(
                     f"the archive holds {names}; give it with one image in it, or the image alone"
                 )
             if chosen[0].flag_bits & 1:
-                raise FormatError(f"{chosen[0].filename[:60]} in the archive is encrypted")
+                raise FormatError(f"{printable(chosen[0].filename, 60)} in the archive is encrypted")
+            if chosen[0].compress_type not in _METHODS:
+                raise FormatError(
+                    "the archive is packed by an unusual method; make it with `zip`, or do without"
+                )
             with archive.open(chosen[0]) as member:
                 while data := member.read(READ_SIZE):
                     yield data
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        EOFError,
+        ValueError,
+        OverflowError,
+        struct.error,
+    ) as error:
         raise DamagedError(str(error)) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the beginning
+            raise
+        raise DamagedError("its members are not where its directory says") from error
+
+
+class _Archive(io.BufferedReader):
+    """An archive's file, of which no enormous piece is read at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read; raises BadZipFile for a piece that is too long."""
+        if size is not None and size > _LONGEST_DIRECTORY:
+            raise zipfile.BadZipFile(f"its directory has {size} bytes")
+        return super().read(size)
 
 
 def _is_note(name: str) -> bool:
     return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith(".")
 
 
-def _disk(path: Path, name: str) -> Iterator[bytes]:
+def _disk(path: Path, name: str, beat: Callable[[], None]) -> Iterator[bytes]:
     program = shutil.which("qemu-img")
     if program is None:
         raise FormatError(f"a {name} disk needs qemu-img on the server; install package qemu-utils")
-    info = _run([program, "info", "--output=json", "-f", name, str(path)], _INFO_SECONDS)
+    _refuse_early(path, name)
+    info = _run([program, "info", "--output=json", "-f", name, str(path)], _INFO_SECONDS, beat)
     _refuse_others(json.loads(info), path)
     raw = path.with_suffix(".raw")
-    _run([program, "convert", "-f", name, "-O", "raw", "-S", "4k", str(path), str(raw)], _CONVERT_SECONDS)
+    convert = [program, "convert", "-f", name, "-O", "raw", "-S", "4k", str(path), str(raw)]
+    _run(convert, _CONVERT_SECONDS, beat)
     path.write_bytes(b"")  # its room is needed
     with raw.open("rb") as file:
         while data := file.read(OUTPUT_LIMIT):
             yield data
     raw.unlink()
+
+
+def _refuse_early(path: Path, name: str) -> None:
+    """Raise FormatError for what would have ``qemu-img`` open another file before it can tell of it."""
+    with path.open("rb") as file:
+        head = file.read(80).ljust(80, b"\0")
+    part = {
+        # docs/interop/qcow2.txt of QEMU: the backing file's offset, and bit 2 of the incompatible features.
+        "qcow2": head[8:16] != bytes(8) or (head[4:8] > b"\0\0\0\2" and head[79] & 4),
+        # block/vmdk.c: with no sectors of its own, a sparse extent is what its descriptor says.
+        "vmdk": head[12:20] == bytes(8),
+        # Microsoft's "Virtual Hard Disk Image Format Specification": disk type 4 is differencing.
+        "vpc": head[60:64] == b"\0\0\0\4",
+    }
+    if part.get(name):
+        raise FormatError(
+            f"the {name} disk is only part of what it needs: its data, or its base, is in another file; "
+            "make it whole first: qemu-img convert -O raw FILE disk.raw"
+        )
 
 
 def _refuse_others(info: dict[str, Any], path: Path) -> None:
@@ -115,24 +174,36 @@ def _refuse_others(info: dict[str, Any], path: Path) -> None:
     others += [extent.get("filename") for extent in own.get("extents", [])]
     foreign = [str(other) for other in others if other and str(other) != str(path)]
     if foreign or own.get("data-file-raw"):
+        what = printable(foreign[0], 100) if foreign else "a data file"
         raise FormatError(
-            f"the disk is only part of what it needs ({foreign[0][:100] if foreign else 'a data file'}); "
+            f"the disk is only part of what it needs ({what}); "
             "make it whole first: qemu-img convert -O raw FILE disk.raw"
         )
     if info.get("encrypted"):
         raise FormatError("the disk is encrypted; decrypt it first")
 
 
-def _run(command: list[str], seconds: float) -> str:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        raise FormatError(f"qemu-img took longer than {seconds:g} s") from None
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+def _run(command: list[str], seconds: float, beat: Callable[[], None]) -> str:
+    """Run ``qemu-img``, which ends with this process, and when ``beat`` raises."""
+    deadline = time.monotonic() + seconds
+    bounded = ["setpriv", "--pdeathsig", "KILL", "--", "prlimit", f"--as={_MOST_MEMORY}", "--", *command]
+    with subprocess.Popen(
+        bounded, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        errors="replace", env={**os.environ, "LC_ALL": "C"},
+    ) as process:  # fmt: skip
+        try:
+            out = err = None
+            while out is None and time.monotonic() < deadline:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    out, err = process.communicate(timeout=_BEAT_SECONDS)
+                beat()
+        finally:
+            process.kill()
+    if out is None or err is None:
+        raise FormatError(f"qemu-img took longer than {seconds:g} s")
+    if process.returncode:
+        said = printable((err.strip().splitlines() or ["it said nothing"])[-1], 300)
         if "No space left" in said:
             raise OSError(28, "No space left on device")
-        raise DamagedError(f"qemu-img: {said[:300]}")
-    return done.stdout
+        raise DamagedError(f"qemu-img: {said}")
+    return out

@@ -146,40 +146,43 @@ class _Import:
         self._seen: set[bytes] = set()
         self._local = threading.local()
         self._zeros = bytes(chunk_size)
+        self._size = 0
+        self._told = 0.0
 
     def run(self) -> int:
         """Read everything; return the size of the image in bytes."""
         threads = os.cpu_count() or 1
-        size = 0
-        told = 0.0
         flying: deque[Future[None]] = deque()
         with ThreadPoolExecutor(threads, thread_name_prefix="import") as pool:
             try:
                 for number, piece in enumerate(self._pieces()):
-                    size += len(piece)
+                    self._size += len(piece)
                     if piece != self._zeros[: len(piece)]:
                         flying.append(pool.submit(self._keep, number, piece))
                     while len(flying) >= 2 * threads or (flying and flying[0].done()):
                         flying.popleft().result()
-                    if time.monotonic() - told >= _PROGRESS_SECONDS:
-                        told = time.monotonic()
-                        self._progress(ImportProgress(self._source.taken, self._source.total, size))
+                    self._tell()
                 while flying:
                     flying.popleft().result()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        if not size:
+        if not self._size:
             raise SourceError(f"{self._source.name}: is empty")
-        self._progress(ImportProgress(self._source.taken, self._source.total, size))
-        return size
+        self._progress(ImportProgress(self._source.taken, self._source.total, self._size))
+        return self._size
+
+    def _tell(self) -> None:
+        if time.monotonic() - self._told >= _PROGRESS_SECONDS:
+            self._told = time.monotonic()
+            self._progress(ImportProgress(self._source.taken, self._source.total, self._size))
 
     def _pieces(self) -> Iterator[bytes]:
         """Cut the stream on the grid, and fill the last sector."""
         held: list[bytes] = []
         length = 0
         total = 0
-        for block in self._source.blocks(self._ingest.scratch):
+        for block in self._source.blocks(self._ingest.scratch, self._tell):
             total += len(block)
             if total > MAX_IMAGE:
                 raise SourceError(f"{self._source.name}: unpacks to more than {MAX_IMAGE} bytes")

@@ -47,12 +47,13 @@ class Source:
         self.compression = "raw"
         self._read = read
 
-    def blocks(self, scratch: Path | None = None) -> Iterator[bytes]:
+    def blocks(self, scratch: Path | None = None, beat: Callable[[], None] = lambda: None) -> Iterator[bytes]:
         """Yield the plain bytes in blocks of at most about 1 MiB.
 
         Args:
             scratch: Folder for a form that cannot be read from front to back, removed by the caller; None:
                 such a form is refused.
+            beat: Called now and then while nothing is yielded for long; what it raises ends the reading.
 
         Raises:
             SourceError: the input ends too early, does not decompress or cannot be taken.
@@ -74,7 +75,7 @@ class Source:
                 if form is not None:
                     data = form[1](data)
                 elif scratch is not None:
-                    data = disk_format.plain(str(file_form), data, scratch)
+                    data = disk_format.plain(str(file_form), data, scratch, beat)
                 else:
                     raise SourceError(f"{self.name}: a {file_form} file cannot be taken here")
             yield from data

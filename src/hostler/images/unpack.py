@@ -23,6 +23,7 @@ OUTPUT_LIMIT = 1024 * 1024  # plain bytes taken from a decompressor at once
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_BLOCKS = 8  # a block holds at most 128 KiB of plain bytes, so this many stay within OUTPUT_LIMIT
+_XZ_MEMORY = 256 * 1024 * 1024  # bytes; `xz -9` needs 65 MiB, and a header may ask for 4 GiB
 _SPARSE_MAGIC = b"\x3a\xff\x26\xed"
 HEAD = 28
 """Bytes that tell every form: the longest header looked at, Android's."""
@@ -131,7 +132,7 @@ class _Bounded:
 
 
 def _Xz() -> _Bounded:  # noqa: N802 - makes one, as a class would
-    return _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ))
+    return _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY))
 
 
 def _Bzip2() -> _Bounded:  # noqa: N802
