@@ -31,6 +31,9 @@ INITRD: Row = (15, "http", "done", "pc: initrd sent", {"file": "initrd"})
 RUNS: Row = (16, "console", "kernel", "pc: Linux version 6.1.0-50-amd64")
 ADDRESS: Row = (20, "dhcp", "discover", "pc asks for an address: udhcp 1.35.0", SYSTEM)
 HELLO: Row = (25, "agent", "hello", "the agent is up")
+AWAITED: Row = (0, "run", "booting", "step 2 of 2, boot: booting")
+PROMPT: Row = (30, "console", "login", "pc login:")
+HANDED: Row = (15.1, "run", "handed", "the board has fetched its system whole")
 ANSWERED = (ON, FIRMWARE, ASKS, OFFER, WANTS, GETS)
 FETCHED = (*ANSWERED, LOADER, KERNEL, INITRD)
 
@@ -76,15 +79,79 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     "agent complains": (Cause.AGENT_TROUBLE, (*FETCHED, RUNS, (24, "agent", "trouble", "no rack"))),
     "step fails": (Cause.STEP, (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "no disk found"))),
     "installer fails": (Cause.INSTALLER, (*FETCHED, RUNS, (90, "system", "fail", "no mirror"))),
+    "step fails, and its run": (
+        Cause.STEP,
+        (
+            *FETCHED,
+            RUNS,
+            HELLO,
+            (30, "agent", "fail", "no disk"),
+            (31, "run", "failed", "run failed: no disk"),
+        ),
+    ),
+    "second step fails": (
+        Cause.STEP,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "done", "step 1"), (40, "agent", "fail", "no disk")),
+    ),
+    "agent dies in its second step": (
+        Cause.AGENT_SILENT,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "done", "step 1"), (31, "run", "executing", "step 2 of 2")),
+    ),
+    "agent cannot reach us, no console": (Cause.AGENT_SILENT, (*FETCHED, ADDRESS)),
+    "installer says nothing in time": (
+        Cause.INSTALLER,
+        (*FETCHED, HANDED, RUNS, (900, "run", "failed", "run failed: it did not tell that it is done")),
+    ),
+    "not found by TFTP": (Cause.FILE_MISSING, (*ANSWERED, (11, "tftp", "notfound", "no file x"))),
+    "asked, then its own disk": (Cause.BOOTED_DISK, (*ANSWERED, LOADER, RUNS, PROMPT)),
+    "its own disk, no console": (Cause.BOOTED_DISK, (ON, ADDRESS)),
+    "not answered, asking for ever": (
+        Cause.NO_ANSWER,
+        (ON, *((8 + n, "dhcp", "ignored", "no boot file for EBC", {}) for n in range(0, 600, 30))),
+    ),
     "not taken over": (Cause.TAKEOVER, (ON, (3, "bootctl", "error", "no prompt"))),
 }
 TO_DISK: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     "nothing on the disk": (Cause.NOTHING_BOOTS, (ON, FIRMWARE)),
     "asked, then nothing": (Cause.NOTHING_BOOTS, (ON, ASKS, OFFER)),
-    "no login": (Cause.NO_LOGIN, (ON, FIRMWARE, RUNS)),
-    "another prompt": (Cause.NO_LOGIN, (ON, FIRMWARE, RUNS, (30, "console", "login", "pc login:"))),
+    "no login": (Cause.NO_LOGIN, (ON, AWAITED, FIRMWARE, RUNS)),
+    "another prompt": (Cause.NO_LOGIN, (ON, AWAITED, FIRMWARE, RUNS, PROMPT)),
+    "nothing known to lack": (Cause.UNKNOWN, (ON, FIRMWARE, RUNS)),
     "panic": (Cause.PANIC, (ON, FIRMWARE, RUNS, (20, "console", "panic", "not syncing: VFS"))),
 }
+
+
+WELL: dict[str, tuple[Cause, bool, float, tuple[Row, ...]]] = {
+    "no link at first": (Cause.UNDER_WAY, True, 1, ((0, "link", "down", "no link"), *ANSWERED)),
+    "spanning tree opened": (
+        Cause.UNDER_WAY, True, 1, (ON, (5, "link", "closed", "port 3 is learning"), *ANSWERED),
+    ),
+    "another port, and it goes on": (
+        Cause.UNDER_WAY, True, 1, (*FETCHED, (9, "link", "other-port", "asks through port 4")),
+    ),
+    "no takeover was needed": (Cause.UNDER_WAY, True, 1, (*FETCHED, (3, "bootctl", "error", "no prompt"))),
+    "IPv6 before IPv4": (Cause.UNDER_WAY, True, 1, (ON, (6, "dhcp", "ignored", "no DHCPv6 here", {}))),
+    "the next entry is signed": (
+        Cause.UNDER_WAY, True, 1, (*ANSWERED, (9.5, "console", "unsigned", "Access Denied"), LOADER),
+    ),
+    "an installer takes its time": (Cause.UNDER_WAY, True, 1800, (*FETCHED, HANDED, RUNS, ADDRESS)),
+    "an installer that restarted": (
+        Cause.NONE, True, 1800,
+        (*FETCHED, HANDED, (900, "run", "returned", "restarted"), (901, "run", "succeeded", "")),
+    ),
+    "two steps done": (
+        Cause.NONE, True, 1800,
+        (*FETCHED, HELLO, (30, "agent", "done", "step 1"), (31, "run", "executing", "step 2 of 2"),
+         (60, "agent", "done", "step 2")),
+    ),
+    "by hand to its disk": (Cause.NONE, False, 1800, (ON, FIRMWARE, RUNS, PROMPT)),
+    "elsewhere on the network": (
+        Cause.NONE, False, 1800, (ON, RUNS, (20, "dhcp", "wrong-network", "asks on lan2"), PROMPT),
+    ),
+    "another server gives addresses": (
+        Cause.UNDER_WAY, True, 1, (ON, FIRMWARE, LOADER, KERNEL, INITRD, RUNS),
+    ),
+}  # fmt: skip
 
 
 def events_of(rows: Any) -> list[TraceEvent]:
@@ -132,6 +199,24 @@ def test_nothing_wrong_is_said_on_the_way(boot: str) -> None:
         following = rows[count][0] - rows[count - 1][0] if count < len(rows) else 0.0
         verdict = judge(story(rows[:count], to_agent=to_agent, silence=min(following, PATIENCE - 1)))
         assert verdict.cause in (Cause.UNDER_WAY, Cause.NONE), (rows[count - 1], verdict)
+
+
+@pytest.mark.parametrize("what", WELL)
+def test_nothing_wrong_is_said_of_a_boot_that_is_well(what: str) -> None:
+    """What looks like trouble and was overcome, or takes its time, is not called its cause."""
+    cause, to_agent, silence, rows = WELL[what]
+    verdict = judge(story(rows, to_agent=to_agent, silence=silence))
+    assert verdict.cause is cause, verdict
+
+
+def test_of_a_board_without_a_console_less_is_said() -> None:
+    """What would only be seen on a console does not lack."""
+    rows = events_of([ON, *ANSWERED])
+    verdict = judge(BootStory(rows, to_agent=False, until=rows[-1].at + FIRST_PATIENCE, has_console=False))
+    assert verdict.cause is Cause.UNKNOWN
+    assert "no console" in verdict.text
+    silent = judge(BootStory(events_of([ON]), to_agent=True, until=2e9, has_console=False))
+    assert "it has no console" in silent.text
 
 
 @settings(max_examples=300, deadline=None)

@@ -37,7 +37,7 @@ async def get_why(
     hub: TheHub, caller: Caller, name: str, boot: int | None = Query(None, ge=1)
 ) -> VerdictDocument:
     """Return why a boot (the last one by default) came no further, for who sees the claim it belonged to."""
-    hub.reading.board(name)
+    record = hub.reading.board(name)
     await hub.journal.settled()
     trace = await hub.history.trace(name, boot)
     if trace.boot is None:
@@ -50,11 +50,13 @@ async def get_why(
     events = [TraceEvent.from_json(event.data) for event in trace.events]
     later = [one.started for one in trace.boots if one.number > trace.boot.number]
     until = ended(events, min(later, default=hub.now()))
-    verdict = judge(BootStory(events, trace.boot.purpose == "agent", until))
+    has_console = bool(record.board.console)
+    verdict = judge(BootStory(events, trace.boot.purpose != "local", until, has_console))
     return VerdictDocument(
         board=name, boot=boot_document(trace.boot), **_words(verdict),
         evidence=[
-            {**event.to_json(), "since": round(event.at - trace.boot.started, 3)} for event in verdict.evidence
+            {**event.to_json(), "since": round(event.at - trace.boot.started, 3)}
+            for event in verdict.evidence
         ],
     )  # fmt: skip
 

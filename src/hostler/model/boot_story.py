@@ -40,7 +40,9 @@ class Reached(IntEnum):
 
 
 _MANY_OFFERS, _LONG_OFFERS = 4, 20.0  # firmware asks four times within a minute before it gives up
-_ASKS = ("discover", "request", "inform", "solicit", "heard")
+_ASKS = ("discover", "request", "inform", "heard")  # of DHCPv6 too
+_KERNELS = frozenset({"kernel", "kernel8.img", "initrd", "initrd.gz", "initrd.img", "uki.efi", "boot.img"})
+_LARGEST_LOADER = 5_000_000  # bytes: no boot loader has as many, and every kernel has more
 _FIRMWARE = ("ipxe", "pxe", "u-boot", "uefi-http", "raspberry-pi")
 
 
@@ -52,11 +54,13 @@ class BootStory:
         events: In the order of time.
         to_agent: Whether the network was to bring up the agent or another system; else its own disk.
         until: Unix time at which it ended, or at which it is looked at.
+        has_console: Whether anything it says on a console is seen.
     """
 
     events: Sequence[TraceEvent]
     to_agent: bool
     until: float
+    has_console: bool = True
 
     def all(self, source: str, *kinds: str) -> list[TraceEvent]:
         """Return the events of a source, of these kinds (none: of any)."""
@@ -89,8 +93,8 @@ class BootStory:
     @cached_property
     def offers_in_vain(self) -> list[TraceEvent]:
         """The offers it was made, if it asked again and again and took none."""
-        offers = self.all("dhcp", "offer", "advertise")
-        if self.all("dhcp", "request", "ack", "reply", "heard") or not offers:
+        offers = self.all("dhcp", "offer")
+        if self.all("dhcp", "request", "ack", "heard") or not offers:
             return []
         pressed = len(offers) >= _MANY_OFFERS and offers[-1].at - offers[0].at >= _LONG_OFFERS
         return offers if pressed or self.late else []
@@ -103,7 +107,24 @@ class BootStory:
     @cached_property
     def answers(self) -> list[TraceEvent]:
         """What it was answered by DHCP, and what it was heard to take from another server."""
-        return self.all("dhcp", "offer", "ack", "advertise", "reply", "heard")
+        return self.all("dhcp", "offer", "ack", "heard")
+
+    @cached_property
+    def unanswered(self) -> list[TraceEvent]:
+        """Why it was not answered, if it asked again and again and never was."""
+        ignored = self.all("dhcp", "ignored", "nak")
+        if self.answers or not ignored:
+            return []
+        return ignored if ignored[-1].at - ignored[0].at >= _LONG_OFFERS or self.late else []
+
+    @cached_property
+    def system_asks(self) -> list[TraceEvent]:
+        """What a system asked by DHCP: the agent's, or one on its disk."""
+        return [one for one in self.all("dhcp", *_ASKS) if one.data.get("firmware") == "system"]
+
+    def on_network_after(self, event: TraceEvent) -> bool:
+        """Tell whether it was seen on the network later than this."""
+        return any(one.at > event.at for one in self.firmware_asks + self.all("tftp") + self.all("http"))
 
     @cached_property
     def whole_files(self) -> list[TraceEvent]:
@@ -113,26 +134,77 @@ class BootStory:
     @cached_property
     def kernel_fetched(self) -> TraceEvent | None:
         """The kernel, or the initramfs that comes after it, arrived whole."""
-        names = ("kernel", "initrd", "initrd.gz", "uki.efi", "boot/kernel", "boot/initrd")
-        whole = [one for one in self.whole_files if str(one.data.get("file", "")).endswith(names)]
+        whole = [one for one in self.whole_files if _is_kernel(one)]
         return whole[-1] if whole else self.first("run", "handed")
+
+    @cached_property
+    def kernel_runs(self) -> TraceEvent | None:
+        """The first sign of a kernel; of one from the network also what it asks by DHCP."""
+        spoke, fetched = self.first("console", "kernel"), self.kernel_fetched
+        if spoke is not None or not self.to_agent or fetched is None:
+            return spoke
+        return next((one for one in self.system_asks if one.at >= fetched.at), None)
+
+    @cached_property
+    def failed(self) -> TraceEvent | None:
+        """The last word of its system or of its run, if that is that it failed."""
+        last = self._last_word
+        if last is None or last.kind not in ("fail", "failed"):
+            return None
+        told = self.all("agent", "fail") + self.all("system", "fail")
+        return told[-1] if told else last
+
+    @cached_property
+    def handed(self) -> TraceEvent | None:
+        """It has fetched a system that is not the agent, and has not restarted since."""
+        last = self.last("run", "handed", "returned")
+        return last if last is not None and last.kind == "handed" else None
+
+    @cached_property
+    def awaited(self) -> bool:
+        """Whether a run waits, or waited in vain, for the sign of a system on its disk."""
+        return self.first("run", "booting") is not None and self.first("run", "succeeded") is None
+
+    @cached_property
+    def _last_word(self) -> TraceEvent | None:
+        """The last that was said of the work in this boot: that it goes on, is done or failed."""
+        words = [*self.all("agent", "done", "fail", "verifying"), *self.all("system", "done", "fail")]
+        words += self.all("run", "executing", "failed")
+        return max(words, key=lambda one: one.at, default=None)
+
+    def _did(self) -> TraceEvent | None:
+        """The sign that what the network was to bring up has done its work."""
+        if self.last("run", "handed", "returned") is not None:
+            # Of one that only restarts when it is done the run's end tells, or its next step.
+            steps = [one for one in self.all("run") if isinstance(one.data.get("step"), int)]
+            ended = self.last("run", "succeeded")
+            if ended is not None or (steps and steps[-1].data["step"] != steps[0].data["step"]):
+                return ended or steps[-1]
+        last = self._last_word
+        return last if last is not None and last.kind == "done" else None
 
     @cached_property
     def reached(self) -> Reached:
         """How far it came."""
         if self.to_agent:
-            done = self.first("agent", "done") or self.first("system", "done")
+            done = self._did() or self.first("console", "done-signal")
             system = self.first("agent", "hello")
         else:
-            done = self.first("console", "done-signal")
             system = self.first("console", "login")
+            done = self.first("console", "done-signal") or (None if self.awaited else system)
         steps = (
             (Reached.DONE, done),
             (Reached.SYSTEM, system),
-            (Reached.KERNEL, self.first("console", "kernel")),
+            (Reached.KERNEL, self.kernel_runs),
             (Reached.FILE, self.whole_files),
             (Reached.ANSWERED, self.answers),
             (Reached.ASKED, self.firmware_asks or self.first("console", "firmware")),
             (Reached.POWER, self.powered),
         )
         return next((stage for stage, seen in steps if seen), Reached.NOTHING)
+
+
+def _is_kernel(fetched: TraceEvent) -> bool:
+    size = fetched.data.get("bytes")
+    large = isinstance(size, int) and size > _LARGEST_LOADER
+    return large or str(fetched.data.get("file", "")).rpartition("/")[2] in _KERNELS

@@ -83,11 +83,18 @@ def judge(story: BootStory) -> Verdict:
             story.reached,
             f"Nothing was missing as long as it was looked at: {_SO_FAR[story.reached]}.",
         )
+    if story.failed is not None:
+        return _found(
+            story, Cause.UNKNOWN,
+            f"It came this far: {_SO_FAR[story.reached]}. What stopped it is not known; {story.failed.text}.",
+            "Look at its trace and its console.", story.failed,
+        )  # fmt: skip
+    unseen = "" if story.has_console or story.to_agent else " It has no console on which more could be seen."
     return Verdict(
         Cause.UNKNOWN,
         story.reached,
-        f"It came this far: {_SO_FAR[story.reached]}. What stopped it then is not known.",
-        "Look at its trace and its console.",
+        f"It came this far: {_SO_FAR[story.reached]}. If anything stopped it, that is not known.{unseen}",
+        "Look at its trace and its console." if story.has_console else "Look at its trace.",
     )
 
 
@@ -138,6 +145,8 @@ def _power_lost(story: BootStory) -> Verdict | None:
 
 def _network_place(story: BootStory) -> Verdict | None:
     """What the rack told of the board's place in the network, with what to do in its own words."""
+    if not story.to_agent:
+        return None  # its own disk needs no network
     causes = {
         "down": Cause.NO_LINK, "closed": Cause.SPANNING_TREE, "other-port": Cause.WRONG_PORT,
         "wrong-network": Cause.WRONG_NETWORK, "conflict": Cause.IDENTITY,
@@ -145,8 +154,11 @@ def _network_place(story: BootStory) -> Verdict | None:
     for source in ("link", "dhcp"):
         for kind, cause in causes.items():
             told = story.last(source, kind)
-            if told is not None and story.reached < Reached.SYSTEM:
-                return _found(story, cause, f"{told.text}.", "", told)
+            if told is None or story.reached > Reached.ANSWERED:
+                continue  # it has been brought to a file all the same
+            if source == "link" and kind != "other-port" and story.on_network_after(told):
+                continue
+            return _found(story, cause, f"{told.text}.", "", told)
     return None
 
 
@@ -154,6 +166,8 @@ def _takeover(story: BootStory) -> Verdict | None:
     wrong = story.last("bootctl", "error")
     if wrong is None or not story.to_agent or story.reached >= Reached.SYSTEM:
         return None
+    if story.on_network_after(wrong):
+        return None  # it came by itself
     return _found(
         story, Cause.TAKEOVER, f"It could not be brought to the network: {wrong.text}.",
         "`hostler check BOARD` asks its boot controls.", wrong,
@@ -162,11 +176,11 @@ def _takeover(story: BootStory) -> Verdict | None:
 
 def _answered_by_nobody(story: BootStory) -> Verdict | None:
     """It asked, and was given no answer, or took somebody else's."""
-    if story.answers or story.reached >= Reached.KERNEL:
+    if not story.to_agent or story.reached >= Reached.KERNEL:
         return None
     rogue = story.last("dhcp", "rogue")
-    ignored = story.last("dhcp", "ignored", "nak")
-    if ignored is not None:
+    if story.unanswered:
+        ignored = story.unanswered[-1]
         if ignored.data.get("server") or rogue is not None:
             return _found(
                 story, Cause.OTHER_SERVER, f"Another DHCP server answered it: {(rogue or ignored).text}.",
@@ -179,12 +193,21 @@ def _answered_by_nobody(story: BootStory) -> Verdict | None:
 def _never_asked(story: BootStory) -> Verdict | None:
     if not story.to_agent or story.firmware_asks or story.reached > Reached.KERNEL or not story.late:
         return None
+    if story.all("tftp") or story.all("http"):
+        return None  # where another server gives addresses, or from a medium
     login, kernel = story.first("console", "login"), story.first("console", "kernel")
     if login is not None or kernel is not None:
         return _found(
             story, Cause.BOOTED_DISK, "It booted its own disk and never asked the network.",
             "Put the network first in its firmware's boot order, or give it a boot control (bootctl).",
             kernel, login,
+        )  # fmt: skip
+    if story.system_asks:
+        return _found(
+            story, Cause.BOOTED_DISK,
+            "Its firmware never asked the network; a system on one of its disks or media asked it.",
+            "Put the network first in its firmware's boot order, or give it a boot control (bootctl).",
+            story.system_asks[-1],
         )  # fmt: skip
     firmware = story.first("console", "firmware")
     if firmware is not None:
@@ -197,7 +220,10 @@ def _never_asked(story: BootStory) -> Verdict | None:
         return None
     dead = story.last("console", "lost")
     text = "It was switched on, and nothing was heard of it: not on the network"
-    text += ", and its console is not connected." if dead is not None else ", and nothing on its console."
+    if not story.has_console:
+        text += "; it has no console."
+    else:
+        text += ", and its console is not connected." if dead is not None else ", and nothing on its console."
     return _found(
         story, Cause.NO_SIGN, text,
         "Look whether it really has power, whether its cable is in, and whether network boot is enabled.",
@@ -216,7 +242,9 @@ def _offer_ignored(story: BootStory) -> Verdict | None:
             'Switch that server off, or set dhcp = "proxy" for this network.', chosen,
         )  # fmt: skip
     return _found(
-        story, Cause.OFFER_IGNORED, f"It was made {len(offers)} offers and took none of them.",
+        story, Cause.OFFER_IGNORED,
+        f"It was made {len(offers)} offers and took none of them." if len(offers) > 1
+        else "It was made an offer and did not take it.",
         "Its firmware does not like what it was told to boot: compare loader and platform of its class "
         "with what it is, and look whether the answers reach it.", offers[-1],
     )  # fmt: skip
@@ -232,9 +260,12 @@ def _transfers(story: BootStory) -> Verdict | None:
     if story.kernel_fetched is not None or not story.late:
         return None
     wrong = story.last("http", "failed", "aborted", "missing", "refused")
-    stalled = story.last("tftp", "timeout", "error", "aborted")
+    stalled = story.last("tftp", "timeout", "error", "notfound")
     last = max(filter(None, (wrong, stalled)), key=lambda one: one.at, default=None)
-    if last is not None and last.kind in ("missing", "refused"):
+    whole = max(story.whole_files, key=lambda one: one.at, default=None)
+    if last is not None and whole is not None and whole.at > last.at:
+        last = None  # firmware looks for files that need not be, and tries again
+    if last is not None and last.kind in ("missing", "refused", "notfound"):
         return _found(story, Cause.FILE_MISSING, f"It did not get a file: {last.text}.", "", last)
     if last is not None:
         return _found(
@@ -259,6 +290,8 @@ def _secure_boot(story: BootStory) -> Verdict | None:
     refused = story.last("console", "unsigned", "unsigned-kernel") or story.last("tftp", "not-started")
     if refused is None or story.reached >= Reached.KERNEL:
         return None
+    if any(one.at > refused.at for one in story.whole_files):
+        return None  # the next in its boot order is signed
     return _found(story, Cause.SECURE_BOOT, f"{refused.text}.", "", refused)
 
 
@@ -284,7 +317,9 @@ def _panic(story: BootStory) -> Verdict | None:
     panic = story.last("console", "panic")
     if panic is None or story.reached >= Reached.SYSTEM:
         return None
-    root = any(word in panic.text for word in ("VFS", "root fs", "init"))
+    root = not story.to_agent and any(
+        word in panic.text for word in ("VFS", "root fs", "init found", "working init", "Requested init")
+    )
     advice = (
         "The kernel does not find its root file system or its init: compare the image with the board's disk "
         "and drivers."
@@ -294,11 +329,40 @@ def _panic(story: BootStory) -> Verdict | None:
     return _found(story, Cause.PANIC, f"Its kernel stopped: {panic.text}.", advice, panic)
 
 
+def _other_system(story: BootStory) -> Verdict | None:
+    """A live system or an installer: nothing is heard of it until it is done, and that may be long."""
+    if not story.to_agent or story.handed is None:
+        return None
+    if story.failed is not None:
+        return _found(
+            story, Cause.INSTALLER, f"What it was to do failed: {story.failed.text}.",
+            "Look at its console.", story.handed, story.failed,
+        )  # fmt: skip
+    return Verdict(
+        Cause.UNDER_WAY, story.reached,
+        "It has fetched its system whole; that has not told yet that it is done.", "", (story.handed,),
+    )  # fmt: skip
+
+
+def _own_disk_after_all(story: BootStory) -> Verdict | None:
+    """It asked the network and then went on to its disk."""
+    spoke = story.last("console", "login") or story.first("console", "kernel")
+    if not story.to_agent or not story.late or spoke is None or story.kernel_fetched is not None:
+        return None
+    if story.reached > Reached.KERNEL or not story.firmware_asks:
+        return None
+    return _found(
+        story, Cause.BOOTED_DISK, "It asked the network, fetched no kernel there, and booted its own disk.",
+        "Look at its trace for what it was answered, and at its firmware's boot order.",
+        story.firmware_asks[-1], spoke,
+    )  # fmt: skip
+
+
 def _agent(story: BootStory) -> Verdict | None:
     if not story.to_agent:
         return None
-    failed = story.last("agent", "fail") or story.last("system", "fail")
-    if failed is not None:
+    failed = story.failed
+    if failed is not None and failed.source != "run":
         cause = Cause.STEP if failed.source == "agent" else Cause.INSTALLER
         return _found(story, cause, f"What it was to do failed: {failed.text}.", "", failed)
     trouble = story.last("agent", "trouble")
@@ -314,9 +378,9 @@ def _agent(story: BootStory) -> Verdict | None:
             hello, trouble,
         )  # fmt: skip
     if story.reached is Reached.KERNEL:
-        asked = [
-            one for one in story.all("dhcp", "discover", "request") if one.data.get("firmware") == "system"
-        ]
+        asked = story.system_asks
+        if not asked and not story.firmware_asks:
+            return None  # another server gives addresses here, and what it is asked is not heard
         if not asked:
             return _found(
                 story, Cause.SYSTEM_NETWORK, "Its kernel runs and never asked for an address.",
@@ -334,6 +398,8 @@ def _agent(story: BootStory) -> Verdict | None:
 def _local(story: BootStory) -> Verdict | None:
     if story.to_agent or not story.late:
         return None
+    if not story.awaited:
+        return None if story.reached >= Reached.KERNEL else _nothing_boots(story)
     if story.reached is Reached.KERNEL:
         return _found(
             story, Cause.NO_LOGIN, "Its kernel runs, and its done-signal was never seen.",
@@ -345,7 +411,11 @@ def _local(story: BootStory) -> Verdict | None:
             story, Cause.NO_LOGIN, "It asks for a login, and that is not the image's done-signal.",
             "Compare the image's pattern with what the console shows.", story.last("console", "login"),
         )  # fmt: skip
-    if story.first("console", "firmware") is not None or story.firmware_asks:
+    return _nothing_boots(story)
+
+
+def _nothing_boots(story: BootStory) -> Verdict | None:
+    if story.has_console and (story.first("console", "firmware") is not None or story.firmware_asks):
         asked = story.firmware_asks[-1] if story.firmware_asks else None
         return _found(
             story, Cause.NOTHING_BOOTS, "Its firmware ran, and no kernel was seen after it.",
@@ -368,12 +438,14 @@ _RULES = (
     _power_lost,
     _secure_boot,
     _panic,
+    _other_system,
     _takeover,
     _network_place,
     _answered_by_nobody,
     _never_asked,
     _offer_ignored,
     _transfers,
+    _own_disk_after_all,
     _loader,
     _agent,
     _local,
