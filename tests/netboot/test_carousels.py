@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
 import random
 import threading
+import time
 from dataclasses import replace
 from http import HTTPStatus
 from ipaddress import IPv4Address
@@ -229,6 +231,63 @@ def test_a_frame_that_is_damaged_at_the_rack_ends_no_better_by_multicast(
     thread.join(60)
     assert left == [frozenset({3, 5})]
     assert "nothing that lacks" in str(wire.bodies[-1]["leave"])
+
+
+@pytest.mark.netns
+def test_what_arrives_as_it_ends_is_not_lost(store: Store, lan: Lan, carousels: Carousels) -> None:
+    """The carousel ends while frames wait for a slow disk: each was taken, or still lacks."""
+
+    class Ending(Wire):
+        def carousel(self, artefact: str, body: Document) -> Document | None:
+            return None if len(self.bodies) > 3 else super().carousel(artefact, body)
+
+    wire = Ending(carousels)
+    wanted = range(len(store.index.distinct()))
+    taken: set[int] = set()
+    left: list[frozenset[int]] = []
+
+    def take(number: int, _frame: memoryview) -> bool:
+        time.sleep(0.02)
+        taken.add(number)
+        return True
+
+    def run() -> None:
+        with lan.client.entered():
+            offer = wire.carousel(store.index.id, {})
+            assert offer is not None
+            work = Work(lambda _line: None)
+            left.append(listen(offer, wanted, 2 * GRID, wire, store.index.id, take, work))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(60)
+    assert taken
+    assert left[0] == set(wanted) - taken
+
+
+@pytest.mark.netns
+async def test_two_images_share_what_may_be_sent(store: Store, carousels: Carousels) -> None:
+    """The rate is the network's, however many images are sent on it."""
+    other = "0" * 64
+    (store.root / other).write_bytes(store.index.encode())
+    slow = replace(HERE, multicast=replace(GROUP, rate=8e7))
+    assert await carousels.ask("b1", slow, store.index.id, {}) is not None
+    assert await carousels.ask("b2", slow, other, {}) is not None
+    assert [one.sender.rate for one in carousels._running.values()] == [4e7, 4e7]
+
+
+async def test_a_slow_store_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """While an index is read for one board, others are answered."""
+    slow = tmp_path / "index"
+    os.mkfifo(slow)
+    carousels = Carousels(lambda _: slow, tmp_path.joinpath, lambda *_: None)
+    first = asyncio.create_task(carousels.ask("b1", HERE, "0" * 64, {}))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        assert await carousels.ask("b2", HERE, "0" * 64, {}) is None
+        assert not first.done()
+        await asyncio.to_thread(slow.write_bytes, b"no index")
+        assert await first is None
 
 
 async def test_nobody_is_remembered_for_ever(tmp_path: Path) -> None:

@@ -91,6 +91,11 @@ class CarouselSender:
         with self._lock:
             return self._schedule.listeners
 
+    def limit(self, most: float) -> None:
+        """Send no faster than this, in bits a second; from any thread."""
+        with self._lock:
+            self._rate.limit(most)
+
     @property
     def rate(self) -> float:
         """Bits a second it may send now."""

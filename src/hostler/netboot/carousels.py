@@ -106,6 +106,7 @@ class Carousels:
             if running is None or self._closed:
                 return None
             self._running[key] = running
+            self._share_out(network.name)
             running.sender.start()
             log.info("network %s: carousel for %s to %s", *key, group.address)
         if body.get("session") == running.sender.session:
@@ -150,6 +151,12 @@ class Carousels:
             running.listeners.discard(board)
             self._say(board, f"listens to the carousel no more: {why}")
 
+    def _share_out(self, network: str) -> None:
+        """Give each carousel of a network its part of what may be sent there."""
+        senders = [one.sender for key, one in self._running.items() if key[0] == network]
+        for sender in senders:
+            sender.limit(sender.group.rate / len(senders))
+
     def _end_idle(self, now: float) -> None:
         for wanted, interest in list(self._interest.items()):
             for board in [board for board, at in interest.items() if at < now - INTEREST_SECONDS]:
@@ -160,6 +167,7 @@ class Carousels:
             if running.busy_at < now - _IDLE_SECONDS:
                 del self._running[key]
                 running.sender.end()
+                self._share_out(key[0])
                 log.info("network %s: carousel for %s ends, %d bytes sent", *key, running.sender.sent_bytes)
 
 

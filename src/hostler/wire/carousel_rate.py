@@ -43,6 +43,11 @@ class Rate:
         factor = _DOWN if loss > _TOLERATED else self._up
         self.bits = max(min(_LEAST, self._most), min(self._most, self.bits * factor))
 
+    def limit(self, most: float) -> None:
+        """Never go beyond this from now on, in bits a second."""
+        self._most = most
+        self.bits = min(self.bits, most)
+
     def delay(self, size: int, now: float) -> float:
         """Return how long to wait before ``size`` bytes may leave, and count them as sent then."""
         begin = max(now, self._free)
