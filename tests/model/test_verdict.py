@@ -102,6 +102,23 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
         Cause.INSTALLER,
         (*FETCHED, HANDED, RUNS, (900, "run", "failed", "run failed: it did not tell that it is done")),
     ),
+    "loader in a Pi's image does nothing": (
+        Cause.LOADER,
+        (
+            ON,
+            (2, "tftp", "done", "pc has all of boot.img", {"file": "12ab/boot.img", "bytes": 20_000_000}),
+            (9, "dhcp", "discover", "pc asks for an address: U-Boot", {"firmware": "u-boot"}),
+            (9.1, "dhcp", "ack", "pc gets 10.77.0.10"),
+        ),
+    ),
+    "agent from a medium refused": (
+        Cause.AGENT_TROUBLE,
+        (ON, ADDRESS, (30, "http", "refused", "a medium's agent at 10.77.0.10: its facts belong to two", {})),
+    ),
+    "agent from a medium not heard again": (
+        Cause.AGENT_TROUBLE,
+        (ON, ADDRESS, (30, "http", "get", "agent from a medium asks; told: step", {"file": "join"})),
+    ),
     "not found by TFTP": (Cause.FILE_MISSING, (*ANSWERED, (11, "tftp", "notfound", "no file x"))),
     "asked, then its own disk": (Cause.BOOTED_DISK, (*ANSWERED, LOADER, RUNS, PROMPT)),
     "its own disk, no console": (Cause.BOOTED_DISK, (ON, ADDRESS)),
@@ -116,6 +133,10 @@ TO_DISK: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     "asked, then nothing": (Cause.NOTHING_BOOTS, (ON, ASKS, OFFER)),
     "no login": (Cause.NO_LOGIN, (ON, AWAITED, FIRMWARE, RUNS)),
     "another prompt": (Cause.NO_LOGIN, (ON, AWAITED, FIRMWARE, RUNS, PROMPT)),
+    "cannot leave its medium": (
+        Cause.NOTHING_BOOTS,
+        (ON, (30, "http", "failed", "pc: cannot leave its medium for its disk: no loader", {})),
+    ),
     "nothing known to lack": (Cause.UNKNOWN, (ON, FIRMWARE, RUNS)),
     "panic": (Cause.PANIC, (ON, FIRMWARE, RUNS, (20, "console", "panic", "not syncing: VFS"))),
 }

@@ -134,7 +134,9 @@ class BootStory:
     @cached_property
     def kernel_fetched(self) -> TraceEvent | None:
         """The kernel, or the initramfs that comes after it, arrived whole."""
-        whole = [one for one in self.whole_files if _is_kernel(one)]
+        # What is followed by firmware was a boot loader, such as U-Boot in a Raspberry Pi's boot.img.
+        last = max((one.at for one in self.firmware_asks), default=0.0)
+        whole = [one for one in self.whole_files if _is_kernel(one) and one.at >= last]
         return whole[-1] if whole else self.first("run", "handed")
 
     @cached_property

@@ -250,6 +250,23 @@ def _offer_ignored(story: BootStory) -> Verdict | None:
     )  # fmt: skip
 
 
+def _medium(story: BootStory) -> Verdict | None:
+    """An agent from a USB stick or an SD card: it asks what to do, and no firmware fetches anything."""
+    said = [one for one in story.all("http") if one.data.get("file") == "join" or "medium" in one.text]
+    if not said or not story.late or story.reached >= Reached.SYSTEM:
+        return None
+    last = said[-1]
+    if last.kind == "failed":
+        return _found(story, Cause.NOTHING_BOOTS, f"{last.text}.", "Look whether its disk can boot.", last)
+    if not story.to_agent:
+        return None
+    what = "was refused" if last.kind == "refused" else "asked what to do, and was not heard again"
+    return _found(
+        story, Cause.AGENT_TROUBLE, f"The agent from its medium {what}: {last.text}.",
+        "Look at its console.", last,
+    )  # fmt: skip
+
+
 def _transfers(story: BootStory) -> Verdict | None:
     """It asked for a file and did not get it."""
     if not story.to_agent or story.reached >= Reached.SYSTEM:
@@ -444,6 +461,7 @@ _RULES = (
     _answered_by_nobody,
     _never_asked,
     _offer_ignored,
+    _medium,
     _transfers,
     _own_disk_after_all,
     _loader,
