@@ -220,7 +220,14 @@ def descriptor_alone(_packed: bytes) -> bytes:
     return header.ljust(512, b"\0") + words.ljust(20 * 512, b"\0")
 
 
-@pytest.mark.parametrize(("form", "change"), [("vpc", differencing), ("vmdk", descriptor_alone)])
+def words_alone(packed: bytes) -> bytes:
+    """Return the descriptor of a VMDK whose sectors are in other files."""
+    return descriptor_alone(packed)[512:].rstrip(b"\0")
+
+
+@pytest.mark.parametrize(
+    ("form", "change"), [("vpc", differencing), ("vmdk", descriptor_alone), ("vmdk", words_alone)]
+)
 def test_a_disk_whose_base_is_elsewhere_is_refused(
     form: str, change: Callable[[bytes], bytes], store: ImageStore, tmp_path: Path
 ) -> None:
@@ -564,6 +571,39 @@ def test_no_space_left_is_clear_and_leaves_nothing(tmp_path: Path) -> None:
         import_image(tmp_path / "image", store)
     finally:
         subprocess.run(["umount", str(small)], check=True, timeout=10)
+
+
+def test_no_space_for_a_conversion_is_clear_and_leaves_nothing(tmp_path: Path) -> None:
+    """It is the converter that finds the disk full."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small file system")
+    small = tmp_path / "small"
+    small.mkdir()
+    (tmp_path / "image").write_bytes(virtual_disk("qcow2", "-c")(b"some words " * (16 * MIB // 11)))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(small)], check=True, timeout=10)
+    try:
+        store = ImageStore(small / "store")
+        with pytest.raises(StoreFullError, match="no space left in the image store"):
+            import_image(tmp_path / "image", store)
+        assert files(store) == []
+        assert list((store.root / "tmp").iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True, timeout=10)
+
+
+def test_an_encrypted_disk_is_refused(store: ImageStore, tmp_path: Path) -> None:
+    """Nobody here has its key."""
+    key = [
+        "--object",
+        "secret,id=k,data=pw",
+        "-o",
+        "encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10",
+    ]
+    create = ["qemu-img", "create", "-q", "-f", "qcow2", *key, str(tmp_path / "image"), "1M"]
+    subprocess.run(create, check=True, timeout=60)
+    with pytest.raises(SourceError, match="is encrypted"):
+        import_image(tmp_path / "image", store)
+    assert files(store) == []
 
 
 def test_kill_in_the_middle_leaves_nothing_that_matters(tmp_path: Path) -> None:

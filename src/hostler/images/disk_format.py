@@ -32,6 +32,7 @@ _MAGIC = {
     b"PK\x05\x06": "zip",  # an empty one
     b"QFI\xfb": "qcow2",
     b"KDMV": "vmdk",
+    b"# Disk DescriptorFile": "vmdk",
     b"vhdxfile": "vhdx",
     b"conectix": "vpc",
 }
@@ -155,8 +156,8 @@ def _refuse_early(path: Path, name: str) -> None:
     part = {
         # docs/interop/qcow2.txt of QEMU: the backing file's offset, and bit 2 of the incompatible features.
         "qcow2": head[8:16] != bytes(8) or (head[4:8] > b"\0\0\0\2" and head[79] & 4),
-        # block/vmdk.c: with no sectors of its own, a sparse extent is what its descriptor says.
-        "vmdk": head[12:20] == bytes(8),
+        # block/vmdk.c: a file of words names its extents; so does a sparse one without sectors of its own.
+        "vmdk": head.startswith(b"#") or head[12:20] == bytes(8),
         # Microsoft's "Virtual Hard Disk Image Format Specification": disk type 4 is differencing.
         "vpc": head[60:64] == b"\0\0\0\4",
     }
