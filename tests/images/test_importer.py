@@ -527,6 +527,9 @@ def test_progress_counts_up_and_can_cancel(store: ImageStore, tmp_path: Path) ->
     with pytest.raises(EnoughError):
         import_image(tmp_path / "image", other, stop, chunk_size=GRID)
     assert files(other) == []
+    (tmp_path / "image").write_bytes(gzip.compress(b"") * 50_000)  # of which nothing comes
+    with pytest.raises(EnoughError):
+        import_image(tmp_path / "image", other, stop, chunk_size=GRID)
 
 
 def test_memory_stays_bounded_for_a_bomb(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Source:
             SourceError: the input ends too early, does not decompress or cannot be taken.
             OSError: no space in the folder.
         """
-        data = self._input()
+        data = self._input(beat)
         forms: list[str] = []
         try:
             while True:
@@ -92,9 +92,10 @@ class Source:
         """Yield the bytes as they are stored, whatever they are; raises SourceError as ``blocks`` does."""
         return self._input()
 
-    def _input(self) -> Iterator[bytes]:
+    def _input(self, beat: Callable[[], None] = lambda: None) -> Iterator[bytes]:
         while data := self._take():
             yield data
+            beat()
 
     def _take(self) -> bytes:
         try:
