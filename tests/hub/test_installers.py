@@ -82,7 +82,7 @@ async def _order(
         (
             "debian",
             f"auto=true priority=critical url={BASE}/boot/text/preseed.cfg interface=auto hostname=pc-1 "
-            "domain=lab DEBIAN_FRONTEND=text console=ttyS0,115200",
+            "domain=lab netcfg/get_nameservers= DEBIAN_FRONTEND=text console=ttyS0,115200",
         ),
         (
             "fedora",

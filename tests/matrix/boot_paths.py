@@ -92,7 +92,10 @@ PATHS = (
         "relay", "BIOS, PXE, behind a relay, known by its port", _BIOS, Loader.IPXE, _BIOS, network="relay"
     ),
     BootPath("installer", "BIOS, PXE, an installer of its own", _BIOS, Loader.IPXE, _BIOS, own_test=True),
-    BootPath("debian-installer", "BIOS, PXE, Debian's installer", _BIOS, Loader.IPXE, _BIOS, own_test=True),
+    BootPath(
+        "debian-installer", "BIOS, PXE, Debian's installer up to its mirror", _BIOS, Loader.IPXE, _BIOS,
+        own_test=True,
+    ),
     BootPath(
         "media-bios", "BIOS, from a stick or CD", _BIOS, None, _BIOS, "media", image=_TINY, own_test=True
     ),
