@@ -51,7 +51,7 @@ MISTAKES = [
     ('driver = "raw-tcp"', 'driver = "teletype"', 'there is no console driver "teletype"; known: '),
     ('class = "arm"', 'class = "arm"\nwatts = 0', "boards.arm-1.watts: input should be greater than 0"),
     ('"arm64-uboot"', '"arm64-uboot"\nidle_off = "10s"', "classes.arm.idle_off: "),
-    ('"arm64-uboot"', '"arm64-uefi"\ndevice_tree = "a.dtb"', "classes.arm.device_tree: firmware of arm64-uefi"),
+    ('"arm64-uboot"', '"arm64-uefi"\ndevice_tree = "a.dtb"', "classes.arm.device_tree: firmware of"),
     ('"arm64-uboot"', '"arm64-uboot"\ndevice_tree = "../a.dtb"', "classes.arm.device_tree: "),
     ('"arm64-uboot"', '"arm64-uboot"\nloader = "ipxe"', "known: grub, pxelinux, uki"),
     ('driver = "snmp-poe"', 'driver = "snmp-poe"\nstagger = "soon"', "is not a length of time"),

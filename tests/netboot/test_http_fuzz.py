@@ -52,7 +52,7 @@ class Served:
 
         An answer that is too late is not seen; what went wrong meanwhile is logged all the same.
         """
-        with self.connect() as connection, contextlib.suppress(ConnectionError):
+        with self.connect() as connection, contextlib.suppress(OSError):
             connection.sendall(data)
             first = _first(connection, patience)
             connection.shutdown(socket.SHUT_WR)

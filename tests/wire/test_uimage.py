@@ -17,8 +17,10 @@ def test_a_script_is_what_mkimage_makes(tmp_path: Path):
     text = "echo Hostler: b1\ntftpboot 0x40400000 boot/kernel\n"
     (tmp_path / "boot.cmd").write_text(text)
     subprocess.run(
-        ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "Hostler: b1", "-d", "boot.cmd", "out"],
-        cwd=tmp_path, check=True, capture_output=True, timeout=30, env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
+        ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "Hostler: b1", "-d", "boot.cmd",
+         "out"],
+        cwd=tmp_path, check=True, capture_output=True, timeout=30,
+        env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
     )  # fmt: skip
     assert uimage.script(text, "Hostler: b1") == (tmp_path / "out").read_bytes()
 

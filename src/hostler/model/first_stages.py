@@ -38,8 +38,8 @@ UKI_FILE = "uki.efi"
 """The unified kernel image made for the board that asks."""
 _FILES = {
     Loader.IPXE: {0: BIOS_FILE} | dict.fromkeys(_X64, UEFI_X64_FILE) | dict.fromkeys(_ARM64, UEFI_ARM64_FILE),
-    # Debian's GRUB finds no network that HTTP boot has left, and stops at its prompt. Such firmware is given a
-    # disk with all that GRUB needs.
+    # Debian's GRUB finds no network that HTTP boot has left, and stops at its prompt. Such firmware is given
+    # a disk with all that GRUB needs.
     Loader.GRUB: dict.fromkeys(_X64_PXE, "grub/shimx64.efi")
     | dict.fromkeys(_ARM64_PXE, "grub/shimaa64.efi")
     | {_X64_HTTP: "grub/x64/boot.img", _ARM64_HTTP: "grub/arm64/boot.img"},
