@@ -135,6 +135,32 @@ def test_a_chunk_that_cannot_be_had_leaves_what_was_right(tmp_path: Path, work: 
     assert disk.read_bytes()[: 7 * MIB] == image[: 7 * MIB]
 
 
+def test_progress_never_goes_back(tmp_path: Path, work: Work) -> None:
+    """Not even on a disk that zeroes its first hole and refuses the second; nor is it ever more than all."""
+    part = noise(2 * MIB, 1)
+    image = bytes(4 * MIB) + part + bytes(4 * MIB) + part + bytes(4 * MIB)
+    source = Frames(image, GRID)
+    seen: list[int] = []
+
+    class Reluctant(CountingMedia):
+        def zero(self, offset: int, length: int) -> bool:
+            return offset == 0 and super().zero(offset, length)
+
+        def read(self, data: memoryview, offset: int) -> None:
+            phase, done, total = work.progress()
+            if phase == "executing":
+                seen.append(done)
+                assert total == len(image)
+            super().read(data, offset)
+
+    with Reluctant(on_disk(tmp_path / "disk", noise(len(image), 2)), write=True) as media:
+        install(source.index, media, source, work, workers=1)
+    assert (tmp_path / "disk").read_bytes()[: len(image)] == image
+    assert seen[0] == 4 * MIB
+    assert seen == sorted(seen)
+    assert seen[-1] <= len(image)
+
+
 def test_a_sector_that_cannot_be_read_is_written(tmp_path: Path, work: Work) -> None:
     """It lost its content, and is whole again when it has been written: no reason to fail."""
     image = noise(16 * MIB, 1)

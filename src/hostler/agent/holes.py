@@ -36,11 +36,13 @@ def clear_holes(index: ChunkIndex, media: Media, work: Work) -> str:
     holes = [(offset, up(offset + length, media.block) - offset) for offset, length in index.holes()]
     tail = max(up(index.size, media.block), media.size - TAIL)
     ends = [(tail, media.size - tail)] if tail < media.size else []
+    counted = 0
     for hole in holes + ends:
         for offset, length in pieces(*hole):
             if not media.zero(offset, length):
                 break
             if offset < index.size:
+                counted += min(length, index.size - offset)
                 work.advance(min(length, index.size - offset))
         else:
             continue
@@ -50,7 +52,6 @@ def clear_holes(index: ChunkIndex, media: Media, work: Work) -> str:
     work.say(
         f"install: {media.path} cannot zero by itself; holes are read, and written where they are not zero"
     )
-    work.begin("executing", index.size)
     for hole in holes + ends:
         for part in pieces(*hole):
             media.discard(*part)
@@ -61,7 +62,10 @@ def clear_holes(index: ChunkIndex, media: Media, work: Work) -> str:
             if not is_zero(buffer[:length]):
                 media.write(zeros[:length], offset)
             if offset < index.size:
-                work.advance(min(length, index.size - offset))
+                done = min(length, index.size - offset)
+                again = min(counted, done)  # what was zeroed before the disk refused is not counted twice
+                counted -= again
+                work.advance(done - again)
     return "reading and overwriting"
 
 
