@@ -14,12 +14,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent
 from hostler.netboot.boot_files import BootFiles
+from hostler.netboot.file_response import send_virtual
 from hostler.netboot.http_server import BootHttp, HttpBindError
 from hostler.netboot.table import BootTable, NetworkConfig, Target
+from hostler.netboot.virtual_file import VirtualFile
 
 MAC, TOKEN = "52:54:00:00:00:01", "secret-of-this-boot"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -225,6 +228,46 @@ async def test_a_file_of_many_parts_arrives_whole_and_in_ranges(bench: Bench, cl
     bench.step(kernel=kernel, initrd=initrd, token="of another boot")
     async with client.get(url, headers={"Range": "bytes=5-", "If-Range": tag}) as answer:
         assert answer.status == 200, "it is another file now"
+
+
+async def test_who_takes_nothing_fills_no_memory() -> None:
+    """A disk in memory has megabytes that are in no file: they wait until the client takes what came before.
+
+    Anybody on the network may ask for one, on many connections, and then read nothing.
+    """
+    waiting: list[int] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        assert transport is not None
+        waiting.append(0)
+        write = transport.write
+
+        def counted(data: bytes) -> None:
+            write(data)
+            waiting.append(transport.get_write_buffer_size())
+
+        transport.write = counted  # type: ignore[method-assign]
+        with VirtualFile(bytes(32 << 20)) as file:
+            response, _ = await send_virtual(request, file)
+        return response
+
+    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    try:
+        reader, writer = await asyncio.open_connection(host, port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(30):
+            await reader.readline()
+            while not max(waiting, default=0):
+                await asyncio.sleep(0.01)
+        assert max(waiting) < 1 << 20
+        writer.transport.abort()
+    finally:
+        await runner.cleanup()
 
 
 async def test_double_slashes_are_no_redirect(bench: Bench):

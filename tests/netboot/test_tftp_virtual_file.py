@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,20 @@ def test_a_file_cut_short_later_reads_short(tmp_path: Path) -> None:
         with path.open("r+b") as cut:
             cut.truncate(300)
         assert file.read_into([memoryview(bytearray(500)), memoryview(bytearray(500))], 0) == 300
+
+
+def test_its_tag_costs_no_more_memory_for_much_content() -> None:
+    """A disk in memory has megabytes of zeros, and whoever asks by HTTP has a tag made of them."""
+    with VirtualFile(bytes(8 << 20)) as large, VirtualFile(bytes((8 << 20) - 1), b"1") as other:
+        tracemalloc.start()
+        try:
+            assert large.tag != other.tag
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+
+
+def test_its_tag_tells_parts_apart() -> None:
+    """What has the same bytes in other places is another file."""
+    with VirtualFile(b"ab", b"c") as one, VirtualFile(b"ab", b"c") as same, VirtualFile(b"ab", b"d") as other:
+        assert one.tag == same.tag != other.tag

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hostler.netboot.virtual_file import VirtualFile
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+_PIECE = 128 * 1024
+"""Bytes handed to a connection at once: all that it holds in memory for a client that takes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,10 @@ async def _send(
         await response.prepare(request)
         for stretch in stretches:
             if isinstance(stretch, bytes):
-                await response.write(stretch)
-                sent += len(stretch)
+                for at in range(0, len(stretch), _PIECE):
+                    piece = stretch[at : at + _PIECE]
+                    await response.write(piece)
+                    sent += len(piece)
                 continue
             part = await _send_stretch(request, stretch)
             sent += part
