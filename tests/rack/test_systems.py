@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,6 +119,15 @@ def test_netboot_is_told_of_the_system_and_its_files_are_on_the_rack():
     assert (made.intent, made.netboot) == (BootIntent.STEP, ORDER)
     assert type(made).from_json(made.to_json()) == made
     assert artefacts(at(Phase.BOOTING)) == ("k", "i", "s")
+
+
+@pytest.mark.parametrize(("phase", "boot"), [(Phase.PREPARING, "x0"), (Phase.POWERING, None)])
+def test_before_its_boot_begins_a_board_is_told_nothing_of_the_system(phase: Phase, boot: str | None):
+    """What asks then is what ran before: its texts may be another person's, with a password in them."""
+    before = at(phase)
+    run = replace(before.memory.run, boot=boot) if before.memory.run else None
+    made = target(replace(before, memory=replace(before.memory, run=run)), {"amd64": {"kernel": "k"}})
+    assert (made.intent, made.netboot) == (BootIntent.HOLD, None)
 
 
 def test_a_system_needs_no_agent():
@@ -247,6 +257,17 @@ async def test_a_failure_ends_the_run_with_the_systems_words():
         run = await made.ended()
         assert (run.state, run.error) == (RunState.FAILED, "no disk is large enough")
         assert run.log == ("partitioning", "no disk is large enough")
+
+
+async def test_a_live_systems_token_is_not_an_agents():
+    """Whoever has a shell there reads it; what the board is and how it goes is for agents to say."""
+    async with lab(step()) as made:
+        boot = await made.fetches()
+        made.reports.seen("b1", boot, time.time())
+        for kind, body in (("hello", {"facts": {"dmi": {"serial": "forged"}}}), ("done", {})):
+            assert await made.reports.report(kind, "b1", boot, body) == 403
+        assert made.keeper.observed().facts == {}
+        assert made.keeper.view.seen.agent_boot is None
 
 
 async def test_a_callback_nobody_waits_for_is_refused():

@@ -85,3 +85,8 @@ class RunStatus:
     results: tuple[dict[str, Any], ...] = ()
     error: str = ""
     log: tuple[str, ...] = field(default=())
+
+    @property
+    def boot_began(self) -> bool:
+        """Whether the present step has a boot of its own: until then the board runs what it ran before."""
+        return self.boot is not None and self.phase is not Phase.PREPARING

@@ -38,7 +38,7 @@ class AgentReports:
     def seen(self, board: str, boot: str, at: float) -> None:
         """Note that the agent of a boot spoke."""
         keeper = self._keeper_of(board)
-        if keeper is not None and _is_present(keeper, boot):
+        if keeper is not None and _is_agents(keeper, boot):
             keeper.agent_seen(boot, at)
 
     async def report(self, kind: str, board: str, boot: str, body: Document) -> int:
@@ -50,6 +50,8 @@ class AgentReports:
             return HTTPStatus.FORBIDDEN
         if kind in SYSTEM_REPORTS:
             return await _take_from_system(keeper, kind, boot, body)
+        if not _is_agents(keeper, boot):
+            return HTTPStatus.FORBIDDEN
         keeper.agent_seen(boot, time.time())
         try:
             return await self._take(keeper, kind, body)
@@ -107,3 +109,9 @@ async def _take_from_system(keeper: Keeper, kind: str, boot: str, body: Document
 def _is_present(keeper: Keeper, boot: str) -> bool:
     present = keeper.view.memory.boot
     return present is not None and present.id == boot
+
+
+def _is_agents(keeper: Keeper, boot: str) -> bool:
+    """Tell whether a boot's token is an agent's: a live system's user has one too, and no say about facts."""
+    present = keeper.view.memory.boot
+    return present is not None and present.id == boot and present.purpose == "agent"

@@ -83,9 +83,14 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
 
 
 def _system(view: View) -> NetbootOrder | None:
-    """Return what the present step brings instead of the agent."""
-    step = _present(view)
-    return netboot_order(step) if step is not None else None
+    """Return what the present step brings instead of the agent, once its boot has begun.
+
+    Before that the board may still run what it ran for somebody else, who is not to read its texts.
+    """
+    step, status = _present(view), view.memory.run
+    if step is None or status is None or not status.boot_began:
+        return None
+    return netboot_order(step)
 
 
 def _present(view: View) -> StepOrder | None:
