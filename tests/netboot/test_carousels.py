@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import replace
 from http import HTTPStatus
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -288,6 +288,19 @@ async def test_a_slow_store_keeps_nobody_waiting(tmp_path: Path) -> None:
         assert not first.done()
         await asyncio.to_thread(slow.write_bytes, b"no index")
         assert await first is None
+
+
+async def test_it_ends_when_nobody_asks_for_anything_any_more(store: Store) -> None:
+    """Its thread does not look for listeners for ever after the last board was switched off."""
+    here = replace(HERE, address=IPv4Interface("127.0.0.1/8"))
+    carousels = Carousels(
+        lambda artefact: store.root / artefact, store.root.joinpath, lambda *_: None, idle=0.05
+    )
+    assert await carousels.ask("b1", here, store.index.id, {}) is not None
+    (running,) = carousels._running.values()
+    async with asyncio.timeout(30):
+        while carousels._running or running.sender._thread.is_alive():
+            await asyncio.sleep(0.01)
 
 
 async def test_nobody_is_remembered_for_ever(tmp_path: Path) -> None:

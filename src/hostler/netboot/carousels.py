@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 INTEREST_SECONDS = 10.0
 """How long somebody who asked for an image counts as wanting it: an agent asks once a second."""
-_IDLE_SECONDS = 15.0  # without listeners until a carousel ends
+IDLE_SECONDS = 15.0
+"""How long a carousel goes on without listeners."""
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class Carousels:
         chunk: Returns the path of a chunk's frame by its digest.
         say: Takes a board's name and a line about it.
         clock: Seconds, only forward.
+        idle: See ``IDLE_SECONDS``.
     """
 
     def __init__(
@@ -58,8 +60,11 @@ class Carousels:
         chunk: Callable[[str], Path],
         say: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
+        idle: float = IDLE_SECONDS,
     ) -> None:
         self._clock = clock
+        self._idle = idle
+        self._looking = False
         self._index = index
         self._chunk = chunk
         self._say = say
@@ -108,6 +113,7 @@ class Carousels:
             self._running[key] = running
             self._share_out(network.name)
             running.sender.start()
+            self._look_later()
             log.info("network %s: carousel for %s to %s", *key, group.address)
         if body.get("session") == running.sender.session:
             lacking = lacking_of(body, running.chunks)
@@ -157,6 +163,20 @@ class Carousels:
         for sender in senders:
             sender.limit(sender.group.rate / len(senders))
 
+    def _look_later(self) -> None:
+        """See to it that a carousel ends too where nobody asks for anything any more."""
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(self._idle, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        if self._closed:
+            return
+        self._end_idle(self._clock())
+        if self._running:
+            self._look_later()
+
     def _end_idle(self, now: float) -> None:
         for wanted, interest in list(self._interest.items()):
             for board in [board for board, at in interest.items() if at < now - INTEREST_SECONDS]:
@@ -164,7 +184,7 @@ class Carousels:
             if not interest:
                 del self._interest[wanted]
         for key, running in list(self._running.items()):
-            if running.busy_at < now - _IDLE_SECONDS:
+            if running.busy_at < now - self._idle:
                 del self._running[key]
                 running.sender.end()
                 self._share_out(key[0])
