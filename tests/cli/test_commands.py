@@ -243,6 +243,16 @@ def test_no_wait_returns_at_once(images: Shell) -> None:
     assert images.json("deploy", "pc-1", "slow", "--timeout", "1s", status=1)["status"] == 409
 
 
+def test_options_may_stand_before_the_last_word(images: Shell) -> None:
+    """A last word that may be left out is found behind options, too."""
+    images("claim", "pc")
+    assert images.json("run", "pc-1", "--no-wait", "install:good,boot")["plan"] == "install:good,boot"
+    assert images("run", "pc-1", "--no-wait", status=2).stderr.startswith("hostler: say what to do")
+    assert (
+        "unrecognized arguments: more" in images("run", "pc-1", "--no-wait", "boot", "more", status=2).stderr
+    )
+
+
 def test_power_is_read_back(shell: Shell) -> None:
     """Power on and off wait for the reading; status only looks."""
     shell("claim", "pc")

@@ -113,6 +113,8 @@ WRONG: list[tuple[tuple[str, ...], int, str]] = [
     (("live.iso", "--kernel", "x"), 2, "are for an image.toml or a preset"),
     (("live.iso",), 1, "cannot read live.iso"),
     (("nowhere/image.toml",), 1, "cannot read nowhere/image.toml"),
+    (("/",), 1, "there is no image.toml in /"),
+    (("nowhere/disk.raw", "--arch", "amd64", "--platforms", "x86-bios"), 1, "cannot read nowhere/disk.raw"),
 ]
 
 

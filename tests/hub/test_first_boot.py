@@ -63,6 +63,7 @@ async def test_without_a_wish_nothing_is_told(tmp_path: Path) -> None:
     [
         (FirstBootWish(own_keys=True), "anna has no ssh key here"),
         (FirstBootWish("not a name"), "is not a host name"),
+        (FirstBootWish(network={"version": 1}), "is to be of cloud-init's version 2"),
         (FirstBootWish(files={"motd": ""}), "absolute path"),
         (FirstBootWish(network={"version": 2}, way=Way.FILES), "needs a seed"),
     ],

@@ -232,6 +232,28 @@ async def test_a_wrong_description_is_refused_with_its_line(tmp_path: Path):
             assert lab.store.artefacts() == [], says
 
 
+async def test_a_kernel_of_another_architecture_is_refused(tmp_path: Path):
+    """What the kernel says of itself is believed; one that says nothing passes."""
+    kernel = bytes(0x202) + b"HdrS" + bytes(100)
+    place = folder(tmp_path / "image", linux=kernel)
+    async with running(tmp_path) as lab:
+        with pytest.raises(
+            InvalidError, match=r"image\.toml:3: kernel: the kernel is for amd64, the image for"
+        ):
+            await imported(lab, "debian", place, arch="arm64")
+        assert lab.store.artefacts() == []
+        assert (await imported(lab, "debian", place)).arch == "amd64"
+
+
+async def test_a_wrong_pattern_beside_the_description_is_refused(tmp_path: Path):
+    """As one in it is: it would never be found on a console."""
+    async with running(tmp_path) as lab:
+        with pytest.raises(InvalidError, match=r'"\(" is not a regular expression') as refused:
+            await imported(lab, "debian", folder(tmp_path / "image"), pattern="(")
+        assert [fault.key for fault in refused.value.faults] == ["done_console"]
+        assert lab.store.artefacts() == []
+
+
 WRONG_TEMPLATES: list[tuple[dict[str, str | bytes], str]] = [
     ({"seed_txt": "a\n{{ name"}, "seed.txt:2: unexpected end"),
     ({"seed_txt": "{% macro x() %}{% endmacro %}"}, "seed.txt:1: .*macro"),

@@ -101,6 +101,12 @@ def test_nothing_of_python_can_be_reached(source):
     assert repr(VARIABLES) == before
 
 
+def test_what_is_refused_for_safety_is_told_in_words():
+    """The message is about the template, not about what the sandbox is made of."""
+    with pytest.raises(TemplateFaultError, match=r"attribute '__class__' of 'str' object is unsafe"):
+        render("{{ name.__class__ }}", VARIABLES)
+
+
 def grown(first: str, step: str, then: str) -> str:
     """Return a template that does a step 64 times, beginning with ``n.x`` as this."""
     return f"{{% set n = namespace(x={first}) %}}{{% for i in range(64) %}}{step}{{% endfor %}}{then}"

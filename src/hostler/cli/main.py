@@ -137,7 +137,11 @@ def _run(verb: str, module: str, summary: str, arguments: list[str]) -> int:
         place = arguments.index("--")
         arguments, command = arguments[:place], arguments[place + 1 :]
     try:
-        args = parser.parse_args(arguments)
+        try:
+            # Options may stand anywhere: before a last word that may be left out, too.
+            args = parser.parse_intermixed_args(arguments)
+        except TypeError:  # argparse cannot do that with sub-verbs
+            args = parser.parse_args(arguments)
     except SystemExit as stop:  # argparse has said why; 0 after --help
         return int(stop.code or 0)
     if command is not None:

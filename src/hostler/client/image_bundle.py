@@ -113,6 +113,8 @@ def bundle(description: Path, instead: Instead, arch: str | None = None) -> Bund
         OSError: it cannot be read.
     """
     path = description / DESCRIPTION if description.is_dir() else description
+    if description.is_dir() and not path.is_file():
+        raise ClientError(f"there is no {DESCRIPTION} in {description}", "it says what the image consists of")
     try:
         text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from hostler.hub import images, netboot_description
 from hostler.hub.errors import Fault, InvalidError
 from hostler.hub.image_records import ImageRecord, NetbootImage, TemplateSource
-from hostler.hub.netboot_description import FILE, Description, DoneTable, Instead
+from hostler.hub.netboot_description import FILE, Description, Instead
 from hostler.hub.state import Draft
 from hostler.hub.toml_lines import Places
+from hostler.model.kernel_image import HEAD, kernel_arch
 from hostler.model.netboot_order import DoneSignal
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ async def take(
             assert found.arch is not None
             images.check_new(
                 draft, by, name=terms.name, arch=found.arch, platforms=tuple(found.platforms),
-                pattern=found.boot.console, seconds=found.boot.within or 1.0,
+                pattern=found.done.pattern, seconds=found.boot.within or 1.0,
             )  # fmt: skip
             sources = netboot_description.templates(found, unpacked.description, unpacked.texts)
             netboot, size = await _put_together(hub, by, keeper, found, unpacked, sources)
@@ -119,7 +120,8 @@ def _described(terms: NetbootTerms, unpacked: Unpacked) -> Description:
             raise InvalidError(
                 "a pattern is for the done-signal console, and that needs one", kind="bad-image"
             )
-        done = DoneTable(signal=signal, pattern=pattern, within=done.within)
+        # Not looked at once more: the pattern is checked with the other terms, in their words.
+        done = done.model_copy(update={"signal": signal, "pattern": pattern})
     usual = _INSTALL_SECONDS if found.installs else _LIVE_SECONDS
     changed = {
         "cmdline": f"{found.cmdline} {terms.append}".strip(),
@@ -151,6 +153,15 @@ async def _put_together(
             kept[key] = await desk.in_thread(lambda place=place: keeper.fetch(place, barred))  # type: ignore[misc]
         else:
             kept[key] = unpacked.files[place]
+    kernel = desk.files.file(kept["kernel"].artefact)
+    arch = kernel_arch(await desk.in_thread(lambda: _head(kernel)))
+    if arch not in (None, found.arch):
+        said = (
+            f"kernel: the kernel is for {arch}, the image for {found.arch}; give it a kernel for "
+            f"{found.arch}, or say --arch {arch}"
+        )
+        fault = Fault(said, FILE, places.line(("kernel",)), "kernel")
+        raise InvalidError(str(fault), kind="bad-image", faults=(fault,))
     ids = {key: file.artefact for key, file in kept.items()}
     templates = dict(sources)
     assert found.done.within is not None
@@ -167,6 +178,11 @@ async def _put_together(
         seconds=found.done.within,
     )
     return netboot, sum(file.size for file in kept.values())
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
 
 
 def _is_address(place: str) -> bool:

@@ -16,7 +16,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
-from jinja2.exceptions import SecurityError
+from jinja2.exceptions import SecurityError, TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import Namespace, missing
@@ -181,13 +181,17 @@ class _Absent(StrictUndefined):
     """A variable that is not there, and the words to say so."""
 
     def __init__(
-        self, hint: str | None = None, obj: Any = missing, name: str | None = None, *more: Any
+        self,
+        hint: str | None = None,
+        obj: Any = missing,
+        name: str | None = None,
+        exc: type[TemplateRuntimeError] = UndefinedError,
     ) -> None:
         if hint is None and obj is missing:
             hint = f'there is no variable "{name}"'
         elif hint is None and isinstance(obj, dict):
             hint = f'there is no "{name}" here; there is {", ".join(map(str, obj)) or "nothing"}'
-        super().__init__(hint, obj, name, *more)
+        super().__init__(hint, obj, name, exc)
 
 
 class _Sandbox(SandboxedEnvironment):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from hostler.images.source import SourceError
+from hostler.model.kernel_image import kernel_arch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,10 +165,7 @@ class LiveIso:
         )
 
     def _arch(self) -> str | None:
-        head = b"".join(piece for piece, _ in zip(self.pieces("kernel"), range(1), strict=False))
-        if head[0x202:0x206] == b"HdrS":  # Documentation/arch/x86/boot.rst
-            return "amd64"
-        return "arm64" if head[0x38:0x3C] == b"ARM\x64" else None  # Documentation/arch/arm64/booting.rst
+        return kernel_arch(b"".join(piece for piece, _ in zip(self.pieces("kernel"), range(1), strict=False)))
 
 
 def read(path: Path, told: str) -> LiveIso:

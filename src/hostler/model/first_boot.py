@@ -64,7 +64,9 @@ class FirstBoot:
 
     def __post_init__(self) -> None:
         if self.hostname and (len(self.hostname) > 253 or not _HOSTNAME.match(self.hostname)):
-            raise FirstBootError(f'"{self.hostname}" is not a host name; use letters, digits and hyphens')
+            raise FirstBootError(
+                f'"{self.hostname}" is not a host name; use letters, digits and hyphens, at most 63 in a part'
+            )
         if self.user and not _USER.match(self.user):
             raise FirstBootError(f'"{self.user}" is not a user name; use small letters, digits, - and _')
         for key in self.ssh_keys:
@@ -77,6 +79,10 @@ class FirstBoot:
             raise FirstBootError(f"the files have more than {MOST_BYTES >> 20} MiB; put them into the image")
         if self.network is not None and self.way is Way.FILES:
             raise FirstBootError("a network configuration needs a seed, which cloud-init reads")
+        if self.network is not None and self.network.get("version") != 2:
+            raise FirstBootError(
+                'the network configuration is to be of cloud-init\'s version 2: "version": 2'
+            )
 
     def seed(self) -> dict[str, str]:
         """Return the files of a NoCloud seed: JSON, which is YAML too."""
