@@ -33,6 +33,8 @@ async def test_a_verb_answers_in_json_with_the_status_of_the_command_line(tmp_pa
         assert json.loads(refused.out)["status"] == 403
         assert (await lab.ssh("anna", "lab@bench", "claim")).status == 2
         assert (await lab.ssh("anna", "lab@bench", "clam", "pc")).status == 2
+        looked = await lab.ssh("anna", "lab@bench", "power", "pc-1", "--no-wait", "status")
+        assert looked.status == 0, looked.err
         people = await lab.ssh("anna", "lab@bench", "claims", "--text")
         assert "CLAIM" in people.out
         released = await lab.ssh("anna", "lab@bench", "release", "mine")

@@ -137,11 +137,7 @@ def _run(verb: str, module: str, summary: str, arguments: list[str]) -> int:
         place = arguments.index("--")
         arguments, command = arguments[:place], arguments[place + 1 :]
     try:
-        try:
-            # Options may stand anywhere: before a last word that may be left out, too.
-            args = parser.parse_intermixed_args(arguments)
-        except TypeError:  # argparse cannot do that with sub-verbs
-            args = parser.parse_args(arguments)
+        args = read_arguments(parser, arguments)
     except SystemExit as stop:  # argparse has said why; 0 after --help
         return int(stop.code or 0)
     if command is not None:
@@ -164,6 +160,18 @@ def _run(verb: str, module: str, summary: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return status
+
+
+def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Read a verb's arguments; options may stand anywhere, also before a last word that may be left out.
+
+    Raises:
+        SystemExit: they are wrong, or help was asked for; argparse has said it.
+    """
+    try:
+        return parser.parse_intermixed_args(arguments)
+    except TypeError:  # argparse cannot do that with sub-verbs
+        return parser.parse_args(arguments)
 
 
 def _choose(lab: str) -> None:

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hostler.cli.main import GROUPS, main
+from hostler.cli.main import GROUPS, main, read_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ def _refused(verb: str, module: str, arguments: list[str]) -> int | None:
     parser.add_argument("--json", action="store_true")
     import_module(f"hostler.cli.{module}").VERBS[verb][0](parser)
     try:
-        given = vars(parser.parse_args(arguments))
+        given = vars(read_arguments(parser, arguments))
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
     permitted = PERMITTED[verb] | {"json"}
