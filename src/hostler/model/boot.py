@@ -63,9 +63,7 @@ def boot_intent(desired: Desired, status: RunStatus | None) -> BootIntent:
         step = order.steps[status.step]
         if (system := netboot_order(step)) is not None:
             if not status.boot_began:
-                return (
-                    BootIntent.HOLD
-                )  # what asks now, before its power was cut, may be somebody else's system
+                return BootIntent.HOLD  # who asks before the power was cut may be somebody else's system
             # It has been handed out, and the board's asking again is the sign that it is done: to answer with
             # the same once more would begin it anew.
             waits = system.done is DoneSignal.SECOND_BOOT and status.phase is Phase.EXECUTING

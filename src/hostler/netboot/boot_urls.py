@@ -1,4 +1,4 @@
-"""By which URL a client reaches the boot listener, and by which one the system that it starts does."""
+"""By which URL the system that a client starts reaches the boot listener."""
 
 from __future__ import annotations
 
@@ -24,13 +24,6 @@ class BootUrls:
         """Return the network an address is on; None: it is on none of them."""
         return next((network for network in self._networks if network.contains(client)), None)
 
-    def loader(self, client: Address) -> str | None:
-        """Return the URL for a boot loader: by the protocol it has already spoken."""
-        network = self.network_of(client)
-        if network is None:
-            return None
-        return url(network.server if client.version == 4 else network.server6, network.http_port)
-
     def system(self, client: Address) -> str | None:
         """Return the URL for what is started: by IPv4, whatever its loader spoke.
 
@@ -40,7 +33,7 @@ class BootUrls:
         return url(network.server, network.http_port) if network is not None else None
 
 
-def url(server: Address | str | None, port: int) -> str:
+def url(server: Address | str, port: int) -> str:
     """Return the URL of a listener; an IPv6 address stands in brackets."""
     host = str(server)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -127,7 +127,7 @@ class MediaDoor:
         """Return the board that asks, or why it cannot be told which it is."""
         found = {known.board: known} if known is not None else {}
         says = [f"its address belongs to {known.board}"] if known is not None else []
-        for target in self._table.targets():
+        for target in self._table.boards():
             if facts := asker.facts_of(target):
                 found[target.board] = target
                 says.append(f"{', '.join(facts)} to {target.board}")

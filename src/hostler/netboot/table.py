@@ -320,10 +320,6 @@ class BootTable:
             return self._by_board.get(board)
         return target
 
-    def targets(self) -> tuple[Target, ...]:
-        """Return the targets of all boards."""
-        return tuple(self._by_board.values())
-
     def own(self, mac: str) -> Target | None:
         """Return the target that has this MAC in the inventory (lower case, colons)."""
         return self._by_mac.get(mac)

@@ -251,18 +251,18 @@ class TftpServer:
         try:
             file = self._as_asked(file, request, name)
             sock = connect(listener.local, peer, listener.device)
+            session = TftpSession(
+                request,
+                file,
+                now,
+                max_block=self._block_limits.largest(client, largest_block(sock)),
+                max_window=self._windows.get(client, self._limits.max_window),
+                idle_seconds=self._limits.idle_seconds,
+                share=self._share,
+            )
         except BaseException:
             file.close()
             raise
-        session = TftpSession(
-            request,
-            file,
-            now,
-            max_block=self._block_limits.largest(client, largest_block(sock)),
-            max_window=self._windows.get(client, self._limits.max_window),
-            idle_seconds=self._limits.idle_seconds,
-            share=self._share,
-        )
         transfer = Transfer(sock, session, file, client, key, name, request)
         self._transfers[sock.fileno()] = self._peers[key] = transfer
         self._clients[client] += 1
