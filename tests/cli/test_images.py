@@ -80,7 +80,7 @@ def test_a_preset_can_be_copied_changed_and_imported(shell: Shell, tmp_path: Pat
     assert sorted(made["netboot"]["templates"]) == ["post-install", "preseed.cfg"]
     shell("claim", "pc")
     said = shell("deploy", "pc-1", "debian", status=1)
-    assert 'preseed.cfg:1: there is no "colour" here' in said
+    assert 'preseed.cfg:1: there is no metadata "colour"; say it with --set colour=VALUE' in said
     assert shell.json("deploy", "pc-1", "debian", "--set", "colour=red")["state"] == "succeeded"
     assert shell.json("run", "pc-1", "install:debian,boot", "--set", "colour=red")["state"] == "succeeded"
 

@@ -126,7 +126,16 @@ async def test_a_claim_can_have_an_installer_put_its_system_on(tmp_path: Path):
 
 WRONG_RENDERINGS: list[tuple[str, dict[str, str], str]] = [
     ("a\nb {{ wrong }}\n", {}, 'seed.txt:2: there is no variable "wrong"'),
-    ("{{ metadata.wrong }} {{ done_url }}", {}, 'seed.txt:1: there is no "wrong" here; there is nothing'),
+    (
+        "{{ metadata.wrong }} {{ done_url }}",
+        {},
+        'seed.txt:1: there is no metadata "wrong"; say it with --set wrong=VALUE, or in lab.toml; there',
+    ),
+    (
+        "{{ metadata.a.wrong }} {{ done_url }}",
+        {"a.b": "x"},
+        'seed.txt:1: there is no "wrong" here; there is b',
+    ),
     ("{{ text_url('other') }}", {}, 'seed.txt:1: the image has no template "other"; it has seed'),
     ("{{ file_url('other') }}", {}, 'seed.txt:1: the image has no file "other"; it has disk.squashfs'),
     ("\n\n{{ board.serial }}", {}, "seed.txt:3: a value that is not known"),

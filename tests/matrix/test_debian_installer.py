@@ -75,7 +75,7 @@ def test_debians_installer_obeys_its_preseed(
     assert done.status == 0, done.err
     refused = lab.hostler("run", BOARD, "install:debian")
     assert refused.status == 1
-    assert 'there is no "mirror" here' in refused.err
+    assert 'there is no metadata "mirror"' in refused.err
     before = lab.newest_boot(BOARD)
     with proving("debian-installer") as proof:
         started = lab.hostler(

@@ -177,6 +177,25 @@ def _through(name: str, node: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
+class Told(dict[str, Any]):
+    """A table that knows what to do about a key it does not have.
+
+    Args:
+        entries: What it holds.
+        advice: Words for whoever reads that a key is missing, with ``{name}`` for the key.
+    """
+
+    def __init__(self, entries: Mapping[str, Any], advice: str) -> None:
+        super().__init__(entries)
+        self._advice = advice
+
+
+def _lacks(table: dict[Any, Any], name: object) -> str:
+    # Not a method: a key that is called as it is would then be found, and be no key.
+    advice = getattr(table, "_advice", 'there is no "{name}" here')
+    return f"{advice.format(name=name)}; there is {', '.join(map(str, table)) or 'nothing'}"
+
+
 class _Absent(StrictUndefined):
     """A variable that is not there, and the words to say so."""
 
@@ -190,7 +209,7 @@ class _Absent(StrictUndefined):
         if hint is None and obj is missing:
             hint = f'there is no variable "{name}"'
         elif hint is None and isinstance(obj, dict):
-            hint = f'there is no "{name}" here; there is {", ".join(map(str, obj)) or "nothing"}'
+            hint = _lacks(obj, name)
         super().__init__(hint, obj, name, exc)
 
 

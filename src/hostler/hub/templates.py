@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # As long as what the marks come to stand for may be: an IPv6 address with a port, 32 bytes in base 64.
 _LONGEST_BASE = "http://[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
 _LONGEST_TOKEN = "t" * 43
+_NO_METADATA = 'there is no metadata "{name}"; say it with --set {name}=VALUE, or in lab.toml'
 
 
 def order(
@@ -112,7 +113,7 @@ def variables(
             "project": claim.project if claim is not None else "",
         },
         "ssh_keys": sorted(key.key for key in draft.keys.values() if key.principal == user),
-        "metadata": metadata.merged(layers),
+        "metadata": template_sandbox.Told(metadata.merged(layers), _NO_METADATA),
         "hostname": hostname(board.name),
         "url": BASE_MARK,
         "token": TOKEN_MARK,
