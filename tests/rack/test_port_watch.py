@@ -104,3 +104,16 @@ async def test_what_cannot_be_asked_is_not_guessed() -> None:
     assert await told(9, ON) == []
     fake = Board("b1", "pc", "lab", (MAC,), power=(Binding("fake"),))
     assert await told(9, ON, ASKS, board=fake) == []
+
+
+async def test_a_look_that_falls_over_ends_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    """It runs in the rack's own task group, beside every keeper: it is logged, and the others go on."""
+    plans = iter([RackPlan(equipment=(Equipment("switch1", "snmp-poe", {}),))])
+    trouble = NetworkTrouble()
+    watch = PortWatch(lambda: next(plans), trouble, lambda _event: None, silent=0.01)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        trouble.note(ON, "lab")
+        watch.note(ON, BOARD, tasks, boots=True)
+        beside = tasks.create_task(asyncio.sleep(0.1, "went on"))
+    assert beside.result() == "went on"
+    assert "could not be looked at" in caplog.text

@@ -6,7 +6,8 @@ Only a switch that also feeds a board is asked about it: that it is plugged in t
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, NamedTuple
+import logging
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hostler.drivers.errors import DriverError
 from hostler.drivers.registry import network_driver
@@ -14,13 +15,15 @@ from hostler.model.trace import TraceEvent
 from hostler.rack.wire_ends import equipment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from hostler.drivers.network.protocol import NetworkDriver, PortState
     from hostler.model.board import Board, Equipment
     from hostler.model.json import JSON
     from hostler.model.network_trouble import NetworkTrouble
     from hostler.model.seam import RackPlan
+
+log = logging.getLogger(__name__)
 
 SILENT_SECONDS: Final = 60.0
 """When a board that is to boot from the network is silent for so long, its port is looked at. Spanning tree
@@ -78,14 +81,14 @@ class PortWatch:
         """
         if (event.source, event.kind) == ("power", "on") and boots:
             if self._feeds(board):
-                tasks.create_task(self._when_silent(board, event), name=f"port of {board.name}")
+                tasks.create_task(_apart(self._when_silent(board, event)), name=f"port of {board.name}")
         elif event.source == "dhcp" and event.mac is not None and event.mac in board.macs:
             if event.at < self._placed.get(board.name, -PLACE_SECONDS) + PLACE_SECONDS or not self._feeds(
                 board
             ):
                 return
             self._placed[board.name] = event.at
-            tasks.create_task(self._place(board, event, event.mac), name=f"place of {board.name}")
+            tasks.create_task(_apart(self._place(board, event, event.mac)), name=f"place of {board.name}")
 
     def _feeds(self, board: Board) -> tuple[Equipment, int] | None:
         """Return the equipment and the numbered port that a board's first such power wire is on."""
@@ -150,6 +153,14 @@ class PortWatch:
         )
         data: dict[str, JSON] = {"equipment": plug.unit.name, "port": place.number, "expected": plug.port}
         self._tell(TraceEvent(asked.at, "link", "other-port", text, board.name, mac, asked.boot, data))
+
+
+async def _apart(look: Coroutine[Any, Any, None]) -> None:
+    """Look at a port. Whatever a switch answers, a fault of ours costs one look and not the whole rack."""
+    try:
+        await look
+    except Exception:
+        log.exception("a board's port could not be looked at")
 
 
 def _wrong(state: PortState) -> tuple[str, str] | None:
