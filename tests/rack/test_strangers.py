@@ -20,6 +20,15 @@ def test_a_new_machine_is_news_and_the_same_again_is_not():
     assert strangers.note(asked("52:54:00:00:00:09", 140.0)) is not None
 
 
+def test_that_it_goes_on_asking_is_no_news():
+    """How long it has been asking is another number each time, and would be told to the hub each time."""
+    strangers = Strangers()
+    assert strangers.note(asked("52:54:00:00:00:09", 100.0)) is not None
+    for second in range(1, 20):
+        again = asked("52:54:00:00:00:09", 100.0 + second, asking_seconds=second, left_out=second)
+        assert strangers.note(again) is None
+
+
 def test_a_known_board_is_no_stranger():
     """Events of boards of the inventory are not about strangers."""
     event = TraceEvent(1.0, "dhcp", "discover", "asks", board="b1", mac="52:54:00:00:00:01")

@@ -15,6 +15,9 @@ _LIMIT = 1024
 _TELL_SECONDS = 30.0
 """How often the same stranger is worth telling about again while nothing new is known of it."""
 
+_OF_THE_MESSAGE = frozenset({"asking_seconds", "left_out"})
+"""What is another each time a machine asks, and says nothing of the machine: no news."""
+
 
 class Strangers:
     """What is known of machines outside the inventory, by MAC."""
@@ -28,7 +31,11 @@ class Strangers:
             return None
         if event.source != "dhcp" and (event.source, event.kind) != ("http", "stranger"):
             return None
-        facts = {key: value for key, value in event.data.items() if value not in (None, "", [])}
+        facts = {
+            key: value
+            for key, value in event.data.items()
+            if key not in _OF_THE_MESSAGE and value not in (None, "", [])
+        }
         old = self._known.get(event.mac)
         if old is None:
             if len(self._known) >= _LIMIT:
