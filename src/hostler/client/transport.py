@@ -93,6 +93,7 @@ class Transport:
         if text is not None:
             sent["Content-Type"] = "text/plain; charset=utf-8"
             data = text.encode()
+        answered = False
         try:
             with http.stream(
                 method,
@@ -105,6 +106,7 @@ class Transport:
             ) as response:
                 if response.status_code >= 400:
                     raise refused(response)
+                answered = True
                 yield response
         except httpx2.TimeoutException:
             raise UnreachableError(
@@ -116,7 +118,11 @@ class Transport:
 
             raise untrusted(self._settings, error) or UnreachableError(
                 f"cannot talk to {self._settings.url}: {error}",
-                _advice(self._settings.url, str(error), reached=not isinstance(error, httpx2.ConnectError)),
+                "it ended in the middle of its answer: look whether `hostler serve` runs, then try again"
+                if answered
+                else _advice(
+                    self._settings.url, str(error), reached=not isinstance(error, httpx2.ConnectError)
+                ),
             ) from None
         except httpx2.InvalidURL as error:
             raise UnreachableError(
