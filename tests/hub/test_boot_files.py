@@ -64,6 +64,20 @@ async def test_a_run_is_refused_while_its_loader_is_missing(
         await lab.hub.start_run(HUB, claim.board, "discover")
 
 
+async def test_a_run_is_refused_while_the_device_tree_of_its_class_is_missing(tmp_path: Path):
+    """The board would only be held, and its boot fail in the end."""
+    files = made(tmp_path, "kernel", "initrd", "board.dtb")
+    lines = LAB.replace('platform = "arm64-uboot"', 'platform = "arm64-uboot"\ndevice_tree = "board.dtb"')
+    async with running(tmp_path, lab=lines) as lab:
+        claim = await lab.hub.claim(HUB, "arm")
+        assert claim.board is not None
+        with pytest.raises(ConflictError, match=r"no device tree board\.dtb .* --boot-file PATH/board\.dtb"):
+            await lab.hub.start_run(HUB, claim.board, "discover")
+        there = {"board.dtb": files["board.dtb"]}
+        await lab.hub.images.register_agent(HUB, "arm64", files["kernel"], files["initrd"], there)
+        await lab.hub.start_run(HUB, claim.board, "discover")
+
+
 @pytest.mark.parametrize("name", ["../start4.elf", "a/b", "", "kernel", ".hidden", "x" * 101])
 async def test_a_name_that_no_boot_file_has_is_refused(tmp_path: Path, name: str):
     """Nothing is kept then."""

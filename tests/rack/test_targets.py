@@ -13,6 +13,7 @@ from hostler.model.keeper_view import Memory, View
 from hostler.model.plan import StepKind, StepOrder
 from hostler.model.run import RunOrder, RunState, RunStatus
 from hostler.model.seam import Desired
+from hostler.rack.check import boot_files
 from hostler.rack.targets import target
 
 FILES = {"start4.elf": "s", "fixup4.dat": "f", "bcm2711-rpi-4-b.dtb": "d"}
@@ -78,3 +79,21 @@ def test_a_board_without_its_device_tree_is_held_and_says_which():
     assert "rk3399-rock-pi-4b.dtb" in made.message
     there = target(seen, {"arm64": {**AGENTS["arm64"], "rk3399-rock-pi-4b.dtb": "t"}})
     assert (there.intent, there.device_tree) == (BootIntent.STEP, "rk3399-rock-pi-4b.dtb")
+
+
+def test_a_check_names_what_a_board_would_be_held_for():
+    """Its device tree and its loader's files; a board that needs none has no row."""
+    plain = view("arm64-uboot").desired
+    with_tree = replace(plain, device_tree="rk3399-rock-pi-4b.dtb")
+    with_loader = replace(view("raspberrypi4").desired, loader=Loader.UBOOT)
+    assert boot_files(AGENTS, [plain]) == []
+    rows = boot_files(AGENTS, [plain, with_tree, with_loader])
+    assert [(row["what"], row["ok"]) for row in rows] == [
+        ("boot files for arm64-uboot", False),
+        ("boot files for raspberrypi4, loader u-boot", False),
+    ]
+    assert "--boot-file PATH/rk3399-rock-pi-4b.dtb" in rows[0]["text"]
+    assert "u-boot-provisioning.bin" in rows[1]["text"]
+    there = {"arm64": [*AGENTS["arm64"], "rk3399-rock-pi-4b.dtb", "u-boot-provisioning.bin"]}
+    assert [row["ok"] for row in boot_files(there, [with_tree, with_loader])] == [True, True]
+    assert boot_files({}, [with_tree]) == []

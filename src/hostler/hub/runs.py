@@ -222,7 +222,12 @@ def no_agent(hub: Draft | State, record: BoardRecord) -> str:
             f"there is no agent for {platform.arch} yet; "
             f"an admin makes it with: hostler agent build --arch {platform.arch}"
         )
-    return platform.lacks(agent.boot_files, hub.inventory.loader(record.board.board_class, record.facts))
+    board_class = record.board.board_class
+    return platform.lacks(
+        agent.boot_files,
+        hub.inventory.loader(board_class, record.facts),
+        hub.inventory.classes[board_class].device_tree,
+    )
 
 
 def _image_order(

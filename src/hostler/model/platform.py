@@ -61,12 +61,15 @@ class Platform:
             return ""
         return f"a {self.name} needs {', '.join(absent)}; run: hostler agent build --arch {self.arch}"
 
-    def lacks(self, files: Collection[str], loader: Loader | None = None) -> str:
+    def lacks(
+        self, files: Collection[str], loader: Loader | None = None, device_tree: str | None = None
+    ) -> str:
         """Tell what a board needs to boot the agent that is not among the files served; empty: nothing.
 
         Args:
             files: Their names.
             loader: What is to bring the kernel, if something is.
+            device_tree: The one that its class names, if it does.
         """
         if absent := self.lacks_firmware(files):
             return absent
@@ -80,6 +83,11 @@ class Platform:
             return (
                 f"the agent's kernel has no device tree {self.device_trees}*.dtb for a {self.name}; "
                 "register an agent with a kernel that knows this board"
+            )
+        if device_tree is not None and device_tree not in files:
+            return (
+                f"no device tree {device_tree} is registered; run: hostler agent build --arch {self.arch} "
+                f"--boot-file PATH/{device_tree}"
             )
         return ""
 

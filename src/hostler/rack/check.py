@@ -13,10 +13,10 @@ from hostler.model.power import PowerState
 from hostler.rack.neighbour_table import too_small
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from hostler.model.json import Document
-    from hostler.model.seam import RackPlan
+    from hostler.model.seam import Desired, RackPlan
     from hostler.rack.keeper import Keeper
     from hostler.rack.netboot import Netboot
 
@@ -48,20 +48,32 @@ async def check_lab(plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot,
     for arch in sorted({PLATFORMS[keeper.view.desired.platform].arch for keeper in chosen}):
         advice = "" if arch in plan.agents else f"run: hostler agent build --arch {arch}"
         checks.append(_row(f"agent for {arch}", arch in plan.agents, "registered", "not registered", advice))
-    for name, loader in sorted(
-        {(one.view.desired.platform, one.view.desired.loader or "") for one in chosen}
-    ):
-        platform = PLATFORMS[name]
-        needed = registered_files(platform.arch, Loader(loader)) if loader else ()
-        if (platform.device_trees or needed) and platform.arch in plan.agents:
-            absent = platform.lacks(plan.agents[platform.arch], Loader(loader) if loader else None)
-            what = f"boot files for {name}, loader {loader}" if loader else f"boot files for {name}"
-            checks.append(_row(what, not absent, "registered", absent, ""))
+    checks += boot_files(plan.agents, [one.view.desired for one in chosen])
     checks += await asyncio.gather(*(_power(keeper) for keeper in chosen))
     checks += [_console(keeper) for keeper in chosen]
     for rows in await asyncio.gather(*(_boot_control(keeper) for keeper in chosen)):
         checks += rows
     return {"ok": all(check["ok"] for check in checks), "checks": list(checks)}
+
+
+def boot_files(agents: Mapping[str, Collection[str]], boards: Iterable[Desired]) -> list[Document]:
+    """Check that what boards fetch beside kernel and initramfs is registered with their agents.
+
+    Args:
+        agents: By architecture, the names of the files registered.
+        boards: What is wanted of each board.
+    """
+    rows = []
+    kinds = {(board.platform, board.loader or "", board.device_tree or "") for board in boards}
+    for name, loader, tree in sorted(kinds):
+        platform = PLATFORMS[name]
+        known = Loader(loader) if loader else None
+        needed = registered_files(platform.arch, known) if known else ()
+        if (platform.device_trees or needed or tree) and platform.arch in agents:
+            absent = platform.lacks(agents[platform.arch], known, tree or None)
+            what = f"boot files for {name}" + (f", loader {loader}" if loader else "")
+            rows.append(_row(what, not absent, "registered", absent, ""))
+    return rows
 
 
 def _row(what: str, ok: bool, good: str, bad: str, advice: str) -> dict[str, Any]:

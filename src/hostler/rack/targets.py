@@ -43,12 +43,7 @@ def target(view: View, agents: dict[str, dict[str, str]]) -> Target:
     agent = agents.get(platform.arch, {})
     why = _HELD[desired.lifecycle]
     files = {name: agent[name] for name in agent if name not in ("kernel", "initrd")}
-    absent = platform.lacks(files, desired.loader)
-    if desired.device_tree and desired.device_tree not in files:
-        absent = absent or (
-            f"no device tree {desired.device_tree} is registered; run: hostler agent build --arch "
-            f"{platform.arch} --boot-file PATH/{desired.device_tree}"
-        )
+    absent = platform.lacks(files, desired.loader, desired.device_tree)
     system = _system(view)
     if not agent and system is None:
         absent = f"there is no agent for {platform.arch}; run: hostler agent build"
