@@ -53,6 +53,14 @@ class Site:
         self._rate, self._loss, self._slow = rate, loss, slow
 
     def __enter__(self) -> Site:
+        try:
+            self._build()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _build(self) -> None:
         for name in (self.server, self.bridge, *self.receivers):
             ip("netns", "add", name)
             ip("-n", name, "link", "set", "lo", "up")
@@ -67,7 +75,6 @@ class Site:
                 self._lose(f"p{number}")
         if self._loss:  # single packets are lost, so single packets must leave
             self.run(self.server, "ethtool", "-K", "e0", "tx-udp-segmentation", "off", "gso", "off")
-        return self
 
     def __exit__(self, *_: object) -> None:
         for name in (*self.receivers, self.bridge, self.server):
