@@ -40,7 +40,7 @@ FETCHES = {
     "vx-bios": [("http", "ipxe"), ("http", "kernel"), ("http", "initrd")],
     "vx-uefi": [("tftp", "snponly.efi"), ("http", "ipxe"), ("http", "kernel"), ("http", "initrd")],
     "va-uboot": [
-        ("tftp", "pxelinux.cfg/01-52-54-00-77-00-03"),
+        ("tftp", "pxelinux.cfg/b0a2d0e4-0003-4c6f-9a35-6d1f2c7e0003"),
         ("tftp", "boot/initrd"),
         ("tftp", "boot/kernel"),
     ],
