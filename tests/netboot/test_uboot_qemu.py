@@ -63,6 +63,8 @@ async def test_uboot_without_pxe_runs_a_script(lan: Lan, setup: NetbootSetup, tm
             child.put_target(replace(target, intent=BootIntent.LOCAL))
             await board.shows(b"b1: booting from the local disk")
             await board.shows(b"\nwent on")
+            # What the console shows and what is told of the network come on ways of their own.
+            await board.until(lambda: fetched(rack, "tftp", "done").count("boot.scr.uimg") == 2)
     assert fetched(rack, "tftp", "done") == [
         "boot.scr.uimg", "boot/kernel", "boot/fdt.dtb", "boot/initrd", "boot.scr.uimg"
     ]  # fmt: skip
@@ -83,6 +85,7 @@ async def test_uboot_looks_under_every_name_and_then_for_an_efi_program(
             await board.shows(b"nobody has claimed it")
             child.put_target(replace(target, loader=Loader.UKI, intent=BootIntent.LOCAL))
             await board.shows(b"\nwent on")
+            await board.until(lambda: any("no-efi-program" in event.text for event in rack.events))
     missing = [event.text.split()[2] for event in rack.events if event.kind == "notfound"]
     names = [name.removeprefix("pxelinux.cfg/") for name in missing if name.startswith("pxelinux.cfg/")]
     assert names[:12] == [

@@ -62,7 +62,7 @@ def test_each_firmware_asks_the_network_and_then_its_disk(lab: Lab) -> None:
         # The plug: gone at once, the console line is not, and what was on the disk still is.
         for name in BOARDS:
             lab.power(name, on=False)
-        _until(lambda: not lab.qemus(), 5)
+        _until(lambda: not lab.qemus(), 30)
         _until(lambda: {lab.detection(name) for name in BOARDS} == {1}, 5)
         lab.said["va-uboot"].clear()
         lab.power("va-uboot", on=True)
@@ -70,7 +70,7 @@ def test_each_firmware_asks_the_network_and_then_its_disk(lab: Lab) -> None:
     assert lab.process is not None
     lab.process.send_signal(signal.SIGTERM)
     assert lab.process.wait(20) == 0
-    _until(lambda: not lab.qemus(), 5)
+    _until(lambda: not lab.qemus(), 30)
 
 
 def test_nothing_outlives_a_lab_that_is_killed(lab: Lab) -> None:
@@ -83,8 +83,8 @@ def test_nothing_outlives_a_lab_that_is_killed(lab: Lab) -> None:
     assert lab.process is not None
     lab.process.kill()
     lab.process.wait(10)
-    _until(lambda: not lab.qemus(), 5)
-    _until(lambda: not _alive(holder), 5)
+    _until(lambda: not lab.qemus(), 30)
+    _until(lambda: not _alive(holder), 30)
     lab.start()
     lab.power("vx-bios", on=True)
     _until(lambda: lab.detection("vx-bios") == 3, 10)
