@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hostler.model.json import Document
 
 WORKERS = 4
-_ASK_SECONDS = 1.0  # others may begin with the same image at any time
+_ASK_FIRST, _ASK_SECONDS = 0.125, 1.0  # boards of a rack begin together; others at any time
 _WORTH_SHARING = 8 * EXTENT  # less than this is there before the carousel has come round
 
 
@@ -156,12 +156,14 @@ def _asking(caller: Caller, artefact: str) -> Iterator[Callable[[], Document | N
     over = threading.Event()
 
     def ask() -> None:
+        delay = _ASK_FIRST
         while not over.is_set():
             answer = caller.carousel(artefact, {})
             if answer is not None:
                 offers.append(answer)
                 return
-            over.wait(_ASK_SECONDS)
+            over.wait(delay)
+            delay = min(2 * delay, _ASK_SECONDS)
 
     thread = threading.Thread(target=ask, name="carousel-offer")
     thread.start()

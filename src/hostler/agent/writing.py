@@ -93,11 +93,12 @@ class Writing:
         looking: Looking | None,
         until: Callable[[], bool] = lambda: False,
     ) -> list[Extent]:
-        """Fetch by HTTP and write what the disk does not hold; return the extents left when ``until`` held.
+        """Fetch by HTTP and write what the disk does not hold; return what is left when ``until`` holds.
 
         Raises:
             StepError: a chunk is not to be had, or the disk fails.
         """
+        unfinished: list[Extent] = []
 
         def work_on(_number: int, queue: Iterator[Extent]) -> None:
             frame = memoryview(bytearray(frame_limit(self._index.chunk_size)))
@@ -107,16 +108,22 @@ class Writing:
                 for run in self._lacking(extent, buffer, looking) if looking else [extent]:
                     if looking:
                         looking.begin_put(time.monotonic())
-                    at = 0
-                    for chunk in run:
-                        plain = self._fetched(chunk, frame, decompressor)
-                        buffer[at : at + chunk.length] = plain
-                        at += chunk.length
-                    self._put(run, buffer, at)
+                    at = count = 0
+                    # Not only between extents: with several workers these are seconds on a slow link.
+                    while count < len(run) and not until():
+                        plain = self._fetched(run[count], frame, decompressor)
+                        buffer[at : at + len(plain)] = plain
+                        at += len(plain)
+                        count += 1
+                    if count:
+                        self._put(run[:count], buffer, at)
+                    if count < len(run):
+                        unfinished.append(run[count:])
                     if looking:
                         looking.put(at, time.monotonic())
 
-        return in_threads(work_on, extents, self._workers, self._work, until)
+        left = in_threads(work_on, extents, self._workers, self._work, until)
+        return unfinished + left
 
     def share(
         self,
