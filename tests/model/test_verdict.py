@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostler.model.boot_story import FIRST_PATIENCE, PATIENCE, BootStory, Reached
+from hostler.model.cause import Cause
 from hostler.model.trace import TraceEvent
-from hostler.model.verdict import Cause, judge
+from hostler.model.verdict import judge
 
 HEALTHY: dict[str, Any] = json.loads(Path(__file__).with_name("healthy_boots.json").read_text())
 """Boots of the virtual lab that came to their end, as traced: seconds, source, kind, text, data."""

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from hostler.api.documents import BootDocument, boot_document
 from hostler.api.gate import Caller, TheHub
 from hostler.model.boot_story import BootStory
+from hostler.model.cause import Verdict
 from hostler.model.trace import TraceEvent
-from hostler.model.verdict import Verdict, judge
+from hostler.model.verdict import judge
 
 router = APIRouter()
 

@@ -1,0 +1,87 @@
+"""Rules of a verdict: from the first file to the kernel."""
+
+from __future__ import annotations
+
+from hostler.model.boot_story import BootStory, Reached
+from hostler.model.cause import Cause, Verdict, found
+
+
+def medium(story: BootStory) -> Verdict | None:
+    """An agent from a USB stick or an SD card: it asks what to do, and no firmware fetches anything."""
+    said = [one for one in story.all("http") if one.data.get("file") == "join" or "medium" in one.text]
+    if not said or not story.late or story.reached >= Reached.SYSTEM:
+        return None
+    last = said[-1]
+    if last.kind == "failed":
+        return found(story, Cause.NOTHING_BOOTS, f"{last.text}.", "Look whether its disk can boot.", last)
+    if not story.to_agent:
+        return None
+    what = "was refused" if last.kind == "refused" else "asked what to do, and was not heard again"
+    return found(
+        story, Cause.AGENT_TROUBLE, f"The agent from its medium {what}: {last.text}.",
+        "Look at its console.", last,
+    )  # fmt: skip
+
+
+def transfers(story: BootStory) -> Verdict | None:
+    """It asked for a file and did not get it."""
+    if not story.to_agent or story.reached >= Reached.SYSTEM:
+        return None
+    mtu = story.last("tftp", "mtu") or story.last("http", "mtu")
+    if mtu is not None and not story.kernel_fetched:
+        return found(story, Cause.PACKET_SIZE, f"{mtu.text}.", "", mtu)
+    if story.kernel_fetched is not None or not story.late:
+        return None
+    wrong = story.last("http", "failed", "aborted", "missing", "refused")
+    stalled = story.last("tftp", "timeout", "error", "notfound")
+    last = max(filter(None, (wrong, stalled)), key=lambda one: one.at, default=None)
+    whole = max(story.whole_files, key=lambda one: one.at, default=None)
+    if last is not None and whole is not None and whole.at > last.at:
+        last = None  # firmware looks for files that need not be, and tries again
+    if last is not None and last.kind in ("missing", "refused", "notfound"):
+        return found(story, Cause.FILE_MISSING, f"It did not get a file: {last.text}.", "", last)
+    if last is not None:
+        return found(
+            story, Cause.TRANSFER, f"A transfer to it broke off: {last.text}.",
+            "Look at the cable, the switch port's errors, and whether the board was reset meanwhile.", last,
+        )  # fmt: skip
+    if (
+        not story.whole_files
+        and story.reached is Reached.ANSWERED
+        and not story.all("tftp") + story.all("http")
+    ):
+        missing = story.answers[-1]
+        return found(
+            story, Cause.NO_FILE_ASKED, "It was told what to boot and did not ask for it.",
+            "A firewall between it and this host may drop TFTP (UDP 69) or HTTP; or it looks for its files "
+            "at another server.", missing,
+        )  # fmt: skip
+    return None
+
+
+def secure_boot(story: BootStory) -> Verdict | None:
+    """Its firmware, or its boot loader, refused what is not signed for it."""
+    refused = story.last("console", "unsigned", "unsigned-kernel") or story.last("tftp", "not-started")
+    if refused is None or story.reached >= Reached.KERNEL:
+        return None
+    if any(one.at > refused.at for one in story.whole_files):
+        return None  # the next in its boot order is signed
+    return found(story, Cause.SECURE_BOOT, f"{refused.text}.", "", refused)
+
+
+def loader(story: BootStory) -> Verdict | None:
+    """The first file came whole, and nothing of what it should do followed."""
+    if not story.late or not story.to_agent or story.reached is not Reached.FILE:
+        return None
+    if story.kernel_fetched is not None:
+        return found(
+            story, Cause.KERNEL_SILENT, "It fetched its kernel, and nothing was heard of that.",
+            "The kernel may be for another machine, or not speak on this console: compare platform and "
+            "console of its class with the board.", story.kernel_fetched,
+        )  # fmt: skip
+    last = max(story.whole_files, key=lambda one: one.at)
+    return found(
+        story, Cause.LOADER, f"It fetched {last.data.get('file', 'a file')} and did not go on with it.",
+        "The boot loader may be for another firmware, or not find its network card: try another loader.",
+        last,
+    )  # fmt: skip
