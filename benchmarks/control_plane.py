@@ -38,7 +38,8 @@ from hostler.hub.hub import Hub
 from hostler.hub.records import HUB, Agent, Principal, Role
 from hostler.images.store import ImageStore
 from hostler.link.inprocess import InProcessLink
-from hostler.serve import StoreFiles, spare_garbage_collector
+from hostler.serve import spare_garbage_collector
+from hostler.store_files import StoreFiles
 from instant_rack import InstantRack
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import Phase, RunState, RunStatus
 from hostler.model.seam import BootRecord, Desired, Observed, RackPlan
 from hostler.model.trace import TraceEvent
-from hostler.serve import StoreFiles
+from hostler.store_files import StoreFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -31,24 +31,20 @@ from hostler.hub.errors import DatabaseError, Refusal
 from hostler.hub.hub import Hub
 from hostler.hub.records import HUB
 from hostler.hub.ssh_authority import SshAuthority
-from hostler.images.importer import import_image
-from hostler.images.netboot_files import Keeper
-from hostler.images.source import SourceError
-from hostler.images.store import ImageStore, StoreError, StoreFullError
+from hostler.images.store import ImageStore, StoreError
 from hostler.link.group_commit import StorageError
 from hostler.link.inprocess import InProcessLink
 from hostler.rack.rack import Rack
 from hostler.rack.store import RackStore
+from hostler.store_files import StoreFiles
 
 if TYPE_CHECKING:
     import argparse
     import socket
     import ssl
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from fastapi import FastAPI
-
-    from hostler.hub.images import Imported, Progress
 
 log = logging.getLogger("hostler")
 
@@ -61,42 +57,6 @@ _GOODBYE_SECONDS = 5.0
 
 class ServeError(Exception):
     """The server cannot start; the text says why and what to do."""
-
-
-class StoreFiles:
-    """The hub's images in the rack's own store (see ``hub.images.ImageFiles``): one host, one copy."""
-
-    bad_source: tuple[type[Exception], ...] = (SourceError,)
-    no_space: tuple[type[Exception], ...] = (StoreFullError,)
-    bad_store: tuple[type[Exception], ...] = (StoreError,)
-
-    def __init__(self, store: ImageStore) -> None:
-        self._store = store
-
-    def take(
-        self, source: Path | str, progress: Callable[[Progress], None], barred: Collection[str] | None = None
-    ) -> Imported:
-        """Read an image and keep it."""
-        return import_image(source, self._store, progress, barred=barred)
-
-    def drop(self, artefact: str) -> None:
-        """Remove an artefact; of a disk its bytes too, except those that other images share."""
-        if self._store.has_index(artefact):
-            self._store.remove_image(artefact)
-        else:
-            self._store.remove_artefact(artefact)
-
-    def keeper(self, progress: Callable[[Progress], None]) -> Keeper:
-        """Keep the files of a system that comes over the network."""
-        return Keeper(self._store, progress)
-
-    def keep(self, path: Path) -> str:
-        """Keep a whole file."""
-        return self._store.add_artefact(path)
-
-    def file(self, artefact: str) -> Path:
-        """Return where a kept file is."""
-        return self._store.artefact_path(artefact)
 
 
 def spare_garbage_collector() -> None:

@@ -37,7 +37,7 @@ from hostler.model.trace import TraceEvent
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
 from hostler.rack.console_door import serve_console
-from hostler.serve import StoreFiles
+from hostler.store_files import StoreFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,8 @@ from hostler.hub.labfile import LabfileError, read_labfile
 from hostler.hub.records import HUB, Principal, Role
 from hostler.images.store import ImageStore
 from hostler.link.inprocess import InProcessLink
-from hostler.serve import StoreFiles, reveal_secret
+from hostler.serve import reveal_secret
+from hostler.store_files import StoreFiles
 from simulated_rack import LAB, Lab, running, until
 from webhook_listener import listening
 
