@@ -31,7 +31,9 @@ from hostler.hub.errors import DatabaseError, Refusal
 from hostler.hub.hub import Hub
 from hostler.hub.records import HUB
 from hostler.hub.ssh_authority import SshAuthority
-from hostler.images.store import ImageStore, StoreError
+from hostler.images.store import ImageStore
+from hostler.images.store_errors import StoreError
+from hostler.images.sweeping import sweep
 from hostler.link.group_commit import StorageError
 from hostler.link.inprocess import InProcessLink
 from hostler.rack.rack import Rack
@@ -239,7 +241,9 @@ def _sweep(store: ImageStore, hub: Hub) -> None:
     files = StoreFiles(store)
     for artefact in set(store.artefacts()) - hub.images.artefacts():
         files.drop(artefact)
-    store.sweep()
+    swept = sweep(store)
+    if swept.kept_for:
+        log.error("%s has a damaged index (%s): run `hostler image verify`", store.root, swept.kept_for)
 
 
 async def _first_words(hub: Hub, config: Path | None, port: PublicPort, *, renew: bool) -> None:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from hostler.images.importer import import_image
 from hostler.images.netboot_files import Keeper
 from hostler.images.source import SourceError
-from hostler.images.store import ImageStore, StoreError, StoreFullError
+from hostler.images.store_errors import StoreError, StoreFullError
+from hostler.images.sweeping import remove_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
     from hostler.hub.images import Imported, Progress
+    from hostler.images.store import ImageStore
 
 
 class StoreFiles:
@@ -35,7 +37,7 @@ class StoreFiles:
     def drop(self, artefact: str) -> None:
         """Remove an artefact; of a disk its bytes too, except those that other images share."""
         if self._store.has_index(artefact):
-            self._store.remove_image(artefact)
+            remove_image(self._store, artefact)
         else:
             self._store.remove_artefact(artefact)
 

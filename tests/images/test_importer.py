@@ -27,7 +27,9 @@ import zstandard
 
 from hostler.images.importer import ImportProgress, import_image
 from hostler.images.source import SourceError
-from hostler.images.store import ImageStore, StoreFullError
+from hostler.images.store import ImageStore
+from hostler.images.store_errors import StoreFullError
+from hostler.images.sweeping import remove_image, sweep
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -348,7 +350,7 @@ def test_a_conversion_does_not_outlive_a_killed_server(
             time.sleep(0.02)
         process.kill()
     assert has_ended(int(slow_disk.read_text()))
-    store.sweep()
+    sweep(store)
     assert list((store.root / "tmp").iterdir()) == []
 
 
@@ -634,7 +636,7 @@ def test_kill_in_the_middle_leaves_nothing_that_matters(tmp_path: Path) -> None:
         for index_id in store.indexes():
             content(store, index_id)
             if index_id != kept.index:
-                store.remove_image(index_id)
-        store.sweep()
+                remove_image(store, index_id)
+        sweep(store)
         assert files(store) == before
     assert content(store, kept.index) == sample(2)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostler.images.store import ImageStore, StoreBusyError, StoreError, UnknownArtefactError
+from hostler.images.store import ImageStore
+from hostler.images.store_errors import StoreBusyError, StoreError, StoreLimitError, UnknownArtefactError
+from hostler.images.sweeping import remove_image, sweep
 from hostler.model.chunkindex import MIN_CHUNK_SIZE, ChunkIndex
 
 GRID = MIN_CHUNK_SIZE
@@ -63,7 +64,7 @@ def test_removal_keeps_what_others_need(
     left = {put(store, letters): letters for letters in images}
     while left:
         index_id, _ = left.popitem()
-        store.remove_image(index_id)
+        remove_image(store, index_id)
         needed = {chunk_of(letter)[0].hex() for letters in left.values() for letter in letters}
         assert {path.name for path in (store.root / "chunks").glob("*/*")} == needed == store.references()
         assert store.indexes() == sorted(left)
@@ -78,22 +79,94 @@ def test_an_image_without_its_chunks_is_not_committed(store: ImageStore) -> None
     assert store.indexes() == []
 
 
-def test_removal_waits_for_imports(store: ImageStore) -> None:
-    """While an import relies on chunks that are there, none of them can be removed."""
+def test_removal_takes_nothing_from_an_import(store: ImageStore) -> None:
+    """What an import relies on may be removed under it, and nobody waits; it is there again at its end."""
     index_id = put(store, [1, 2])
+    one, two = (chunk_of(letter)[0].hex() for letter in (1, 2))
     with store.ingest() as ingest:
-        assert ingest.knows(chunk_of(1)[0].hex())
-        with pytest.raises(StoreBusyError, match="try again later"):
-            store.remove_image(index_id, lock_seconds=0.1)
-        with pytest.raises(StoreBusyError):
-            store.sweep(lock_seconds=0)
-        waiting = threading.Thread(target=store.remove_image, args=[index_id])
-        waiting.start()
+        assert ingest.knows(one)
+        remove_image(store, index_id)
+        swept = sweep(store)
+        assert (swept.chunks, swept.unfinished) == (0, 0), "an import under way is not unfinished"
+        assert not store.chunk_path(one).exists()
+        assert not ingest.knows(two)
         other = ingest.commit(ChunkIndex.build(GRID, GRID, [(0, chunk_of(1)[0])]))
-    waiting.join(10)
     assert store.indexes() == [other]
-    assert store.references() == {chunk_of(1)[0].hex()}
-    assert store.chunk_path(chunk_of(1)[0].hex()).exists()
+    assert store.references() == {one}
+    assert store.chunk_path(one).read_bytes() == chunk_of(1)[1]
+
+
+def test_a_store_that_is_busy_says_so(store: ImageStore) -> None:
+    """Waiting for the lock has an end."""
+    with store.lock(), pytest.raises(StoreBusyError, match="try again later"), store.lock(0):
+        pass
+
+
+def test_a_sweep_tells_what_it_frees(store: ImageStore) -> None:
+    """Unfinished imports, lost chunks and what was set aside go, with numbers; a dry run only tells them."""
+    kept = put(store, [1, 2])
+    lost = put(store, [2, 3])
+    store.artefact_path(lost).unlink()  # as a crash of a removal leaves it
+    folder = store.tmp / "0123"
+    folder.mkdir()
+    (folder / "half").write_bytes(bytes(100))
+    (folder / "held").hardlink_to(store.chunk_path(chunk_of(1)[0].hex()))
+    (store.damaged / chunk_of(9)[0].hex()).write_bytes(bytes(10))
+    frame = len(chunk_of(3)[1])
+    told = sweep(store, dry_run=True)
+    assert (told.chunks, told.unfinished, told.damaged, told.freed_bytes) == (1, 1, 1, 110 + frame)
+    assert folder.exists()
+    before = store.used()
+    assert sweep(store) == told
+    assert before - store.used() == 10 + frame
+    assert sweep(store).freed_bytes == 0
+    assert store.references() == {path.name for path in (store.root / "chunks").glob("*/*")}
+    assert store.indexes() == [kept]
+    assert list(store.tmp.iterdir()) == list(store.damaged.iterdir()) == []
+
+
+def test_no_chunk_goes_while_an_index_cannot_be_read(store: ImageStore) -> None:
+    """Nobody knows what a damaged index speaks of; once it is removed, a sweep takes its chunks."""
+    damaged, other = put(store, [1]), put(store, [2])
+    path = store.artefact_path(damaged)
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert sweep(store).kept_for == damaged
+    assert remove_image(store, other) == 0
+    remove_image(store, damaged)
+    swept = sweep(store)
+    assert (swept.chunks, swept.kept_for) == (2, "")
+    assert list((store.root / "chunks").glob("*/*")) == []
+
+
+def test_the_store_holds_no_more_than_it_may(store: ImageStore) -> None:
+    """With numbers, before anything is kept, and also when two imports end at once."""
+    put(store, [1])
+    limit = store.used() + 200
+    store.limit = lambda: limit
+    noise = os.urandom(GRID)
+    said = f"may hold {limit} bytes and holds {store.used()}"
+    with pytest.raises(StoreLimitError, match=said), store.ingest() as ingest:
+        ingest.add_chunk(hashlib.sha256(noise).hexdigest(), noise)
+    with pytest.raises(StoreLimitError, match="at least 201 more"):
+        store.add_artefact(b"x" * 201)
+    index = ChunkIndex.build(GRID, GRID, [(0, chunk_of(3)[0])])
+    with store.ingest() as one, store.ingest() as two:
+        one.add_chunk(chunk_of(3)[0].hex(), chunk_of(3)[1])
+        two.add_artefact(b"x" * 190)
+        with pytest.raises(StoreLimitError, match="Nothing was kept"):
+            one.commit(index)
+    assert len(store.indexes()) == 1
+    store.add_artefact(b"y" * 10)
+    with pytest.raises(StoreLimitError, match="something more"), store.ingest():
+        pass
+    assert list(store.tmp.iterdir()) == []
+
+
+def test_a_file_is_never_taken_for_an_index(store: ImageStore) -> None:
+    """A system's file that begins as an index does would keep every sweep from removing chunks."""
+    with pytest.raises(StoreError, match="no part of a system"):
+        store.add_artefact([b"HSTL", b"IDX1 and more"])
+    assert store.artefacts() == []
 
 
 def test_two_imports_at_once_share(store: ImageStore) -> None:

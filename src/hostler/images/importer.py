@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from hostler.images.store import ImageStore, Ingest
+    from hostler.images.ingest import Ingest
+    from hostler.images.store import ImageStore
 
 CHUNK_SIZE = 1024 * 1024
 """The grid of new images, chosen by benchmarks/chunk_size.py.
