@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import hostler.demo
-from hostler.virtual.config import Kind, VirtualConfigError, load
+from hostler.virtual.config import Kind, load
 from hostler.virtual.main import main
+from hostler.virtual.toml_table import VirtualConfigError
 
 EXAMPLE = Path(hostler.demo.__file__).with_name("virtual.toml")
 
@@ -21,7 +22,7 @@ def test_the_demo_has_a_board_of_each_kind() -> None:
         "vx-uefi": Kind.X86_UEFI,
         "va-uboot": Kind.ARM64_UBOOT,
     }
-    assert config.boards[0].disk == 4 << 30
+    assert config.boards[0].disks[0].size == 4 << 30
     assert config.state_dir == EXAMPLE.parent.resolve() / "virtual-lab"
 
 

@@ -35,7 +35,11 @@ dhcp_seconds=${dhcp_seconds:-300}
 known=/run/hostler/modalias
 : >$known
 drivers() {
-    find /sys/devices -name modalias -exec cat {} + 2>/dev/null | sort -u >$known.now
+    {
+        find /sys/devices -name modalias -exec cat {} +
+        # SD cards and eMMC tell theirs as an event alone.
+        cat /sys/bus/mmc/devices/*/uevent | sed -n 's/^MODALIAS=//p'
+    } 2>/dev/null | sort -u >$known.now
     if cmp -s $known $known.now; then return 1; fi
     mv $known.now $known
     xargs modprobe -qab <$known >/dev/null 2>&1

@@ -15,7 +15,10 @@ tries=0
 device=
 modprobe -q ext4
 while :; do
-    find /sys/devices -name modalias -exec cat {} + 2>/dev/null | sort -u >/run/modalias.now
+    {
+        find /sys/devices -name modalias -exec cat {} +
+        cat /sys/bus/mmc/devices/*/uevent | sed -n 's/^MODALIAS=//p' # SD and eMMC have no such file
+    } 2>/dev/null | sort -u >/run/modalias.now
     if ! cmp -s /run/modalias /run/modalias.now; then
         mv /run/modalias.now /run/modalias
         xargs modprobe -qab </run/modalias >/dev/null 2>&1

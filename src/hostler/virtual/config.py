@@ -5,20 +5,15 @@ Every complaint names file and key, and nothing is started from a file with a mi
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
 
-T = TypeVar("T")
-
-
-class VirtualConfigError(Exception):
-    """virtual.toml is wrong; the text says file, key and what to write instead."""
+from hostler.virtual.disks import DiskConfig, read_disks
+from hostler.virtual.toml_table import Table, VirtualConfigError
 
 
 class Kind(StrEnum):
@@ -69,7 +64,7 @@ class BoardConfig:
         console: Host and TCP port of its serial line.
         memory: MiB.
         cpus: Virtual processors.
-        disk: Bytes; the file is sparse.
+        disks: Its disks, the first of which its firmware boots.
         first: What its firmware tries first.
         secure_boot: Whether its firmware starts only what Microsoft's keys vouch for.
         media: Image in a drive of it, read only; None: it has no drive.
@@ -84,7 +79,7 @@ class BoardConfig:
     console: tuple[str, int]
     memory: int
     cpus: int
-    disk: int
+    disks: tuple[DiskConfig, ...]
     first: First = First.NETWORK
     secure_boot: bool = False
     media: Path | None = None
@@ -141,7 +136,7 @@ def load(path: Path) -> LabConfig:
         raise VirtualConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise VirtualConfigError(f"{path}: {error}") from error
-    root = _Table(str(path), "", document)
+    root = Table(str(path), "", document)
     root.only("lab", "switch", "boards")
     lab = root.table("lab")
     lab.only("state_dir", "bridge", "address", "address6", "accelerator", "cache")
@@ -165,8 +160,8 @@ def load(path: Path) -> LabConfig:
 
 
 _KEYS = (
-    "name", "kind", "port", "mac", "uuid", "serial", "console", "memory", "cpus", "disk", "first",
-    "secure_boot", "media",
+    "name", "kind", "port", "mac", "uuid", "serial", "console", "memory", "cpus", "disk", "disks",
+    "first", "secure_boot", "media",
 )  # fmt: skip
 _FIRST = {
     Kind.X86_BIOS: (First.NETWORK, First.MEDIA),
@@ -176,7 +171,7 @@ _FIRST = {
 }
 
 
-def _board(table: _Table, ports: int, base: Path) -> BoardConfig:
+def _board(table: Table, ports: int, base: Path) -> BoardConfig:
     table.only(*_KEYS)
     name = table.text("name", None, r"[a-z0-9][a-z0-9-]{0,62}")
     uuid = table.text("uuid")
@@ -196,29 +191,25 @@ def _board(table: _Table, ports: int, base: Path) -> BoardConfig:
         raise table.wrong("media", 'is missing; first = "media" needs the path of an image')
     if media and First.MEDIA not in _FIRST[kind]:
         raise table.wrong("media", f"a board of kind {kind} has no drive")
+    serial = table.text("serial", name, r"[A-Za-z0-9._-]{1,64}")
     return BoardConfig(
         name=name,
         kind=kind,
         port=table.number("port", 1, ports),
         mac=table.text("mac", None, r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}"),
         uuid=parsed,
-        serial=table.text("serial", name, r"[A-Za-z0-9._-]{1,64}"),
+        serial=serial,
         console=table.address("console"),
         memory=table.number("memory", 128, 1 << 20, 1024),
         cpus=table.number("cpus", 1, 64, 1),
-        disk=_size(table, "disk", "4G"),
+        disks=read_disks(table, serial),
         first=first,
         secure_boot=secure_boot,
         media=(base / media).resolve() if media else None,
     )
 
 
-def _size(table: _Table, key: str, default: str) -> int:
-    value = table.text(key, default, r"[1-9][0-9]{0,6}[MGT]")
-    return int(value[:-1]) << {"M": 20, "G": 30, "T": 40}[value[-1]]
-
-
-def _interface(table: _Table, key: str, default: str) -> IPv4Interface:
+def _interface(table: Table, key: str, default: str) -> IPv4Interface:
     value = table.text(key, default)
     try:
         interface = IPv4Interface(value)
@@ -229,7 +220,7 @@ def _interface(table: _Table, key: str, default: str) -> IPv4Interface:
     return interface
 
 
-def _interface6(table: _Table, key: str) -> IPv6Interface | None:
+def _interface6(table: Table, key: str) -> IPv6Interface | None:
     value = table.text(key, "")
     try:
         return IPv6Interface(value) if value else None
@@ -247,68 +238,3 @@ def _distinct(path: str, config: LabConfig) -> None:
                     f'{path}: boards "{first[value]}" and "{board.name}" have the same {key}'
                 )
             first[value] = board.name
-
-
-class _Table:
-    """A TOML table that knows where it is."""
-
-    def __init__(self, path: str, where: str, values: dict[str, object]) -> None:
-        self._path = path
-        self._where = where
-        self._values = values
-
-    def wrong(self, key: str, problem: str) -> VirtualConfigError:
-        return VirtualConfigError(f"{self._path}: {self._where}{key}: {problem}")
-
-    def only(self, *known: str) -> None:
-        for key in self._values:
-            if key not in known:
-                raise self.wrong(key, f"unknown key; known here: {', '.join(known)}")
-
-    def table(self, key: str) -> _Table:
-        value = self._values.get(key)
-        if not isinstance(value, dict):
-            raise self.wrong(key, f"the table [{self._where}{key}] is missing")
-        return _Table(self._path, f"{self._where}{key}.", value)
-
-    def tables(self, key: str) -> list[_Table]:
-        value = self._values.get(key)
-        if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
-            raise self.wrong(key, f"there must be at least one [[{key}]]")
-        return [_Table(self._path, f"{key}[{index}].", item) for index, item in enumerate(value)]
-
-    def text(self, key: str, default: str | None = None, pattern: str = r".+") -> str:
-        value = self._typed(key, str, default)
-        if value != default and not re.fullmatch(pattern, value):
-            raise self.wrong(key, f"must match {pattern}, not {value!r}")
-        return value
-
-    def choice(self, key: str, known: tuple[str, ...], default: str | None = None) -> str:
-        value = self._typed(key, str, default)
-        if value not in known:
-            raise self.wrong(key, f"must be one of {', '.join(known)}, not {value!r}")
-        return value
-
-    def flag(self, key: str) -> bool:
-        return self._typed(key, bool, False)
-
-    def number(self, key: str, least: int, most: int, default: int | None = None) -> int:
-        value = self._typed(key, int, default)
-        if isinstance(value, bool) or not least <= value <= most:
-            raise self.wrong(key, f"must be a whole number from {least} to {most}, not {value!r}")
-        return value
-
-    def address(self, key: str, default: str | None = None) -> tuple[str, int]:
-        value = self._typed(key, str, default)
-        host, _, port = value.rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-            raise self.wrong(key, f'must be "host:port", not {value!r}')
-        return host, int(port)
-
-    def _typed(self, key: str, kind: type[T], default: T | None) -> T:
-        value = self._values.get(key, default)
-        if value is None:
-            raise self.wrong(key, "is missing")
-        if not isinstance(value, kind):
-            raise self.wrong(key, f"must be a {kind.__name__}, not {value!r}")
-        return value

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from hostler.virtual import kvm, qemu
 from hostler.virtual.board import VirtualBoard
-from hostler.virtual.config import LabConfig, VirtualConfigError, load
+from hostler.virtual.config import LabConfig, load
 from hostler.virtual.network import LabNetwork, NetworkUnavailable, open_network, write_pid_file
 from hostler.virtual.switch import PoeSwitch, SnmpAgent
+from hostler.virtual.toml_table import VirtualConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

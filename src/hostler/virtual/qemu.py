@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hostler.virtual import uboot_env, uefi_nvram
+from hostler.virtual import disk_wiring, uboot_env, uefi_nvram
 from hostler.virtual.config import First, Kind
+from hostler.virtual.disks import DiskKind
 
 if TYPE_CHECKING:
     from hostler.virtual.config import BoardConfig
@@ -76,9 +77,9 @@ def require(kinds: set[Kind]) -> None:
 
 
 def prepare(board: BoardConfig, directory: Path) -> None:
-    """Put the board's disk, once, and its firmware's settings, afresh, into ``directory``.
+    """Put the board's disks, once, and its firmware's settings, afresh, into ``directory``.
 
-    The disk survives power cuts and restarts. The firmware's settings are written at every power-up, so that
+    The disks survive power cuts and restarts. The firmware's settings are written at every power-up, so that
     an operating system which moves itself to the front of the boot order cannot take a board off the network.
 
     Raises:
@@ -86,16 +87,15 @@ def prepare(board: BoardConfig, directory: Path) -> None:
         NoDefaultEnvironment, NotAStore: The installed firmware is not the kind this lab knows.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    disk = directory / "disk.raw"
-    if not disk.exists() or disk.stat().st_size != board.disk:
-        with disk.open("ab") as file:
-            file.truncate(board.disk)
+    disk_wiring.prepare(board.disks, directory)
     if board.kind.uefi:
         arm = board.kind is Kind.ARM64_UEFI
         template = (AAVMF_VARS if arm else OVMF_SECURE_VARS if board.secure_boot else OVMF_VARS).read_bytes()
         if arm and not board.secure_boot:
             template = uefi_nvram.without_variables(template)
-        (directory / "nvram.fd").write_bytes(uefi_nvram.boot_order(template, board.mac, board.first))
+        (directory / "nvram.fd").write_bytes(
+            uefi_nvram.boot_order(template, board.mac, board.first, board.disks[0].kind)
+        )
     elif board.kind is Kind.ARM64_UBOOT:
         defaults = uboot_env.default_environment(UBOOT.read_bytes())
         order = uboot_env.disk_first if board.first is First.DISK else uboot_env.network_first
@@ -118,11 +118,9 @@ def command(board: BoardConfig, plugs: Plugs) -> list[str]:
         *("-qmp", "unix:qmp.sock,server=on,wait=off"),
         *("-netdev", f"tap,id=net,ifname={plugs.tap},script=no,downscript=no"),
         *("-device", _network_card(board)),
-        *(
-            "-drive",
-            f"if=none,id=disk,format=raw,file=disk.raw,cache={plugs.cache},discard=unmap,detect-zeroes=unmap",
+        *disk_wiring.arguments(
+            board.disks, _disk_slots(board), plugs.cache, 1 if board.kind is Kind.X86_BIOS else None
         ),
-        *("-device", _disk(board)),
         *_media(board),
         *("-device", "virtio-rng-pci"),
     ]
@@ -141,7 +139,9 @@ def _machine(board: BoardConfig, accelerator: str) -> list[str]:
     if board.kind is Kind.X86_BIOS:
         # graphics=off makes SeaBIOS, and what boots through it, speak on the serial port.
         # A board that finds nothing to boot starts over.
-        order = ["-boot", "menu=off,strict=on,reboot-timeout=5000"]
+        # An SD card has no place in the order, and strict leaves out what has none.
+        strict = "off" if board.disks[0].kind is DiskKind.SD else "on"
+        order = ["-boot", f"menu=off,strict={strict},reboot-timeout=5000"]
         return [binary, "-machine", "pc,graphics=off", *chosen, *order]
     if board.kind is Kind.X86_UEFI:
         # Secure Boot keeps its variables in system management mode.
@@ -184,12 +184,9 @@ def _network_card(board: BoardConfig) -> str:
     return f"{card},romfile="  # UEFI and U-Boot have network stacks of their own
 
 
-def _disk(board: BoardConfig) -> str:
-    # A full host is an I/O error to the guest; QEMU's own way is to stop the board in silence.
-    disk = (
-        f"virtio-blk-pci,drive=disk,serial={board.serial[:20]},addr={uefi_nvram.DISK_SLOT:#x},werror=report"
-    )
-    return f"{disk},bootindex=1" if board.kind is Kind.X86_BIOS else disk
+def _disk_slots(board: BoardConfig) -> list[int]:
+    behind = uefi_nvram.MEDIA_SLOT + 1
+    return [uefi_nvram.DISK_SLOT, *range(behind, behind + len(board.disks) - 1)]
 
 
 def _media(board: BoardConfig) -> list[str]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from hostler.virtual.config import First
+from hostler.virtual.disk_wiring import NVME_EUI64
+from hostler.virtual.disks import DiskKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,13 +41,13 @@ class NotAStore(Exception):  # noqa: N818 - says what was found
     """The template is not a variable store of EDK2 with room for a boot order."""
 
 
-def boot_order(template: bytes, mac: str, first: First) -> bytes:
+def boot_order(template: bytes, mac: str, first: First, disk_kind: DiskKind = DiskKind.VIRTIO) -> bytes:
     """Return the template with boot options for what is first and for the disk, in place of those it has.
 
     Raises:
         NotAStore: The template is something else, or full.
     """
-    disk = _load_option("Disk", _path(_pci(DISK_SLOT)))
+    disk = _load_option("Disk", _path(_pci(DISK_SLOT) + _DISK_NODES[disk_kind]))
     network = _load_option(*_NETWORK[first](mac)) if first in _NETWORK else b""
     options = {
         First.DISK: [disk, _load_option(*_NETWORK[First.NETWORK](mac))],
@@ -145,6 +147,15 @@ def _node(kind: int, subkind: int, data: bytes) -> bytes:
     return struct.pack("<BBH", kind, subkind, len(data) + 4) + data
 
 
+# What follows the controller, UEFI 2.10 sections 10.3.4.4 to 10.3.4.6, 10.3.4.21 and 10.3.4.27; virtio has
+# nothing. Port 0 of xHCI: QEMU has its SuperSpeed ports first, and a stick is SuperSpeed.
+_DISK_NODES = {
+    DiskKind.VIRTIO: b"",
+    DiskKind.NVME: _node(3, 23, struct.pack("<I", 1) + NVME_EUI64.to_bytes(8, "big")),
+    DiskKind.AHCI: _node(3, 18, struct.pack("<HHH", 0, 0xFFFF, 0)),
+    DiskKind.SD: _node(3, 26, bytes(1)),
+    DiskKind.USB: _node(3, 5, bytes(2)),
+}
 # All zero: any address, by DHCP. UEFI 2.10 sections 10.3.4.12, 10.3.4.13 and 10.3.4.23.
 _IPV4 = _node(3, 12, bytes(23))
 # EDK2 looks for its own path byte by byte, and writes the length of a prefix into that for PXE.
