@@ -101,7 +101,7 @@ async def test_all_is_recorded_by_boot_with_nobody_looking(bench: Bench):
     assert bench.recorded("boot-1").endswith(b"host login: ")
     assert bench.recorded("before") == b"early\r\n"
     assert [(event.kind, event.boot) for event in bench.events] == [
-        ("connected", None), ("kernel", "boot-1"), ("login", "boot-1"),
+        ("connected", None), ("speaks", "boot-1"), ("kernel", "boot-1"), ("login", "boot-1"),
     ]  # fmt: skip
     assert bench.markers == [("boot-1", {"event": "hello"})]
 

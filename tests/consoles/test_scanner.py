@@ -72,6 +72,37 @@ def test_what_secure_boot_refuses_is_told_with_what_to_do(said: bytes, name: str
     assert todo in found.advice
 
 
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (b"http://10.77.0.1/x... Connection timed out (https://ipxe.org/4c0a6092)", "loader-error"),
+        (b"Could not boot: Exec format error (http://ipxe.org/2e008081)", "loader-error"),
+        (b"SCRIPT FAILED: continuing...", "loader-error"),
+        (b"Bad Linux ARM64 Image magic!", "loader-error"),
+        (b"Wrong Image Type for bootm command", "loader-error"),
+        (b"\x1b[Herror: file `/boot/vmlinuz' not found.", "loader-error"),
+        (
+            b"error: ../../grub-core/loader/i386/linux.c:698:you need to load the kernel first.",
+            "loader-error",
+        ),
+        (b"error: no such partition.", "loader-error"),
+        (b"No bootable device.", "nothing-to-boot"),
+        (b"BdsDxe: No bootable option or device was found.", "nothing-to-boot"),
+        (b"Gave up waiting for root file system device.  Common problems:", "no-root"),
+        (b"ALERT!  UUID=0d1c does not exist.  Dropping to a shell!", "no-root"),
+        (b"[  187.2] dracut-initqueue[421]: Warning: dracut-initqueue: timeout, still waiting", "no-root"),
+        (b'You are in emergency mode. After logging in, type "journalctl -xb"', "emergency"),
+        (b"[ 9.1] I/O error, dev vda, sector 2048 op 0x1:(WRITE) flags 0x0", "disk-error"),
+        (b"[ 9.2] Buffer I/O error on dev sda1, logical block 0, async page read", "disk-error"),
+    ],
+)
+def test_what_ends_a_boot_is_told(said: bytes, name: str):
+    """As boot loaders, firmware and systems say it."""
+    (found,) = Scanner().feed(said + b"\r\n")
+    assert isinstance(found, Stage)
+    assert found.name == name
+
+
 def test_other_failures_are_no_refusals():
     """Firmware that finds nothing on a disk, or a program without a right, says nothing of signatures."""
     said = b"BdsDxe: failed to load Boot0001 from PciRoot(0x0): Not Found\r\nbash: x: Access Denied\r\n"

@@ -127,11 +127,74 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
         Cause.NO_ANSWER,
         (ON, *((8 + n, "dhcp", "ignored", "no boot file for EBC", {}) for n in range(0, 600, 30))),
     ),
+    "agent has no disk": (
+        Cause.NO_DISK,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "no disk", {"cause": "no-disk"})),
+    ),
+    "image too large": (
+        Cause.TOO_LARGE,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "it needs more", {"cause": "image-too-large"})),
+    ),
+    "image damaged": (
+        Cause.IMAGE,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "a chunk", {"cause": "image-damaged"})),
+    ),
+    "disk dies": (
+        Cause.DISK,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "writing", {"cause": "disk-fault"})),
+    ),
+    "agent has a fault": (
+        Cause.AGENT_TROUBLE,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "KeyError", {"cause": "agent-trouble"})),
+    ),
+    "a cause nobody knows": (
+        Cause.STEP,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "oh", {"cause": "of-tomorrow"})),
+    ),
+    "step stands still": (Cause.STUCK, (*FETCHED, RUNS, HELLO, (300, "agent", "stuck", "it stands at 40 %"))),
+    "disk answers no more": (
+        Cause.DISK,
+        (
+            *FETCHED,
+            RUNS,
+            HELLO,
+            (290, "console", "disk-error", "I/O error, dev sda, sector 8"),
+            (300, "agent", "stuck", "it stands at 40 %"),
+        ),
+    ),
+    "loader says why": (Cause.LOADER, (*ANSWERED, LOADER, (12, "console", "loader-error", "error: no such"))),
+    "restarts for ever": (
+        Cause.RESTARTS,
+        (ON, *((at + n * 30, *row[1:]) for n in range(4) for at, row in ((5, FIRMWARE), (16, RUNS)))),
+    ),
+    "another board's console": (
+        Cause.OTHER_CONSOLE,
+        (*FETCHED, (16, "console", "other-board", "the agent of pi speaks")),
+    ),
+    "words nobody knows": (Cause.NO_SIGN, (ON, (3, "console", "speaks", "first bytes"))),
     "not taken over": (Cause.TAKEOVER, (ON, (3, "bootctl", "error", "no prompt"))),
 }
 TO_DISK: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     "nothing on the disk": (Cause.NOTHING_BOOTS, (ON, FIRMWARE)),
     "asked, then nothing": (Cause.NOTHING_BOOTS, (ON, ASKS, OFFER)),
+    "firmware says that nothing boots": (
+        Cause.NOTHING_BOOTS,
+        (ON, FIRMWARE, (9, "console", "nothing-to-boot", "No bootable device.")),
+    ),
+    "no root file system": (
+        Cause.NO_ROOT,
+        (ON, AWAITED, FIRMWARE, RUNS, (50, "console", "no-root", "Gave up waiting for root")),
+    ),
+    "stops for somebody": (
+        Cause.NO_LOGIN,
+        (ON, AWAITED, RUNS, (50, "console", "emergency", "You are in emergency mode.")),
+    ),
+    "console cable out": (Cause.CONSOLE, (ON, AWAITED, (0, "console", "lost", "pc: no console"))),
+    "console silent": (Cause.CONSOLE, (ON, AWAITED)),
+    "restarts": (
+        Cause.RESTARTS,
+        (ON, *((at + n * 30, *row[1:]) for n in range(4) for at, row in ((5, FIRMWARE), (16, RUNS)))),
+    ),
     "no login": (Cause.NO_LOGIN, (ON, AWAITED, FIRMWARE, RUNS)),
     "another prompt": (Cause.NO_LOGIN, (ON, AWAITED, FIRMWARE, RUNS, PROMPT)),
     "cannot leave its medium": (
@@ -160,6 +223,16 @@ WELL: dict[str, tuple[Cause, bool, float, tuple[Row, ...]]] = {
     "an installer that restarted": (
         Cause.NONE, True, 1800,
         (*FETCHED, HANDED, (900, "run", "returned", "restarted"), (901, "run", "succeeded", "")),
+    ),
+    "stood still, and goes on": (
+        Cause.UNDER_WAY, True, 1,
+        (*FETCHED, HELLO, (300, "agent", "stuck", "stands"), (310, "agent", "moves", "goes on")),
+    ),
+    "restarts once": (
+        Cause.UNDER_WAY, False, 1, (ON, AWAITED, FIRMWARE, RUNS, (60, *FIRMWARE[1:]), (70, *RUNS[1:])),
+    ),
+    "a loader that tries something else": (
+        Cause.UNDER_WAY, True, 1, (*ANSWERED, (9.5, "console", "loader-error", "error: no such"), LOADER),
     ),
     "two steps done": (
         Cause.NONE, True, 1800,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from hostler.agent.media import aligned_buffer, pieces, up
 from hostler.agent.wipe import is_zero
-from hostler.agent.work import StepError
+from hostler.agent.work import DiskFaultError
 
 if TYPE_CHECKING:
     from hostler.agent.media import Media
@@ -31,7 +31,7 @@ def clear_holes(index: ChunkIndex, media: Media, work: Work) -> str:
     """Make the holes and the end of the disk read as zeros; return what did it, in words.
 
     Raises:
-        StepError: the disk fails.
+        DiskFaultError: the disk fails.
     """
     holes = [(offset, up(offset + length, media.block) - offset) for offset, length in index.holes()]
     tail = max(up(index.size, media.block), media.size - TAIL)
@@ -73,7 +73,7 @@ def sample_holes(index: ChunkIndex, media: Media, work: Work) -> int:
     """Read both ends of every hole and a piece every 64 MiB; return how many bytes were zero.
 
     Raises:
-        StepError: what is read is not zero, or the disk fails.
+        DiskFaultError: what is read is not zero, or the disk fails.
     """
     buffer = aligned_buffer(HOLE_SAMPLE)
     read = 0
@@ -85,7 +85,7 @@ def sample_holes(index: ChunkIndex, media: Media, work: Work) -> int:
             part = buffer[: up(count, media.block)]
             media.read(part, place)
             if not is_zero(part):
-                raise StepError(
+                raise DiskFaultError(
                     f"{media.path}: the disk was told to zero {length} bytes at {offset}, "
                     f"but they are not zero at {place}"
                 )

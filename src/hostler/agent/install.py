@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from hostler.agent.extents import EXTENT, Extent, equal_chunks, in_threads
 from hostler.agent.holes import clear_holes, sample_holes
 from hostler.agent.media import aligned_buffer, up
-from hostler.agent.work import StepError
+from hostler.agent.work import DiskFaultError, StepError, TooLargeError
 from hostler.agent.writing import ChunkSource, Writing
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def install(
 
 
 def check_fits(index: ChunkIndex, media: Media) -> None:
-    """Raise StepError, with both sizes, unless the image fits the disk."""
+    """Raise TooLargeError, with both sizes, unless the image fits the disk."""
     if index.size > media.size:
-        raise StepError(f"the image needs {index.size} bytes, but {media.path} has only {media.size}")
+        raise TooLargeError(f"the image needs {index.size} bytes, but {media.path} has only {media.size}")
 
 
 def _bring(
@@ -187,7 +187,7 @@ def _prove(
     writing.fetch(bad, None)
     media.sync()
     if still := _differing(bad, index, media, work, workers):
-        raise StepError(
+        raise DiskFaultError(
             f"{media.path} does not keep what is written: {len(still)} extents differ after a second "
             f"attempt, the first at {still[0][0].offset}"
         )

@@ -142,19 +142,19 @@ class Agent:
         except StoppedError:
             raise
         except StepError as error:
-            return self._failed(run, number, kind, str(error))
+            return self._failed(run, number, kind, str(error), error.cause)
         except Exception as error:  # noqa: BLE001  (whatever it was, the rack must hear of it)
-            return self._failed(run, number, kind, f"{type(error).__name__}: {error}")
+            return self._failed(run, number, kind, f"{type(error).__name__}: {error}", "agent-trouble")
         finally:
             finished.set()
             reporter.join()
         self._console.mark("done", run=run, step=number, kind=kind)
         return "done", {"run": run, "step": number, "result": result}
 
-    def _failed(self, run: str, number: int, kind: str, error: str) -> tuple[str, Document]:
+    def _failed(self, run: str, number: int, kind: str, error: str, cause: str) -> tuple[str, Document]:
         self._console.mark("fail", run=run, step=number, kind=kind, error=error)
         log = cast("JSON", self._console.last_lines())
-        return "fail", {"run": run, "step": number, "error": error, "log": log}
+        return "fail", {"run": run, "step": number, "error": error, "cause": cause, "log": log}
 
     def _report(self, run: str, number: int, work: Work, finished: threading.Event) -> None:
         """Tell the rack how far the step is, until it is finished; a rack that refuses ends the step."""

@@ -16,7 +16,7 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from hostler.agent.work import StepError
+from hostler.agent.work import DiskFaultError, StepError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,27 +95,27 @@ class Media:
         os.close(self._fd)
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write all of an aligned buffer; raises StepError with the offset."""
+        """Write all of an aligned buffer; raises DiskFaultError with the offset."""
         try:
             done = 0
             while done < len(data):
                 done += os.pwrite(self._fd, data[done:], offset + done)
         except OSError as error:
-            raise StepError(
+            raise DiskFaultError(
                 f"{self.path}: writing {len(data)} bytes at {offset}: {error.strerror}"
             ) from error
 
     def read(self, data: memoryview, offset: int) -> None:
-        """Fill an aligned buffer; raises StepError with the offset."""
+        """Fill an aligned buffer; raises DiskFaultError with the offset."""
         try:
             done = 0
             while done < len(data):
                 count = os.preadv(self._fd, [data[done:]], offset + done)
                 if not count:
-                    raise StepError(f"{self.path}: ends at {offset + done}, within what was to be read")
+                    raise DiskFaultError(f"{self.path}: ends at {offset + done}, within what was to be read")
                 done += count
         except OSError as error:
-            raise StepError(
+            raise DiskFaultError(
                 f"{self.path}: reading {len(data)} bytes at {offset}: {error.strerror}"
             ) from error
 
@@ -131,7 +131,7 @@ class Media:
         except OSError as error:
             if error.errno in _NOT_OFFERED:
                 return False
-            raise StepError(
+            raise DiskFaultError(
                 f"{self.path}: discarding {length} bytes at {offset}: {error.strerror}"
             ) from error
         return True
@@ -149,7 +149,7 @@ class Media:
         code = ctypes.get_errno()
         if code in _NOT_OFFERED:
             return False
-        raise StepError(f"{self.path}: zeroing {length} bytes at {offset}: {os.strerror(code)}")
+        raise DiskFaultError(f"{self.path}: zeroing {length} bytes at {offset}: {os.strerror(code)}")
 
     def sync(self) -> None:
         """Flush everything, the medium's own cache included; later reads come from the medium."""
@@ -157,7 +157,7 @@ class Media:
             os.fsync(self._fd)
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
-            raise StepError(f"{self.path}: flushing: {error.strerror}") from error
+            raise DiskFaultError(f"{self.path}: flushing: {error.strerror}") from error
 
     def reread_partitions(self) -> bool:
         """Make the kernel read the partition table again; return whether it did."""

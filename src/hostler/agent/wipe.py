@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, cast
 
 from hostler.agent.disks import Disk
 from hostler.agent.media import Media, aligned_buffer, pieces
-from hostler.agent.work import StepError
+from hostler.agent.work import DiskFaultError, NoDiskError, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -109,7 +109,7 @@ def wipe(
         if target.disk.read_only:
             raise StepError(f"{target.disk} is write-protected and cannot be wiped")
     if not targets and not params.get("diskless", False):
-        raise StepError("no disk found to wipe; a board that has none needs the parameter diskless")
+        raise NoDiskError("no disk found to wipe; a board that has none needs the parameter diskless")
     opener = open_media or (lambda disk: Media(Path(disk.path), write=True))
     total = sum(target.disk.size for target in targets)
 
@@ -217,7 +217,7 @@ def _overwrite(media: Media, buffer: memoryview, offset: int) -> None:
     media.write(buffer, offset)
     media.sync()
     if not _reads_zero(media, buffer, offset):
-        raise StepError(
+        raise DiskFaultError(
             f"{media.path}: {len(buffer)} bytes at {offset} do not become zero; the disk is faulty"
         )
 

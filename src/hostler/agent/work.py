@@ -10,7 +10,37 @@ if TYPE_CHECKING:
 
 
 class StepError(Exception):
-    """The step cannot be done; the message tells the operator why."""
+    """The step cannot be done; the message tells the operator why.
+
+    Attributes:
+        cause: The same as one word for programs, out of ``hostler.model.cause``.
+    """
+
+    cause = "step-failed"
+
+
+class NoDiskError(StepError):
+    """The board has no disk for it, or too many to choose from: look at its wiring, or name one."""
+
+    cause = "no-disk"
+
+
+class TooLargeError(StepError):
+    """The image is larger than the disk: take another image or another disk."""
+
+    cause = "image-too-large"
+
+
+class ImageFaultError(StepError):
+    """The image, or what came of it, is not what it should be: import it again."""
+
+    cause = "image-damaged"
+
+
+class DiskFaultError(StepError):
+    """The disk does not do what it is told: replace it."""
+
+    cause = "disk-fault"
 
 
 class CancelledError(StepError):

@@ -21,7 +21,7 @@ from hostler.agent.extents import (
 )
 from hostler.agent.looking import Looking, probes
 from hostler.agent.media import aligned_buffer, up
-from hostler.agent.work import StepError
+from hostler.agent.work import ImageFaultError, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -228,7 +228,7 @@ class Writing:
                 return plain_of(chunk, frame[:length], decompressor)
             except DamagedError as error:
                 problem = str(error)
-        raise StepError(
+        raise ImageFaultError(
             f"chunk {chunk.digest} at {chunk.offset} arrived damaged {CHUNK_TRIES} times and was not "
             f"written: {problem}"
         )

@@ -80,6 +80,7 @@ class ConsoleBroker:
         """Who may type."""
         self._boot: str | None = None
         self._events = 0
+        self._spoke = False
         self.problem: str | None = "not opened yet"
         """Why the line is not connected; None while it is."""
         self.heard: float | None = None
@@ -135,6 +136,7 @@ class ConsoleBroker:
         """What comes from now on belongs to this boot."""
         self._boot = boot
         self._events = 0
+        self._spoke = False
         self._scanner.reset()
         self._log.begin(boot)
 
@@ -256,6 +258,9 @@ class ConsoleBroker:
         now = self.heard = self._clock()
         self._log.append(data, now)
         self._ring.append(data)
+        if not self._spoke and self._boot is not None:
+            self._spoke = True
+            self._trace("speaks", f"{self.board}: the first bytes on its console")
         for watch in tuple(self._watches):
             watch.feed(data, now)
         for found in self._scanner.feed(data):

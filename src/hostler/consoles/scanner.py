@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hostler.consoles.stages import ADVICE, ANY, STAGES
 from hostler.model.json import Document, foreign_object
 
 if TYPE_CHECKING:
@@ -14,34 +15,6 @@ if TYPE_CHECKING:
 LONGEST_LINE = 8192
 
 _MARKER = re.compile(rb"@hostler (\{.*\})")
-_STAGES = (
-    ("firmware", re.compile(rb"^(?:SeaBIOS \(version|U-Boot (?:SPL )?20\d\d\.|iPXE \d|BdsDxe: starting )")),
-    ("kernel", re.compile(rb"Linux version \d[^ ]*")),
-    ("panic", re.compile(rb"Kernel panic - not syncing.*")),
-    ("oops", re.compile(rb"(?:Internal error: |BUG: |Oops: ).*")),
-    ("login", re.compile(rb"^(?!Last )\S+ login:(?: |$)")),
-    # EDK2 of firmware, then shim: a program that no key vouches for.
-    ("unsigned", re.compile(rb"^BdsDxe: failed to (?:load|start) .*: (?:Access Denied|Security Violation)")),
-    (
-        "unsigned",
-        re.compile(rb"^(?:Verification failed|start_image\(\) returned).*Security (?:Policy )?Violation"),
-    ),
-    # GRUB 2.06 with Debian's patches, with upstream's verifier, and later ones.
-    (
-        "unsigned-kernel",
-        re.compile(rb"error: .*(?:bad shim signature|prohibited by secure boot policy|invalid signature)"),
-    ),
-)
-_ADVICE = {
-    "unsigned": 'Secure Boot lets only signed programs start; set loader = "grub" for its class',
-    "unsigned-kernel": "Secure Boot lets only a kernel start that is signed by a key the board trusts; "
-    "use Debian's, or enroll the key of yours",
-}
-# What every one of them contains: most of what a board says is passed over with one search.
-_ANY = re.compile(
-    rb"@hostler |SeaBIOS|U-Boot|iPXE|BdsDxe|Linux version|Kernel panic|Internal error: |BUG: |Oops: |login:"
-    rb"|Access Denied|Security (?:Policy )?Violation|bad shim signature|secure boot policy|invalid signature"
-)
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Za-z]|[=>78])")
 _UNSEEN = re.compile(r"[^\x20-\x7e\u00a0-\uffff]")
 
@@ -61,8 +34,9 @@ class Stage:
     """A well-known stage.
 
     Attributes:
-        name: ``firmware`` ``kernel`` ``panic`` ``oops`` ``login``, and what Secure Boot refuses:
-            ``unsigned`` ``unsigned-kernel``.
+        name: ``firmware`` ``kernel`` ``panic`` ``oops`` ``login``; what a boot loader says of its failure,
+            ``loader-error``, and firmware of its own, ``nothing-to-boot``; what a system says, ``no-root``
+            ``emergency`` ``disk-error``; and what Secure Boot refuses: ``unsigned`` ``unsigned-kernel``.
         text: The line it was seen in, printable, shortened.
     """
 
@@ -72,7 +46,7 @@ class Stage:
     @property
     def advice(self) -> str:
         """What it means and what to do about it, where that is not plain; or empty."""
-        return _ADVICE.get(self.name, "")
+        return ADVICE.get(self.name, "")
 
 
 class Scanner:
@@ -84,7 +58,7 @@ class Scanner:
 
     def feed(self, data: bytes) -> Iterator[Marker | Stage]:
         """Take bytes; return what they complete."""
-        if not _ANY.search(self._line + data):
+        if not ANY.search(self._line + data):
             self._pass_over(data)
             return
         for piece in data.splitlines(keepends=True):
@@ -115,7 +89,7 @@ class Scanner:
             document = _document(match[1])
             if document is not None:
                 yield Marker(document)
-        for name, pattern in _STAGES:
+        for name, pattern in STAGES:
             # A login prompt ends no line; everything else is told when its line is whole.
             if (ended or name == "login") and name not in self._told and pattern.search(line):
                 self._told.add(name)

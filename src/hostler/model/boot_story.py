@@ -148,6 +148,24 @@ class BootStory:
         return next((one for one in self.system_asks if one.at >= fetched.at), None)
 
     @cached_property
+    def restarts(self) -> list[TraceEvent]:
+        """What its firmware said or asked first, each time after a kernel had run."""
+        found: list[TraceEvent] = []
+        running = False
+        for one in self.events:
+            if (one.source, one.kind) == ("console", "kernel"):
+                running = True
+            elif running and ((one.source, one.kind) == ("console", "firmware") or one in self.firmware_asks):
+                running = False
+                found.append(one)
+        return found
+
+    @cached_property
+    def spoke(self) -> bool:
+        """Whether anything that is known of boots was seen on its console."""
+        return any(one.kind not in ("lost", "connected", "error") for one in self.all("console"))
+
+    @cached_property
     def failed(self) -> TraceEvent | None:
         """The last word of its system or of its run, if that is that it failed."""
         last = self._last_word

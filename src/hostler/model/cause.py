@@ -40,10 +40,19 @@ class Cause(StrEnum):
     AGENT_SILENT = "agent-silent"
     AGENT_TROUBLE = "agent-trouble"
     STEP = "step-failed"
+    STUCK = "step-stuck"
+    NO_DISK = "no-disk"
+    DISK = "disk-fault"
+    TOO_LARGE = "image-too-large"
+    IMAGE = "image-damaged"
     INSTALLER = "installer"
     TAKEOVER = "takeover"
     NOTHING_BOOTS = "nothing-boots"
+    NO_ROOT = "no-root"
     NO_LOGIN = "no-login"
+    RESTARTS = "restart-loop"
+    CONSOLE = "console-dead"
+    OTHER_CONSOLE = "wrong-console"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,18 @@ from hostler.model.seam import BootRecord, Desired
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The last word of an agent, or of another system, on one step: its result, or why it failed."""
+    """The last word of an agent, or of another system, on one step: its result, or why it failed.
+
+    Attributes:
+        cause: Why it failed, as one word out of ``model/cause.py``; empty: it gave none.
+    """
 
     run: str
     step: int
     result: dict[str, Any] | None = None
     error: str = ""
     log: tuple[str, ...] = ()
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

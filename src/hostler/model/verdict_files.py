@@ -69,6 +69,20 @@ def secure_boot(story: BootStory) -> Verdict | None:
     return found(story, Cause.SECURE_BOOT, f"{refused.text}.", "", refused)
 
 
+def loader_failed(story: BootStory) -> Verdict | None:
+    """The boot loader said why it does not go on, and did not."""
+    wrong = story.last("console", "loader-error")
+    if wrong is None or not story.late or story.reached >= Reached.KERNEL:
+        return None
+    if any(one.at > wrong.at for one in story.whole_files):
+        return None  # it tried something else
+    return found(
+        story, Cause.LOADER, f"Its boot loader gives up: {wrong.text}.",
+        "Look at the lines before it on the console; a file may be missing, damaged, or for another machine.",
+        wrong,
+    )  # fmt: skip
+
+
 def loader(story: BootStory) -> Verdict | None:
     """The first file came whole, and nothing of what it should do followed."""
     if not story.late or not story.to_agent or story.reached is not Reached.FILE:

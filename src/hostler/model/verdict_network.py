@@ -118,7 +118,15 @@ def never_asked(story: BootStory) -> Verdict | None:
     if not story.has_console:
         text += "; it has no console."
     else:
-        text += ", and its console is not connected." if dead is not None else ", and nothing on its console."
+        text += (
+            ", and its console is not connected."
+            if dead is not None
+            else (
+                ", and what its console says is not known."
+                if story.spoke
+                else ", and nothing on its console."
+            )
+        )
     return found(
         story, Cause.NO_SIGN, text,
         "Look whether it really has power, whether its cable is in, and whether network boot is enabled.",

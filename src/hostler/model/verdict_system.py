@@ -5,6 +5,8 @@ from __future__ import annotations
 from hostler.model.boot_story import BootStory, Reached
 from hostler.model.cause import Cause, Verdict, found
 
+_MANY_RESTARTS = 2  # one is an update, or an installer's end
+
 
 def panic(story: BootStory) -> Verdict | None:
     """A kernel stopped and said why."""
@@ -58,11 +60,23 @@ def agent(story: BootStory) -> Verdict | None:
         return None
     failed = story.failed
     if failed is not None and failed.source != "run":
-        cause = Cause.STEP if failed.source == "agent" else Cause.INSTALLER
-        return found(story, cause, f"What it was to do failed: {failed.text}.", "", failed)
+        if failed.source != "agent":
+            return found(story, Cause.INSTALLER, f"What it was to do failed: {failed.text}.", "", failed)
+        cause, advice = _STEPS.get(str(failed.data.get("cause")), (Cause.STEP, ""))
+        said = story.last("console", "disk-error") if cause in (Cause.STEP, Cause.DISK) else None
+        return found(story, cause, f"What it was to do failed: {failed.text}.", advice, failed, said)
     trouble = story.last("agent", "trouble")
     if trouble is not None and story.reached < Reached.SYSTEM:
         return found(story, Cause.AGENT_TROUBLE, f"Its agent says: {trouble.text}.", "", trouble)
+    stuck = story.last("agent", "stuck", "moves")
+    if stuck is not None and stuck.kind == "stuck" and story.reached is Reached.SYSTEM:
+        said = story.last("console", "disk-error")
+        text = f"Its agent works, and {stuck.text}."
+        return found(
+            story, Cause.DISK if said else Cause.STUCK, text,
+            "Look at its disk: one that fails answers slowly before it answers no more." if said
+            else "Look at its console: its disk or this host answers it no more.", stuck, said,
+        )  # fmt: skip
     if not story.late:
         return None
     if story.reached is Reached.SYSTEM:
@@ -92,8 +106,25 @@ def agent(story: BootStory) -> Verdict | None:
 
 def local(story: BootStory) -> Verdict | None:
     """Its own disk: no kernel, or a system that does not come to the sign that is waited for."""
-    if story.to_agent or not story.late:
+    if story.to_agent:
         return None
+    empty = story.last("console", "nothing-to-boot")
+    if empty is not None and story.reached < Reached.KERNEL:
+        return found(
+            story, Cause.NOTHING_BOOTS, f"Its firmware found nothing to boot: {empty.text}",
+            "Its disk may have no boot loader for this firmware, or the firmware does not see the disk.",
+            empty,
+        )  # fmt: skip
+    if not story.late:
+        return None
+    if story.awaited and story.has_console and not story.spoke:
+        lost = story.last("console", "lost")
+        text = "and its console is not connected" if lost else "and nothing at all was heard on its console"
+        return found(
+            story, Cause.CONSOLE, f"Its system was to be seen on the console, {text}.",
+            "Look whether the console's cable is in, whether it is this board's, and at what speed it "
+            "speaks: `hostler check BOARD`.", story.powered, lost,
+        )  # fmt: skip
     if not story.awaited:
         return None if story.reached >= Reached.KERNEL else _nothing_boots(story)
     if story.reached is Reached.KERNEL:
@@ -119,6 +150,65 @@ def _nothing_boots(story: BootStory) -> Verdict | None:
             asked, story.last("console", "firmware"),
         )  # fmt: skip
     return None
+
+
+_STEPS = {
+    "no-disk": (
+        Cause.NO_DISK,
+        "Look whether the disk is connected, and whether the agent's kernel has a driver for its controller.",
+    ),
+    "image-too-large": (Cause.TOO_LARGE, "Take a smaller image, or a larger disk."),
+    "image-damaged": (Cause.IMAGE, "`hostler image verify` tells what is damaged; import the image again."),
+    "disk-fault": (Cause.DISK, "Look at its health in `hostler show`, and replace the disk."),
+    "agent-trouble": (Cause.AGENT_TROUBLE, "This is a fault of the agent: report it, with the log."),
+}
+"""By what the agent calls the cause of a failed step: what that means, and what to do."""
+
+
+def no_root(story: BootStory) -> Verdict | None:
+    """Its system came no further than its initramfs, or than the shell it gives to mend it."""
+    if story.to_agent or story.reached >= Reached.SYSTEM:
+        return None
+    gone = story.last("console", "no-root")
+    if gone is not None:
+        return found(
+            story, Cause.NO_ROOT, f"Its kernel runs and finds no root file system: {gone.text}.",
+            "Compare root= on its command line with the disk's partitions; its initramfs may lack the "
+            "driver.",
+            gone, story.last("console", "disk-error"),
+        )  # fmt: skip
+    emergency = story.last("console", "emergency")
+    if emergency is not None:
+        return found(
+            story, Cause.NO_LOGIN, f"Its system stopped for somebody to mend it: {emergency.text}.",
+            "Look at its console for the unit that failed; often a file system of fstab is not there.",
+            emergency,
+        )  # fmt: skip
+    return None
+
+
+def restarts(story: BootStory) -> Verdict | None:
+    """It goes from firmware to kernel again and again, and never comes up."""
+    if story.handed is not None or story.reached >= Reached.SYSTEM or len(story.restarts) < _MANY_RESTARTS:
+        return None
+    return found(
+        story, Cause.RESTARTS,
+        f"It restarts again and again: its kernel was started {len(story.restarts) + 1} times.",
+        "Look at the last lines of its console before each restart: a watchdog, a panic, or its power.",
+        *story.restarts,
+    )  # fmt: skip
+
+
+def other_console(story: BootStory) -> Verdict | None:
+    """Somebody else speaks on its console: what is seen there is not to be believed."""
+    other = story.last("console", "other-board")
+    if other is None:
+        return None
+    return found(
+        story, Cause.OTHER_CONSOLE, f"Its console is another board's: {other.text}.",
+        "Swap the two consoles in lab.toml, or their cables; `hostler check` tells which belong together.",
+        other,
+    )  # fmt: skip
 
 
 def late(story: BootStory) -> Verdict | None:

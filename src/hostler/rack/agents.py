@@ -78,7 +78,9 @@ class AgentReports:
         elif kind == "fail":
             log = tuple(printable(str(line)) for line in values.get("log") or ())[-_LOG_LINES:]
             error = printable(str(values.get("error") or "the agent gave no reason"))
-            report = Report(run, step, error=error, log=log)
+            report = Report(
+                run, step, error=error, log=log, cause=printable(str(values.get("cause") or ""))[:32]
+            )
         else:
             return HTTPStatus.NOT_FOUND
         return HTTPStatus.NO_CONTENT if await keeper.agent_report(report) else HTTPStatus.CONFLICT
@@ -88,6 +90,9 @@ class AgentReports:
         keeper = self._keeper_of(board)
         if keeper is None or not _is_present(keeper, boot):
             return
+        spoke = marker.get("board")
+        if marker.get("event") == "hello" and isinstance(spoke, str) and spoke != board:
+            keeper.another_spoke(printable(spoke))
         if marker.get("event") in ("lost", "fail"):
             text = str(marker.get("error") or marker.get("text") or "no reason given")
             keeper.agent_trouble(printable(text))

@@ -32,6 +32,7 @@ from hostler.model.power import PowerReading, PowerState
 from hostler.model.power_match import MENDS, agrees
 from hostler.model.run import Phase
 from hostler.model.seam import BootRecord, Observed
+from hostler.model.standstill import Standstill
 from hostler.model.trace import TraceEvent
 from hostler.rack.handover import Handover, Sign
 from hostler.rack.keeper_words import words_of_mismatch, words_of_run
@@ -79,6 +80,7 @@ class Keeper:
         self._watched: tuple[str, str] | None = None
         self._active_at = self._view.seen.since
         self._handover = Handover()
+        self._standstill = Standstill()
         self._remembering = asyncio.Lock()
 
     @property
@@ -118,12 +120,20 @@ class Keeper:
             return
         if phase is not self._view.seen.agent_phase:
             self._trace("agent", str(phase), f"step {step + 1}: {phase}", {"total": total})
+        if (stuck := self._standstill.note((run, step, phase), done, total, time.monotonic())) is not None:
+            self._trace("agent", *stuck)
         self._see(agent_phase=phase, done=done, total=total)
 
     def agent_trouble(self, text: str) -> None:
         """Note what an agent complained of on the console; it is told when a deadline passes."""
         self._trace("agent", "trouble", text)
         self._see(agent_trouble=text)
+
+    def another_spoke(self, board: str) -> None:
+        """Note that the agent of another board was heard on this board's console."""
+        self._trace(
+            "console", "other-board", f"the agent of {board} speaks on this console", {"other": board}
+        )
 
     async def agent_report(self, report: Report) -> bool:
         """Take an agent's word that a step is done or failed.
@@ -142,7 +152,7 @@ class Keeper:
                 self._facts = {**self._facts, **report.result}
             self._trace("agent", "done", f"step {report.step + 1} is done", report.result)
         else:
-            self._trace("agent", "fail", report.error, {"log": list(report.log)})
+            self._trace("agent", "fail", report.error, {"cause": report.cause, "log": list(report.log)})
         await self._remember(report=report)
         return True
 
