@@ -154,6 +154,30 @@ async def test_an_agents_words_are_one_printable_line(tmp_path: Path):
         assert "disk" in failed.error
 
 
+async def test_the_cause_of_a_failure_and_crossed_consoles_are_told(tmp_path: Path):
+    """What an agent calls the cause comes with its failure; another board's agent on a console is named."""
+    async with lab(tmp_path) as made:
+        await made.want(wanted(WIPE))
+        boot = (await made.phase(Phase.BOOTING)).boot.id
+        driver = made.rack.console_of("b1").driver
+        assert isinstance(driver, FakeConsole)
+        driver.say(
+            b'@hostler {"event": "hello", "board": "b1"}\r\n@hostler {"event": "hello", "board": "b2"}\r\n'
+        )
+        assert await made.agent("hello", boot, facts={}) == 204
+        await made.phase(Phase.EXECUTING)
+        assert await made.agent("fail", boot, error="it is smaller", cause="image-too-large") == 204
+        seen = {}
+        async with asyncio.timeout(20):
+            async for _, document in made.link.events(0):
+                event = TraceEvent.from_json(document)
+                seen[event.source, event.kind] = event.data
+                if {("agent", "fail"), ("console", "other-board")} <= set(seen):
+                    break
+    assert seen["agent", "fail"]["cause"] == "image-too-large"
+    assert seen["console", "other-board"] == {"other": "b2"}
+
+
 async def test_a_swapped_board_is_a_conflict(tmp_path: Path):
     """An agent that reports another UUID than the inventory has contradicts it, and that is observed."""
     async with lab(tmp_path) as made:
