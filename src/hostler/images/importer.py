@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from hostler.images import bmap
 from hostler.images.source import Source, SourceError, open_source
 from hostler.model.chunkindex import ChunkIndex
 
@@ -67,6 +68,7 @@ class ImportResult:
         chunks_new: Chunks stored by this import.
         chunks_known: Places in the image whose chunk was there already, or came twice.
         stored_bytes: Bytes of the new chunks as stored.
+        source_sha256: Hash of the input as it was read, hexadecimal.
         padding: Zero bytes added to fill the last sector of 512 bytes.
         compression: What the input was: ``raw``, or its forms from outside in: ``gzip``, ``zip+xz``.
     """
@@ -78,6 +80,7 @@ class ImportResult:
     chunks_new: int
     chunks_known: int
     stored_bytes: int
+    source_sha256: str
     padding: int
     compression: str
 
@@ -88,6 +91,8 @@ def import_image(
     progress: Callable[[ImportProgress], None] | None = None,
     *,
     barred: Collection[str] | None = None,
+    block_map: bytes | None = None,
+    most_data: int | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> ImportResult:
     """Read an image and keep it in the store. Blocks; run it in a thread.
@@ -101,17 +106,22 @@ def import_image(
         progress: Called from this thread at most ten times a second and once at the end. What it raises ends
             the import, so that it serves to cancel too.
         barred: Hosts that a URL must not lead to, besides this one; None: it may lead anywhere.
+        block_map: A ``.bmap`` of the plain image: its checksums are checked; what it does not map is holes.
+        most_data: How many bytes that are not holes it may have; None: any number.
         chunk_size: Width of the grid.
 
     Raises:
-        SourceError: the input cannot be read, ends too early, is damaged, empty or too large.
+        SourceError: the input cannot be read, ends too early, is damaged, empty, too large or not what its
+            block map says.
         StoreFullError: no space left in the store.
 
     Whatever is raised, nothing of the image is left in the store.
     """
+    mapped = None if block_map is None else bmap.read(block_map)
     with open_source(source, barred) as opened, store.ingest() as ingest:
-        work = _Import(opened, ingest, chunk_size, progress or (lambda _: None))
+        work = _Import(opened, ingest, chunk_size, progress or (lambda _: None), mapped, most_data)
         index = ChunkIndex.build(work.run(), chunk_size, work.chunks)
+        fingerprint = opened.sha256(work.tell)
         return ImportResult(
             index=ingest.commit(index),
             size=index.size,
@@ -120,6 +130,7 @@ def import_image(
             chunks_new=work.new,
             chunks_known=len(index) - work.new,
             stored_bytes=work.stored_bytes,
+            source_sha256=fingerprint,
             padding=work.padding,
             compression=opened.compression,
         )
@@ -133,7 +144,13 @@ class _Import:
     """
 
     def __init__(
-        self, source: Source, ingest: Ingest, chunk_size: int, progress: Callable[[ImportProgress], None]
+        self,
+        source: Source,
+        ingest: Ingest,
+        chunk_size: int,
+        progress: Callable[[ImportProgress], None],
+        mapped: bmap.Bmap | None,
+        most_data: int | None,
     ) -> None:
         self.chunks: list[tuple[int, bytes]] = []
         self.new = 0
@@ -143,6 +160,9 @@ class _Import:
         self._ingest = ingest
         self._chunk_size = chunk_size
         self._progress = progress
+        self._mapped = mapped
+        self._most_data = most_data
+        self._data = 0
         self._lock = threading.Lock()
         self._seen: set[bytes] = set()
         self._local = threading.local()
@@ -159,10 +179,11 @@ class _Import:
                 for number, piece in enumerate(self._pieces()):
                     self._size += len(piece)
                     if piece != self._zeros[: len(piece)]:
+                        self._count(len(piece))
                         flying.append(pool.submit(self._keep, number, piece))
                     while len(flying) >= 2 * threads or (flying and flying[0].done()):
                         flying.popleft().result()
-                    self._tell()
+                    self.tell()
                 while flying:
                     flying.popleft().result()
             except BaseException:
@@ -173,7 +194,16 @@ class _Import:
         self._progress(ImportProgress(self._source.taken, self._source.total, self._size))
         return self._size
 
-    def _tell(self) -> None:
+    def _count(self, length: int) -> None:
+        self._data += length
+        if self._most_data is not None and self._data > self._most_data:
+            raise SourceError(
+                f"{self._source.name}: has more than the {self._most_data} bytes of data that are left for "
+                "whoever imports it; remove images, or have the limit raised"
+            )
+
+    def tell(self) -> None:
+        """Tell how far it is, if it is time."""
         if time.monotonic() - self._told >= _PROGRESS_SECONDS:
             self._told = time.monotonic()
             self._progress(ImportProgress(self._source.taken, self._source.total, self._size))
@@ -183,7 +213,8 @@ class _Import:
         held: list[bytes] = []
         length = 0
         total = 0
-        for block in self._source.blocks(self._ingest.scratch, self._tell):
+        blocks = self._source.blocks(self._ingest.scratch, self.tell)
+        for block in blocks if self._mapped is None else bmap.applied(blocks, self._mapped):
             total += len(block)
             if total > MAX_IMAGE:
                 raise SourceError(f"{self._source.name}: unpacks to more than {MAX_IMAGE} bytes")

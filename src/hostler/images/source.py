@@ -7,6 +7,7 @@ compression ratio.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import urllib.error
 import urllib.request
@@ -46,6 +47,7 @@ class Source:
         self.taken = 0
         self.compression = "raw"
         self._read = read
+        self._digest = hashlib.sha256()
 
     def blocks(self, scratch: Path | None = None, beat: Callable[[], None] = lambda: None) -> Iterator[bytes]:
         """Yield the plain bytes in blocks of at most about 1 MiB.
@@ -92,6 +94,12 @@ class Source:
         """Yield the bytes as they are stored, whatever they are; raises SourceError as ``blocks`` does."""
         return self._input()
 
+    def sha256(self, beat: Callable[[], None] = lambda: None) -> str:
+        """Read what is left of the input and return the hash of all of it; raises as ``blocks`` does."""
+        for _ in self._input(beat):
+            pass
+        return self._digest.hexdigest()
+
     def _input(self, beat: Callable[[], None] = lambda: None) -> Iterator[bytes]:
         while data := self._take():
             yield data
@@ -103,6 +111,7 @@ class Source:
         except (OSError, http.client.HTTPException) as error:
             raise SourceError(f"{self.name}: cannot be read after {self.taken} bytes: {error}") from error
         self.taken += len(data)
+        self._digest.update(data)
         if not data and self.total is not None and self.taken < self.total:
             raise SourceError(f"{self.name}: ends after {self.taken} of {self.total} bytes")
         return data
