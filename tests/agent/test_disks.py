@@ -15,7 +15,7 @@ from hostler.agent.disks import (
     find_disks,
 )
 from hostler.agent.facts import discover
-from hostler.agent.work import StepError
+from hostler.agent.work import NoDiskError
 
 GIB = 1024**3
 
@@ -152,7 +152,7 @@ def disk(path: str, spared: str | None = None, *, read_only: bool = False) -> Di
 
 
 def test_the_disk_to_install_on() -> None:
-    """The only ordinary disk is taken; more than one, or none, must be settled by name."""
+    """The only ordinary disk is taken; more than one, or none, must be settled by a hint."""
     one, two, stick, locked = (
         disk("/dev/a"),
         disk("/dev/b"),
@@ -162,13 +162,144 @@ def test_the_disk_to_install_on() -> None:
     assert choose_disk([one, stick, locked], None) == one
     assert choose_disk([one, two], "first") == one
     assert choose_disk([one, two], "/dev/b") == two
-    assert choose_disk([one, stick], "/dev/c") == stick
-    with pytest.raises(StepError, match=r"more than one disk.*/dev/a.*/dev/b"):
-        choose_disk([one, two, stick], None)
-    with pytest.raises(StepError, match=r"no disk to install on.*/dev/c"):
-        choose_disk([stick, locked], None)
-    with pytest.raises(StepError, match=r"no disk /dev/x.*/dev/a"):
-        choose_disk([one], "/dev/x")
+    for disks, hint, told in (
+        ([one, two, stick], None, r"more than one disk.*/dev/a.*/dev/b"),
+        ([stick, locked], None, r"no disk to install on.*/dev/c"),
+        ([one, stick], "/dev/c", r"left alone: stick"),
+        ([one], "/dev/x", r"no disk .*/dev/x.*/dev/a"),
+    ):
+        with pytest.raises(NoDiskError, match=told):
+            choose_disk(disks, hint)
+
+
+def test_removable_media_are_disks_if_the_class_says_so(tmp_path: Path) -> None:
+    """A card in a reader is then an ordinary disk; a boot partition of an eMMC never is."""
+    machine = tree(
+        tmp_path,
+        {**block("sda", removable="1\n"), **block("mmcblk0boot0", size=4 << 20), **block("vda")},
+    )
+    spared = {disk.path: disk.spared for disk in find_disks(machine, removable=True)}
+    assert spared == {
+        "/dev/mmcblk0boot0": "hardware partition boot0 of an eMMC",
+        "/dev/sda": None,
+        "/dev/vda": None,
+    }
+
+
+PCI = "devices/pci0000:00"
+SATA = f"{PCI}/0000:00:1f.2"
+USB = f"{PCI}/0000:00:14.0/usb2/2-1/2-1.4/2-1.4:1.0"
+PI = "devices/platform/scb/fd500000.pcie/pci0000:00/0000:00:00.0/0000:01:00.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "subsystems", "by_path"),
+    [
+        (
+            "sda",
+            f"{SATA}/ata3/host2/target2:0:0/2:0:0:0/block/sda",
+            {SATA: "pci", f"{SATA}/ata3/host2/target2:0:0/2:0:0:0": "scsi"},
+            "pci-0000:00:1f.2-ata-3.0",
+        ),
+        (
+            "nvme0n1",
+            f"{PCI}/0000:00:1d.0/0000:02:00.0/nvme/nvme0/nvme0n1",
+            {f"{PCI}/0000:00:1d.0": "pci", f"{PCI}/0000:00:1d.0/0000:02:00.0": "pci"},
+            "pci-0000:02:00.0-nvme-1",
+        ),
+        (
+            "sdb",
+            f"{USB}/host6/target6:0:0/6:0:0:0/block/sdb",
+            {
+                f"{PCI}/0000:00:14.0": "pci",
+                f"{PCI}/0000:00:14.0/usb2": "usb",
+                f"{PCI}/0000:00:14.0/usb2/2-1": "usb",
+                f"{PCI}/0000:00:14.0/usb2/2-1/2-1.4": "usb",
+                USB: "usb",
+                f"{USB}/host6": "scsi",
+                f"{USB}/host6/target6:0:0/6:0:0:0": "scsi",
+            },
+            "pci-0000:00:14.0-usb-0:1.4:1.0-scsi-0:0:0:0",
+        ),
+        (
+            "vda",
+            f"{PCI}/0000:00:03.0/virtio0/block/vda",
+            {f"{PCI}/0000:00:03.0": "pci", f"{PCI}/0000:00:03.0/virtio0": "virtio"},
+            "pci-0000:00:03.0",
+        ),
+        (
+            "mmcblk0",
+            "devices/platform/emmc2bus/fe340000.mmc/mmc_host/mmc0/mmc0:aaaa/block/mmcblk0",
+            {
+                "devices/platform/emmc2bus": "platform",
+                "devices/platform/emmc2bus/fe340000.mmc": "platform",
+                "devices/platform/emmc2bus/fe340000.mmc/mmc_host/mmc0": "mmc_host",
+                "devices/platform/emmc2bus/fe340000.mmc/mmc_host/mmc0/mmc0:aaaa": "mmc",
+            },
+            "platform-fe340000.mmc",
+        ),
+        (
+            "nvme0n1",
+            f"{PI}/nvme/nvme0/nvme0n1",
+            {
+                "devices/platform/scb": "platform",
+                "devices/platform/scb/fd500000.pcie": "platform",
+                f"{PI[: PI.rindex('/')]}": "pci",
+                PI: "pci",
+            },
+            "platform-fd500000.pcie-pci-0000:01:00.0-nvme-1",
+        ),
+        (
+            "sdc",
+            f"{SATA}/host0/port-0:0/end_device-0:0/target0:0:0/0:0:0:0/block/sdc",
+            {SATA: "pci", f"{SATA}/host0/port-0:0/end_device-0:0/target0:0:0/0:0:0:0": "scsi"},
+            "",
+        ),
+        ("nvme0n1", "devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1", {}, ""),
+    ],
+)
+def test_the_place_of_a_disk_is_named_as_udev_names_it(
+    name: str, place: str, subsystems: dict[str, str], by_path: str, tmp_path: Path
+) -> None:
+    """The names are those that Debian shows below ``/dev/disk/by-path`` for such disks."""
+    files = {f"sys/{place}/size": "100\n"}
+    if name.startswith("nvme"):
+        files[f"sys/{place}/nsid"] = "1\n"
+    if "ata3" in place:
+        files[f"sys/{SATA}/ata3/ata_port/ata3/port_no"] = "3\n"
+    machine = tree(tmp_path, files)
+    for device, kind in subsystems.items():
+        bus = machine.sys / "bus" / kind
+        bus.mkdir(parents=True, exist_ok=True)
+        (machine.sys / device / "subsystem").symlink_to(bus)
+    (machine.sys / "block" / name).symlink_to(machine.sys / place)
+    assert find_disks(machine)[0].by_path == by_path
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "wwn", "transport"),
+    [
+        ("sda", {"device/wwid": "naa.5002538f00000001\n"}, "0x5002538f00000001", "scsi"),
+        ("sda", {"device/wwid": "t10.ATA     QEMU HARDDISK\n"}, "", "scsi"),
+        (
+            "nvme0n1",
+            {"wwid": "eui.0025385b01404b5a\n", "device/transport": "pcie\n"},
+            "eui.0025385b01404b5a",
+            "pcie",
+        ),
+        ("nvme0n1", {"wwid": "nvme.8086-414243-51454d55-00000001\n"}, "", "nvme"),
+        ("mmcblk0", {"device/type": "SD\n"}, "", "sd"),
+        ("mmcblk1", {"device/type": "MMC\n"}, "", "mmc"),
+        ("vda", {}, "", "virtio"),
+    ],
+)
+def test_a_disk_has_a_world_wide_name_and_a_transport(
+    name: str, files: dict[str, str], wwn: str, transport: str, tmp_path: Path
+) -> None:
+    """As udev writes the name; one that only repeats model and serial is none."""
+    given = {key.replace("/", "__"): text for key, text in files.items()}
+    disk = find_disks(tree(tmp_path, block(name, **given)))[0]
+    assert (disk.wwn, disk.transport) == (wwn, transport)
 
 
 def test_facts_of_a_pc(tmp_path: Path) -> None:

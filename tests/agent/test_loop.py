@@ -86,7 +86,7 @@ def test_a_step_is_carried_out_once(board: Any, server: Any, until: Any) -> None
     [
         (step("explode"), "knows no step 'explode'"),
         (step("wipe"), "no disk found"),
-        (step("install", index="0" * 64, size=1, disk="/dev/none"), "there is no disk /dev/none"),
+        (step("install", index="0" * 64, size=1, disk="/dev/none"), 'no disk is "/dev/none"'),
         (step("install"), "needs the artefact id"),
     ],
 )

@@ -71,6 +71,10 @@ async def test_claim_with_image_deploys(tmp_path: Path):
             "index": "c" * 64,
             "size": 10_000,
             "disk": None,
+            "removable": False,
+            "grow": False,
+            "to": "disk",
+            "emmc_boot": None,
         }
         assert run.order.steps[1].params == {"image": "debian", "pattern": "login:", "seconds": 300.0}
         await until(lambda: lab.hub.state.runs[record.run].status.state is RunState.SUCCEEDED)

@@ -46,7 +46,7 @@ ALL = [PLATTER, SSD, NVME, SECOND, STICK, BOOT0]
         (">=1T", "/dev/sda"),  # as disks are sold
         ("size > 931Gi", "/dev/sda"),
         ("size>=100G,size<600G,transport=ata", "/dev/sdb"),
-        ("smallest,first", "/dev/sdb"),
+        ("transport!=usb,smallest,first", "/dev/nvme0n1"),
         ("bus=usb", "/dev/sdc"),
         ("removable=yes", "/dev/sdc"),
         ("<100G", "/dev/sdc"),

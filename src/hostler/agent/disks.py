@@ -11,8 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from hostler.agent.disk_place import by_path, transport, wwn
 from hostler.agent.medium import is_medium, rack_of_medium
-from hostler.agent.work import StepError
+from hostler.agent.work import NoDiskError
+from hostler.model import disk_hint
+from hostler.model.disk_hint import REMOVABLE, DiskHintError, parse_hint
 
 if TYPE_CHECKING:
     from hostler.model.json import Document
@@ -49,6 +52,9 @@ class Disk:
         removable: Whether the medium can be taken out, as in a card reader or a stick.
         read_only: Whether it refuses writes.
         spared: Why it is never wiped nor chosen to install on; None for an ordinary disk.
+        wwn: World wide name, as udev writes it; empty if it has none.
+        by_path: Where it is attached, as udev writes it below ``/dev/disk/by-path``; empty if unknown.
+        transport: What carries it, closer than the bus: ``pcie``, ``sd``, ``sas``, ….
     """
 
     path: str
@@ -60,6 +66,9 @@ class Disk:
     removable: bool
     read_only: bool
     spared: str | None
+    wwn: str = ""
+    by_path: str = ""
+    transport: str = ""
 
     def to_json(self) -> Document:
         """Return the disk as a JSON object."""
@@ -98,8 +107,6 @@ class Block:
 
     def disk(self, bus: str, model: str, serial: str, dev: Path, spared: str | None = None) -> Disk:
         """Return the disk with what all families show alike."""
-        if spared is None and self.flag("removable"):
-            spared = "removable medium"
         return Disk(
             path=str(dev / self.name),
             bus=bus,
@@ -110,6 +117,9 @@ class Block:
             removable=self.flag("removable"),
             read_only=self.flag("ro"),
             spared=spared,
+            wwn=wwn(self.path),
+            by_path=by_path(self.path),
+            transport=transport(self.path, bus),
         )
 
 
@@ -206,8 +216,16 @@ MANAGERS: tuple[DiskManager, ...] = tuple(
 )
 
 
-def find_disks(machine: Machine, managers: tuple[DiskManager, ...] = MANAGERS) -> list[Disk]:
-    """Return all disks with a medium in them, ordered by path, spared ones included."""
+def find_disks(
+    machine: Machine, managers: tuple[DiskManager, ...] = MANAGERS, *, removable: bool = False
+) -> list[Disk]:
+    """Return all disks with a medium in them, ordered by path, spared ones included.
+
+    Args:
+        machine: Where the kernel shows them.
+        managers: Who knows the families.
+        removable: Whether removable media are disks like any other.
+    """
     found = []
     for path in sorted((machine.sys / "block").iterdir()):
         block = Block(path)
@@ -222,12 +240,16 @@ def find_disks(machine: Machine, managers: tuple[DiskManager, ...] = MANAGERS) -
                 found.append(disk)
             break
     medium = _medium(machine)
-    return [
-        replace(disk, spared="medium that brings the agent")
-        if disk.path == medium and disk.spared is None and (disk.bus == "usb" or disk.read_only)
-        else disk
-        for disk in sorted(found, key=lambda disk: disk.path)
-    ]
+    return [_spared(disk, medium, removable) for disk in sorted(found, key=lambda disk: disk.path)]
+
+
+def _spared(disk: Disk, medium: str | None, removable: bool) -> Disk:
+    """Return a disk with the reason why it is left alone, if there is one."""
+    if disk.spared is not None:
+        return disk
+    if disk.path == medium and (disk.bus == "usb" or disk.removable or disk.read_only):
+        return replace(disk, spared="medium that brings the agent")
+    return replace(disk, spared=REMOVABLE) if disk.removable and not removable else disk
 
 
 def _medium(machine: Machine) -> str | None:
@@ -249,21 +271,14 @@ def choose_disk(disks: list[Disk], wanted: str | None) -> Disk:
 
     Args:
         disks: What ``find_disks`` found.
-        wanted: A path; ``first`` for the first ordinary disk by path; None for the only ordinary disk.
+        wanted: A hint (``model/disk_hint.py``); None for the only ordinary disk.
 
     Raises:
-        StepError: there is no such disk, or more than one; the message names the candidates.
+        NoDiskError: there is no such disk, or more than one; the message names the candidates.
     """
-    ordinary = [disk for disk in disks if disk.spared is None and not disk.read_only]
-    names = "; ".join(str(disk) for disk in disks) or "none"
-    if wanted not in (None, "first"):
-        for disk in disks:
-            if disk.path == wanted:
-                return disk
-        raise StepError(f"there is no disk {wanted}; this board has: {names}")
-    if not ordinary:
-        raise StepError(f"no disk to install on; this board has: {names}")
-    if len(ordinary) > 1 and wanted is None:
-        candidates = "; ".join(str(disk) for disk in ordinary)
-        raise StepError(f"more than one disk to install on, name one: {candidates}")
-    return ordinary[0]
+    facts = {disk.path: disk.to_json() for disk in disks}
+    try:
+        chosen = disk_hint.choose_disk([*facts.values()], parse_hint(wanted) if wanted else None)
+    except DiskHintError as error:
+        raise NoDiskError(str(error)) from error
+    return next(disk for disk in disks if disk.path == chosen["path"])

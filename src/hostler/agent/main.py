@@ -7,12 +7,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from hostler.agent.disks import choose_disk, find_disks
+from hostler.agent.disks import find_disks
 from hostler.agent.efi_boot import EfiBootError, put_network_first
 from hostler.agent.facts import discover
-from hostler.agent.first_boot import first_boot_of, tell
-from hostler.agent.install import install
-from hostler.agent.media import Media
+from hostler.agent.install_step import install_step
 from hostler.agent.rack import RefusedError, StoppedError
 from hostler.agent.wipe import wipe
 from hostler.agent.work import StepError, Work
@@ -67,8 +65,10 @@ class Agent:
         self._outcomes: dict[tuple[str, int], tuple[str, Document]] = {}
         self._kinds: dict[str, Callable[[Document, Work], Document]] = {
             "discover": lambda _params, _work: discover(self._machine),
-            "wipe": lambda params, work: wipe(find_disks(self._machine), work, params),
-            "install": self._install,
+            "wipe": lambda params, work: wipe(
+                find_disks(self._machine, removable=params.get("removable") is True), work, params
+            ),
+            "install": lambda params, work: install_step(params, self._machine, self._rack, work),
             "reboot": lambda _params, _work: {},
             "poweroff": lambda _params, _work: {},
         }

@@ -24,6 +24,7 @@ from hostler.api.gate import Caller, TheHub
 from hostler.api.sse import EventStream, message
 from hostler.hub.first_boot import FirstBootWish
 from hostler.hub.hub import Hub
+from hostler.hub.install_target import TargetWish
 from hostler.hub.records import BoardRecord, Principal
 from hostler.model.first_boot import Way
 
@@ -48,11 +49,25 @@ class AllOffRequest(_Request):
     equipment: str | None = None
 
 
+class TargetRequest(_Request):
+    """Where the image of a disk goes, and what is done there; what is left out is as ``lab.toml`` says."""
+
+    disk: str | None = Field(None, max_length=500, description="hint, such as bus=nvme,smallest")
+    grow: bool | None = Field(None, description="let the last partition grow to the size of the disk")
+    to: str = Field("disk", max_length=80, description="disk, emmc-boot0, emmc-boot1 or mtd:NAME")
+    emmc_boot: str | None = Field(None, max_length=80, description="words such as boot0,ack,x8")
+
+    def wish(self) -> TargetWish:
+        """Return it as the hub takes it."""
+        return TargetWish(**dict(self))
+
+
 class RunRequest(_Request):
     """Steps in order, as in ``wipe,install:debian,boot``, and metadata for templates by dotted key."""
 
     plan: str
     set: dict[str, str] = Field(default_factory=dict, max_length=100)
+    target: TargetRequest | None = None
 
 
 class FirstBootRequest(_Request):
@@ -79,6 +94,7 @@ class DeployRequest(_Request):
     image: str
     set: dict[str, str] = Field(default_factory=dict, max_length=100)
     first_boot: FirstBootRequest | None = None
+    target: TargetRequest | None = None
 
 
 @router.get("/classes")
@@ -153,14 +169,16 @@ async def all_off(hub: TheHub, caller: Caller, body: AllOffRequest) -> PowerCutD
 @router.post("/boards/{name}/runs", status_code=202)
 async def start_run(hub: TheHub, caller: Caller, name: str, body: RunRequest) -> RunDocument:
     """Begin a plan on a board one holds."""
-    return run_document(await hub.start_run(caller, name, body.plan, body.set))
+    target = body.target.wish() if body.target is not None else None
+    return run_document(await hub.start_run(caller, name, body.plan, body.set, target))
 
 
 @router.post("/boards/{name}/deploy", status_code=202)
 async def deploy(hub: TheHub, caller: Caller, name: str, body: DeployRequest) -> RunDocument:
     """Put an image on a board one holds, and boot it."""
     wish = body.first_boot.wish() if body.first_boot is not None else None
-    return run_document(await hub.deploy(caller, name, body.image, body.set, wish))
+    target = body.target.wish() if body.target is not None else None
+    return run_document(await hub.deploy(caller, name, body.image, body.set, wish, target))
 
 
 @router.post("/boards/{name}/recover", status_code=202)

@@ -10,6 +10,7 @@ from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotF
 from hostler.hub.records import BoardRecord, HealthVerdict, Principal, Purpose, RunRecord
 from hostler.model.board import Board, Lifecycle, move
 from hostler.model.claim import ClaimState
+from hostler.model.disk_hint import with_removable_disks
 from hostler.model.health import suspicious
 from hostler.model.power import PowerState
 from hostler.model.power_match import agrees
@@ -85,7 +86,15 @@ def give_back(draft: Draft, record: BoardRecord, principal: Principal) -> None:
             f"it cannot be wiped: {absent}, and then: hostler recover {record.name}",
         )
         return
-    runs.begin(draft, record, "wipe", runs.wipe_order(), Purpose.RELEASE, principal, PowerState.OFF)
+    wipe = (runs.wipe_order(draft, record),)
+    runs.begin(draft, record, "wipe", wipe, Purpose.RELEASE, principal, PowerState.OFF)
+
+
+def _unproven(run: RunRecord, record: BoardRecord) -> str:
+    """Tell what a board's wipe leaves open; empty when all of the board is clean."""
+    removable = any(order.params.get("removable") is True for order in run.order.steps)
+    facts = with_removable_disks(record.facts) if removable else record.facts
+    return unproven(run.status.results[-1] if run.status.results else {}, facts)
 
 
 def finish_release(draft: Draft, record: BoardRecord) -> None:
@@ -95,7 +104,7 @@ def finish_release(draft: Draft, record: BoardRecord) -> None:
         return
     if run.status.state is not RunState.SUCCEEDED:
         quarantine(draft, record, f"wipe {_ended(run)}")
-    elif why := unproven(run.status.results[-1] if run.status.results else {}, record.facts):
+    elif why := _unproven(run, record):
         quarantine(draft, record, f"the wipe is not proven: {why}")
     elif record.conflict:
         quarantine(draft, record, record.conflict)

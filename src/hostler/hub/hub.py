@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from hostler.hub.database import Database
     from hostler.hub.first_boot import FirstBootWish
     from hostler.hub.images import ImageFiles
+    from hostler.hub.install_target import TargetWish
     from hostler.hub.inventory_changes import InventoryChange
     from hostler.hub.labfile import BindingCheck
     from hostler.hub.ssh_authority import SshAuthority
@@ -252,23 +253,26 @@ class Hub:
             return await self.reading.own_closed_claim(by, key)
 
     async def start_run(
-        self, by: Principal, board: str, plan: str, settings: Mapping[str, str] | None = None
-    ) -> RunRecord:
+        self, by: Principal, board: str, plan: str, settings: Mapping[str, str] | None = None,
+        target: TargetWish | None = None,
+    ) -> RunRecord:  # fmt: skip
         """Begin a plan on a board; ``settings`` are metadata for its templates, by dotted key."""
         values = metadata.assigned(settings or {})
         await self.images.refuse_absent(runs.images_of(plan))
-        return await self.change(lambda draft: runs.make(draft, by, board, plan, Purpose.USER, values))
+        return await self.change(
+            lambda draft: runs.make(draft, by, board, plan, Purpose.USER, values, target=target)
+        )
 
     async def deploy(
         self, by: Principal, board: str, image: str, settings: Mapping[str, str] | None = None,
-        wish: FirstBootWish | None = None,
+        wish: FirstBootWish | None = None, target: TargetWish | None = None,
     ) -> RunRecord:  # fmt: skip
         """Put an image on a board and boot it, or have it run there; ``settings`` as for ``start_run``."""
         values = metadata.assigned(settings or {})
         await self.images.refuse_absent({image})
         return await self.change(
             lambda draft: runs.make(
-                draft, by, board, runs.deploy_plan(draft, image), Purpose.DEPLOY, values, wish
+                draft, by, board, runs.deploy_plan(draft, image, target), Purpose.DEPLOY, values, wish, target
             )
         )
 

@@ -80,7 +80,8 @@ class Reader:
             health = HealthPlan(**table.health.model_dump()) if table.health else None
             classes[name] = BoardClass(
                 name, table.platform, table.idle_off, health, table.max_ttl, table.loader, table.metadata,
-                table.device_tree,
+                table.device_tree, disk=table.disk, removable=table.removable, grow=table.grow,
+               
             )  # fmt: skip
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}
@@ -140,7 +141,7 @@ class Reader:
             self._wire(name, "console", table.console) if table.console else None,
             self._watts(name, table),
             tuple(self._wire(name, "bootctl", wire) for wire in table.bootctl),
-            table.circuit_id, table.remote_id, table.metadata,
+            table.circuit_id, table.remote_id, table.metadata, table.disk,
         )  # fmt: skip
 
     def _tells_serial(self, table: BoardTable) -> bool:

@@ -20,6 +20,7 @@ from hostler.hub import metadata
 from hostler.hub.duration import seconds
 from hostler.hub.inventory import KEEP_SECONDS, KEEP_TRACES_SECONDS
 from hostler.hub.oidc import protected
+from hostler.model.disk_hint import parse_hint
 from hostler.model.event_kinds import check_pattern
 from hostler.model.first_stages import Loader
 from hostler.model.health import AfterFailure
@@ -77,6 +78,12 @@ def _no_secret(values: dict[str, Any]) -> None:
             )
 
 
+def _hint(text: str) -> str:
+    parse_hint(text)
+    return text
+
+
+DiskHint = Annotated[str, AfterValidator(_hint)]
 Name = Annotated[str, AfterValidator(_name)]
 Mac = Annotated[str, AfterValidator(_mac)]
 Metadata = Annotated[dict[str, Any], AfterValidator(metadata.checked)]
@@ -252,6 +259,9 @@ class ClassTable(_Closed):
     health: HealthTable | None = None
     loader: Loader | None = None
     device_tree: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,200}\.dtb$")] | None = None
+    disk: DiskHint | None = None
+    removable: bool = False
+    grow: bool = False
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -278,6 +288,7 @@ class BoardTable(_Closed):
     power: Annotated[list[WireTable], BeforeValidator(_listed)] = Field(default_factory=list)
     console: WireTable | None = None
     bootctl: Annotated[list[WireTable], BeforeValidator(_listed)] = Field(default_factory=list)
+    disk: DiskHint | None = None
     watts: Watts | None = None
     metadata: Metadata = Field(default_factory=dict)
 

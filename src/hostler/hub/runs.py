@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hostler.hub import access, templates
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hostler.hub.first_boot import first_boot
+from hostler.hub.install_target import install_target, refuse_no_room
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, RunRecord
 from hostler.model.board import Lifecycle
+from hostler.model.install_target import DISK
 from hostler.model.plan import PlanError, Step, StepKind, StepOrder, needs_agent, parse_plan
 from hostler.model.power import PowerState
 from hostler.model.run import RunOrder, RunState, RunStatus
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from hostler.hub.first_boot import FirstBootWish
     from hostler.hub.image_records import ImageRecord
+    from hostler.hub.install_target import TargetWish
     from hostler.hub.state import Draft, State
     from hostler.model.claim import Claim
     from hostler.model.platform import Platform
@@ -38,6 +41,7 @@ BOOT_SECONDS = 600.0
 def make(
     draft: Draft, principal: Principal, name: str, plan: str, purpose: Purpose,
     settings: Mapping[str, Any] | None = None, wish: FirstBootWish | None = None,
+    target: TargetWish | None = None,
 ) -> RunRecord:  # fmt: skip
     """Begin a plan on a board somebody holds; raises a Refusal when it cannot be carried out.
 
@@ -49,6 +53,7 @@ def make(
         purpose: Why.
         settings: Metadata for the templates of this run alone.
         wish: What the disk images it installs are to be told before their first boot, or None.
+        target: Where they go, or None: as ``lab.toml`` says.
     """
     record = held(draft, principal, name)
     aside = record.lifecycle is Lifecycle.MAINTENANCE and principal.admin  # who repairs a board tries it out
@@ -61,7 +66,7 @@ def make(
             kind="board-not-claimed",
         )
     refuse_while_active(draft, record)
-    orders = resolve(draft, record, plan, principal, settings, wish)
+    orders = resolve(draft, record, plan, principal, settings, wish, target)
     # What has been started is to go on: the system on the disk, or one that came over the network.
     runs_on = orders[-1].kind in (StepKind.BOOT, StepKind.LIVE)
     power = PowerState.ON if runs_on else PowerState.OFF
@@ -173,7 +178,7 @@ def disk_after(run: RunRecord, before: str | None) -> str | None:
     for number, order in enumerate(run.order.steps):
         done = number < status.step or status.state is RunState.SUCCEEDED
         begun = done or (number == status.step and status.state is not RunState.QUEUED)
-        if begun and order.kind in (StepKind.WIPE, StepKind.INSTALL):
+        if begun and order.kind in (StepKind.WIPE, StepKind.INSTALL) and _on_disk(order):
             image = order.params.get("image") if done else None
     return image
 
@@ -181,6 +186,7 @@ def disk_after(run: RunRecord, before: str | None) -> str | None:
 def resolve(
     draft: Draft, record: BoardRecord, plan: str, holder: Principal = HUB,
     settings: Mapping[str, Any] | None = None, wish: FirstBootWish | None = None,
+    target: TargetWish | None = None,
 ) -> tuple[StepOrder, ...]:  # fmt: skip
     """Make a plan into orders with everything the rack needs; raises a Refusal naming what is missing.
 
@@ -191,6 +197,7 @@ def resolve(
         holder: Whose keys templates find when no claim holds the board.
         settings: Metadata for the templates of this run alone.
         wish: What the disk images it installs are to be told before their first boot, or None.
+        target: Where they go, or None: as ``lab.toml`` says.
     """
     try:
         steps = parse_plan(plan)
@@ -201,11 +208,11 @@ def resolve(
     orders = []
     for step in steps:
         if step.kind in (StepKind.INSTALL, StepKind.LIVE):
-            orders.append(_image_order(draft, record, platform, step, holder, settings or {}, wish))
+            orders.append(_image_order(draft, record, platform, step, holder, settings or {}, wish, target))
         else:
-            orders.append(_order(draft, step, on_disk))
+            orders.append(_order(draft, record, step, on_disk))
         if step.kind is StepKind.INSTALL:
-            on_disk = step.image
+            on_disk = step.image if _on_disk(orders[-1]) else on_disk
         elif step.kind is StepKind.WIPE:
             on_disk = None
     if any(map(needs_agent, orders)) and (absent := no_agent(draft, record)):
@@ -232,7 +239,7 @@ def no_agent(hub: Draft | State, record: BoardRecord) -> str:
 
 def _image_order(
     draft: Draft, record: BoardRecord, platform: Platform, step: Step, holder: Principal,
-    settings: Mapping[str, Any], wish: FirstBootWish | None,
+    settings: Mapping[str, Any], wish: FirstBootWish | None, target: TargetWish | None,
 ) -> StepOrder:  # fmt: skip
     assert step.image is not None
     image = find_image(draft, step.image)
@@ -241,8 +248,14 @@ def _image_order(
         raise InvalidError(
             f'image "{image.name}" {what[right]}; write {right}:{image.name}', kind="wrong-step"
         )
-    refuse_misfit(image, platform, record)
+    refuse_misfit(image, platform)
     if image.netboot is not None:
+        if target is not None:
+            raise InvalidError(
+                f'image "{image.name}" is no image of a disk, but comes over the network: it chooses its '
+                "disk itself, or is told in its templates, with metadata (set)",
+                kind="not-a-disk-image",
+            )
         if wish is not None:
             raise InvalidError(
                 f'image "{image.name}" is no image of a disk, but comes over the network: tell it in its '
@@ -251,8 +264,12 @@ def _image_order(
             )
         order = templates.order(draft, record, image, holder, settings)
         return StepOrder(step.kind, {"image": image.name, "netboot": order.to_json()}, order.seconds)
-    params = {"image": image.name, "index": image.index, "size": image.size, "disk": None}
+    place = install_target(draft, record, target)
+    refuse_no_room(record, image, place)
+    params = {"image": image.name, "index": image.index, "size": image.size, **place.to_params()}
     if wish is not None:
+        if not place.whole_disk:
+            raise InvalidError(f"what goes to {place.to} has no first boot to be told of", kind="bad-target")
         params["first_boot"] = first_boot(draft, record, holder, wish).to_json()
     return StepOrder(step.kind, params, INSTALL_SECONDS)
 
@@ -262,10 +279,20 @@ def _step_for(image: ImageRecord) -> StepKind:
     return StepKind.INSTALL if installs else StepKind.LIVE
 
 
-def deploy_plan(draft: Draft, name: str) -> str:
-    """Return the plan that gets a board to run an image, whatever kind it is; raises NotFoundError."""
+def deploy_plan(draft: Draft, name: str, target: TargetWish | None = None) -> str:
+    """Return the plan that gets a board to run an image, whatever kind it is; raises NotFoundError.
+
+    What goes elsewhere than to a disk, firmware mostly, is installed and no more.
+    """
     image = find_image(draft, name)
-    return f"install:{name},boot" if _step_for(image) is StepKind.INSTALL else f"live:{name}"
+    if _step_for(image) is StepKind.LIVE:
+        return f"live:{name}"
+    return f"install:{name},boot" if target is None or target.to == DISK else f"install:{name}"
+
+
+def _on_disk(order: StepOrder) -> bool:
+    """Tell whether what a step installs is on the board's disk afterwards."""
+    return str(order.params.get("to", DISK)) == DISK
 
 
 def images_of(plan: str) -> frozenset[str]:
@@ -275,17 +302,20 @@ def images_of(plan: str) -> frozenset[str]:
     return frozenset()
 
 
-def _order(draft: Draft, step: Step, on_disk: str | None) -> StepOrder:
+def _order(draft: Draft, record: BoardRecord, step: Step, on_disk: str | None) -> StepOrder:
     if step.kind is StepKind.BOOT:
         known = draft.images.get(on_disk) if on_disk else None
         pattern, seconds = (known.pattern, known.seconds) if known else (BOOT_PATTERN, BOOT_SECONDS)
         return StepOrder(step.kind, {"image": on_disk, "pattern": pattern, "seconds": seconds}, seconds)
-    return StepOrder(step.kind, {}, WIPE_SECONDS if step.kind is StepKind.WIPE else DISCOVER_SECONDS)
+    if step.kind is StepKind.WIPE:
+        return wipe_order(draft, record)
+    return StepOrder(step.kind, {}, DISCOVER_SECONDS)
 
 
-def wipe_order() -> tuple[StepOrder, ...]:
-    """Return the steps that give a board back clean."""
-    return (StepOrder(StepKind.WIPE, {}, WIPE_SECONDS),)
+def wipe_order(draft: Draft, record: BoardRecord) -> StepOrder:
+    """Return the step that makes a board clean."""
+    removable = draft.inventory.classes[record.board.board_class].removable
+    return StepOrder(StepKind.WIPE, {"removable": True} if removable else {}, WIPE_SECONDS)
 
 
 def find_image(draft: Draft, name: str) -> ImageRecord:
@@ -297,8 +327,8 @@ def find_image(draft: Draft, name: str) -> ImageRecord:
     return image
 
 
-def refuse_misfit(image: ImageRecord, platform: Platform, record: BoardRecord | None = None) -> None:
-    """Raise InvalidError or ConflictError when an image cannot run on a platform or does not fit a board."""
+def refuse_misfit(image: ImageRecord, platform: Platform) -> None:
+    """Raise InvalidError when an image cannot run on a platform."""
     if image.arch != platform.arch:
         raise InvalidError(
             f'image "{image.name}" is for {image.arch}, but platform {platform.name} is {platform.arch}; '

@@ -109,6 +109,9 @@ class BoardClass:
         loader: What brings their kernel, or None: what suits the platform and the board.
         metadata: What templates find for its boards.
         device_tree: Boot file that describes them to their kernel, or None: their firmware knows that.
+        disk: Hint for the disk that images go to (``model/disk_hint.py``), or None: they have one.
+        removable: Whether their removable media are disks like any other: installed on, and wiped.
+        grow: Whether an image's last partition grows to the size of the disk.
     """
 
     name: str
@@ -119,6 +122,9 @@ class BoardClass:
     loader: Loader | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     device_tree: str | None = None
+    disk: str | None = None
+    removable: bool = False
+    grow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,7 @@ class Board:
         remote_id: The relay or switch that has this port (option 82.2), as hex, or None.
         bootctl: What brings it to boot from the network, tried in order; empty: its firmware does by itself.
         metadata: What templates find for it.
+        disk: Hint for the disk that images go to, or None: that of its class.
     """
 
     name: str
@@ -158,3 +165,4 @@ class Board:
     circuit_id: str | None = None
     remote_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    disk: str | None = None

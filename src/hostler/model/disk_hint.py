@@ -138,9 +138,10 @@ def choose_disk(disks: Sequence[Disk], hint: DiskHint | None, *, removable: bool
         DiskHintError: There is no such disk, or more than one; the message names them and their facts.
     """
     usable = [disk for disk in disks if why_not(disk, removable=removable) is None]
-    if not usable:
-        raise DiskHintError(f"no disk to install on; this board has: {_listed(disks, removable=removable)}")
     if hint is None:
+        if not usable:
+            has = _listed(disks, removable=removable)
+            raise DiskHintError(f"no disk to install on; this board has: {has}")
         if len(usable) > 1:
             raise DiskHintError(
                 f"more than one disk to install on: {_listed(usable, removable=removable)}; "
@@ -164,7 +165,7 @@ def choose_disk(disks: Sequence[Disk], hint: DiskHint | None, *, removable: bool
 
 def _chosen(disks: list[Disk], choice: str) -> list[Disk]:
     if choice == "first":
-        return [min(disks, key=lambda disk: (len(str(disk["path"])), str(disk["path"])))]
+        return [min(disks, key=lambda disk: str(disk["path"]))]
     sizes = [int(disk.get("size") or 0) for disk in disks]
     wanted = min(sizes) if choice == "smallest" else max(sizes)
     return [disk for disk, size in zip(disks, sizes, strict=True) if size == wanted]
@@ -181,6 +182,21 @@ def why_not(disk: Disk, *, removable: bool) -> str | None:
     if spared is not None and not (removable and spared == REMOVABLE):
         return str(spared)
     return "write-protected" if disk.get("read_only") else None
+
+
+def with_removable_disks(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a board's facts with its removable media as disks like any other."""
+    disks = facts.get("disks")
+    if not isinstance(disks, list):
+        return dict(facts)
+    ordinary = {"removable": False, "spared": None}
+    return {
+        **facts,
+        "disks": [
+            {**disk, **ordinary} if isinstance(disk, dict) and disk.get("spared") == REMOVABLE else disk
+            for disk in disks
+        ],
+    }
 
 
 def described(disk: Disk) -> str:
