@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hostler.agent.disks import find_disks
@@ -14,7 +13,6 @@ from hostler.agent.install_step import install_step
 from hostler.agent.rack import RefusedError, StoppedError
 from hostler.agent.wipe import wipe
 from hostler.agent.work import StepError, Work
-from hostler.model.chunkindex import ChunkIndex, ChunkIndexError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,26 +165,6 @@ class Agent:
                 if error.status in NO_LONGER_WANTED:
                     work.cancel(f"{error}; the step is no longer wanted")
                     return
-
-    def _install(self, params: Document, work: Work) -> Document:
-        artefact, size, wanted = params.get("index"), params.get("size"), params.get("disk")
-        if not isinstance(artefact, str) or not isinstance(wanted, str | None):
-            raise StepError("install needs the artefact id of an index, and a disk or null")
-        disk = choose_disk(find_disks(self._machine), wanted)
-        try:
-            index = ChunkIndex.decode(self._rack.index(artefact))
-        except ChunkIndexError as error:
-            raise StepError(str(error)) from error
-        if size not in (None, index.size):
-            raise StepError(f"the step says that the image has {size} bytes, its index {index.size}")
-        work.say(f"install: {index.size} bytes, {len(index)} chunks, to {disk}")
-        told = first_boot_of(params)
-        with Media(Path(disk.path), write=True) as media:
-            result = install(index, media, self._rack, work, caller=self._rack)
-        report: Document = {"disk": disk.to_json(), "size": index.size, **result.to_json()}
-        if told is not None:
-            report["first_boot"] = tell(disk, told, self._machine, work)
-        return report
 
     def _leave(self, kind: str, run: str, number: int) -> None:
         try:

@@ -340,31 +340,6 @@ def refuse_misfit(image: ImageRecord, platform: Platform) -> None:
             f'image "{image.name}" boots on {", ".join(image.platforms)}, not on {platform.name}',
             kind="wrong-platform",
         )
-    largest = largest_disk(record.facts) if record else None
-    on_disk = image.size if image.netboot is None else 0
-    if record and largest is not None and on_disk > largest:
-        raise ConflictError(
-            f'image "{image.name}" needs {image.size} bytes, but the largest disk of board "{record.name}" '
-            f"has {largest}; choose a smaller image or another board",
-            kind="image-too-large",
-        )
-
-
-def largest_disk(facts: dict[str, Any]) -> int | None:
-    """Return the size in bytes of the largest disk a board reported; None if it never did."""
-    disks = facts.get("disks")
-    if not isinstance(disks, list):
-        return None
-    # What the agent would not write to does not count.
-    unfit = ("removable", "read_only", "spared")
-    sizes = [
-        disk["size"]
-        for disk in disks
-        if isinstance(disk, dict)
-        and isinstance(disk.get("size"), int)
-        and not any(disk.get(mark) for mark in unfit)
-    ]
-    return max(sizes, default=None)
 
 
 def active(draft: Draft, record: BoardRecord) -> RunRecord | None:
