@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.cli.first_boot import add_first_boot_arguments, first_boot
+from hostler.cli.install_target import add_target_arguments, target
 from hostler.cli.waits import run_status, wait_arguments, watch_run
 from hostler.client.client import Client
 from hostler.client.documents import ENDED
@@ -21,6 +22,7 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("board", metavar="BOARD")
     parser.add_argument("image", metavar="IMAGE")
     _set_argument(parser)
+    add_target_arguments(parser)
     add_first_boot_arguments(parser)
     wait_arguments(parser)
 
@@ -29,7 +31,8 @@ def deploy(args: argparse.Namespace, out: Output) -> int:
     """Get a board to run an image, from its disk or over the network, and wait until it does."""
     told = first_boot(args)
     with Client() as client:
-        return _follow(client, out, client.deploy(args.board, args.image, _metadata(args), told), args)
+        run = client.deploy(args.board, args.image, _metadata(args), told, target(args))
+        return _follow(client, out, run, args)
 
 
 def _set_argument(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +57,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps: discover, wipe, install:IMAGE, boot, live:IMAGE",
     )
     _set_argument(parser)
+    add_target_arguments(parser)
     parser.add_argument("--cancel", action="store_true", help="call the board's run off")
     wait_arguments(parser)
 
@@ -65,7 +69,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
             if args.plan is None:
                 out.note("hostler: say what to do, for example wipe,install:debian,boot")
                 return 2
-            return _follow(client, out, client.start_run(args.board, args.plan, _metadata(args)), args)
+            started = client.start_run(args.board, args.plan, _metadata(args), target(args))
+            return _follow(client, out, started, args)
         present = client.board(args.board)["run"]
         if present is None or present["state"] in ENDED:
             raise ClientError(f"no run is active on {args.board}", "`hostler boards` shows the runs")

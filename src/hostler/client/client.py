@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         PowerCut,
         Run,
         SshAuthority,
+        Target,
         Trace,
         Why,
     )
@@ -167,17 +168,19 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls):
 
     # Runs
 
-    def start_run(self, board: str, plan: str, metadata: Mapping[str, str] | None = None) -> Run:
+    def start_run(
+        self, board: str, plan: str, metadata: Mapping[str, str] | None = None, target: Target | None = None
+    ) -> Run:
         """Start a plan such as ``wipe,install:debian,boot`` on a board; metadata by dotted key."""
-        body = {"plan": plan, "set": dict(metadata or {})}
+        body = {"plan": plan, "set": dict(metadata or {}), "target": target}
         return cast("Run", self._http.call("POST", f"boards/{part(board)}/runs", body=body))
 
     def deploy(
         self, board: str, image: str, metadata: Mapping[str, str] | None = None,
-        first_boot: FirstBoot | None = None,
+        first_boot: FirstBoot | None = None, target: Target | None = None,
     ) -> Run:  # fmt: skip
         """Start to get a board to run an image, from its disk or not; metadata by dotted key."""
-        body = {"image": image, "set": dict(metadata or {}), "first_boot": first_boot}
+        body = {"image": image, "set": dict(metadata or {}), "first_boot": first_boot, "target": target}
         return cast("Run", self._http.call("POST", f"boards/{part(board)}/deploy", body=body))
 
     def runs(self, board: str | None = None) -> list[Run]:

@@ -75,6 +75,15 @@ class FirstBoot(TypedDict):
     way: str
 
 
+class Target(TypedDict):
+    """Where the image of a disk goes; None is as ``lab.toml`` says."""
+
+    disk: str | None
+    to: str
+    grow: bool | None
+    emmc_boot: str | None
+
+
 class Run(TypedDict):
     """A plan on a board and how far it is; ``done`` and ``total`` are bytes of the present phase."""
 

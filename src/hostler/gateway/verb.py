@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FAILED, USAGE = 1, 2
 
 _WAITS = frozenset({"no_wait", "timeout"})
+_TARGET = frozenset({"disk", "to", "grow", "emmc_boot"})
 
 PERMITTED: dict[str, frozenset[str]] = {
     "classes": frozenset({"available"}),
@@ -47,8 +48,10 @@ PERMITTED: dict[str, frozenset[str]] = {
     "hand-over": frozenset({"claim", "user"}),
     "show": frozenset({"name"}),
     # Not --file and --network: they would read the server's files.
-    "deploy": frozenset({"board", "image", "set", "hostname", "ssh_keys", "user", "first_boot"}) | _WAITS,
-    "run": frozenset({"board", "plan", "cancel", "set"}) | _WAITS,
+    "deploy": frozenset({"board", "image", "set", "hostname", "ssh_keys", "user", "first_boot"})
+    | _TARGET
+    | _WAITS,
+    "run": frozenset({"board", "plan", "cancel", "set"}) | _TARGET | _WAITS,
     "power": frozenset({"board", "action", "all_off", "equipment", "yes"}) | _WAITS,
     "trace": frozenset({"board", "boot"}),
     "why": frozenset({"board", "boot"}),
