@@ -238,10 +238,7 @@ def _server_settings(app: FastAPI, context: ssl.SSLContext | None) -> uvicorn.Co
 
 def _sweep(store: ImageStore, hub: Hub) -> None:
     """Remove what a crash left in the store: scraps, and images that never made it into the catalogue."""
-    files = StoreFiles(store)
-    for artefact in set(store.artefacts()) - hub.images.artefacts():
-        files.drop(artefact)
-    swept = sweep(store)
+    swept = sweep(store, set(store.artefacts()) - hub.images.artefacts())
     if swept.kept_for:
         log.error("%s has a damaged index (%s): run `hostler image verify`", store.root, swept.kept_for)
 

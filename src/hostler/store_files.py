@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hostler.images import bmap
+from hostler.images.diff import DiffError, diff
+from hostler.images.export import Export, ExportForm
 from hostler.images.importer import import_image
 from hostler.images.netboot_files import Keeper
 from hostler.images.source import SourceError
 from hostler.images.store_errors import StoreError, StoreFullError
-from hostler.images.sweeping import remove_image
+from hostler.images.sweeping import remove_image, sweep
+from hostler.images.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from hostler.hub.image_store import Exported
     from hostler.hub.images import Imported, Progress
     from hostler.images.store import ImageStore
+    from hostler.model.stored_images import ImageDiff, Swept, Verified
 
 
 class StoreFiles:
     """What ``hub.images.ImageFiles`` asks for, done by an image store."""
 
-    bad_source: tuple[type[Exception], ...] = (SourceError,)
+    bad_source: tuple[type[Exception], ...] = (SourceError, DiffError)
     no_space: tuple[type[Exception], ...] = (StoreFullError,)
     bad_store: tuple[type[Exception], ...] = (StoreError,)
 
@@ -29,10 +35,18 @@ class StoreFiles:
         self._store = store
 
     def take(
-        self, source: Path | str, progress: Callable[[Progress], None], barred: Collection[str] | None = None
+        self,
+        source: Path | str,
+        progress: Callable[[Progress], None],
+        barred: Collection[str] | None = None,
+        block_map: Path | str | None = None,
+        most_data: int | None = None,
     ) -> Imported:
         """Read an image and keep it."""
-        return import_image(source, self._store, progress, barred=barred)
+        mapped = None if block_map is None else bmap.fetched(block_map, barred)
+        return import_image(
+            source, self._store, progress, barred=barred, block_map=mapped, most_data=most_data
+        )
 
     def drop(self, artefact: str) -> None:
         """Remove an artefact; of a disk its bytes too, except those that other images share."""
@@ -40,6 +54,34 @@ class StoreFiles:
             remove_image(self._store, artefact)
         else:
             self._store.remove_artefact(artefact)
+
+    def limit_to(self, limit: Callable[[], int | None]) -> None:
+        """Have the store hold no more than this tells."""
+        self._store.limit = limit
+
+    def kept(self) -> Collection[str]:
+        """Return the ids of every artefact that is there."""
+        return self._store.artefacts()
+
+    def sweep(self, lost: Collection[str], *, dry_run: bool) -> Swept:
+        """Remove these artefacts and what crashes left."""
+        return sweep(self._store, lost, dry_run=dry_run)
+
+    def verify(self, artefacts: Collection[str], progress: Callable[[Progress], None]) -> Verified:
+        """Look through artefacts, and the chunks of those that are indexes."""
+        return verify(self._store, artefacts, progress)
+
+    def diff(self, first: str, second: str) -> ImageDiff:
+        """Compare two images by their indexes."""
+        return diff(self._store, self._store.index(first), self._store.index(second))
+
+    def export(self, index: str, form: str) -> Exported:
+        """Open an image to be given out."""
+        return Export(self._store, index, ExportForm(form))
+
+    def block_map(self, index: str) -> bytes:
+        """Return the block map of an image."""
+        return bmap.written(self._store.index(index))
 
     def keeper(self, progress: Callable[[Progress], None]) -> Keeper:
         """Keep the files of a system that comes over the network."""

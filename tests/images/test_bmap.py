@@ -129,8 +129,13 @@ def test_a_changed_map_is_refused() -> None:
     """It carries a checksum of itself."""
     with pytest.raises(BmapError, match="its own checksum is wrong"):
         bmap.read(with_checksum(GOOD).replace(b"<Range>1<", b"<Range>0<"))
-    with pytest.raises(BmapError, match="at most"):
-        bmap.read(bytes(bmap.MOST_BYTES + 1))
+
+
+def test_an_endless_map_is_refused(tmp_path: Path) -> None:
+    """No more of it is read than a map has."""
+    (tmp_path / "long.bmap").write_bytes(bytes(bmap.MOST_BYTES + 1))
+    with pytest.raises(BmapError, match="more than the 33554432 bytes"):
+        bmap.fetched(tmp_path / "long.bmap", None)
 
 
 def test_an_old_map_is_taken() -> None:

@@ -125,6 +125,20 @@ def test_a_sweep_tells_what_it_frees(store: ImageStore) -> None:
     assert list(store.tmp.iterdir()) == list(store.damaged.iterdir()) == []
 
 
+def test_what_is_lost_goes_with_its_chunks(store: ImageStore) -> None:
+    """A file or index that no image has: a dry run tells the same numbers and removes nothing."""
+    kept, lost = put(store, [1, 2]), put(store, [2, 3])
+    kernel = store.add_artefact(b"kernel")
+    size = store.used()
+    told = sweep(store, [lost, kernel], dry_run=True)
+    assert (told.artefacts, told.chunks) == (2, 1)
+    assert store.used() == size
+    assert sweep(store, [lost, kernel]) == told
+    assert size - store.used() == told.freed_bytes
+    assert store.artefacts() == [kept]
+    assert store.references() == {path.name for path in (store.root / "chunks").glob("*/*")}
+
+
 def test_no_chunk_goes_while_an_index_cannot_be_read(store: ImageStore) -> None:
     """Nobody knows what a damaged index speaks of; once it is removed, a sweep takes its chunks."""
     damaged, other = put(store, [1]), put(store, [2])

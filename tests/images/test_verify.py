@@ -11,8 +11,9 @@ import zstandard
 from hostler.images.importer import ImportProgress, import_image
 from hostler.images.store import ImageStore
 from hostler.images.sweeping import remove_image
-from hostler.images.verify import FaultKind, verify
+from hostler.images.verify import verify
 from hostler.model.chunkindex import MIN_CHUNK_SIZE as GRID
+from hostler.model.stored_images import FaultKind
 
 SHARED = random.Random(1).randbytes(4 * GRID)
 

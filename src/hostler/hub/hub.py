@@ -28,6 +28,7 @@ from hostler.hub.errors import NotFoundError, UnavailableError
 from hostler.hub.health_watch import HealthWatch
 from hostler.hub.history import Bells, History
 from hostler.hub.hook_delivery import HookDelivery
+from hostler.hub.image_care import ImageCare
 from hostler.hub.image_desk import ImageDesk
 from hostler.hub.journal import Journal
 from hostler.hub.labfile import read_labfile
@@ -125,6 +126,7 @@ class Hub:
         self.reading = Reading(self, database)
         self.sight = Sight(lambda: self.state, database)
         self.images = ImageDesk(self, files, spool)
+        self.image_care = ImageCare(self, files)
         self.metal = Metal(self, link)
         self.wire_tests = WireTests(self)
         self.claim_desk = ClaimDesk(self, clock)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
+from hostler import __version__
 from hostler.hub import images
 from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, NotFoundError, UnavailableError
-from hostler.hub.image_records import ImageRecord
+from hostler.hub.image_limits import share_left
+from hostler.hub.image_records import ImageRecord, Provenance
 from hostler.hub.records import Agent, Principal
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 from hostler.hub.state import Draft
@@ -102,7 +104,7 @@ class ImageDesk:
 
     async def take(
         self, by: Principal, terms: ImageTerms, source: Path | str, told: str,
-        progress: Callable[[Progress], None],
+        progress: Callable[[Progress], None], block_map: Path | str | None = None,
     ) -> ImageRecord:  # fmt: skip
         """Import an image under reserved terms.
 
@@ -112,15 +114,17 @@ class ImageDesk:
             source: Path or URL.
             told: What the source is called in the catalogue and in errors.
             progress: Called from another thread; what it raises ends the import.
+            block_map: Path or URL of a ``.bmap`` of it.
 
         Raises:
             InvalidError: the source is at fault.
-            NoSpaceError: the disk is full.
+            NoSpaceError: the disk is full, or it is more than the store, or whoever imports it, may have.
         """
         barred = self.barred(by)
+        left = share_left(Draft(self._hub.state, 0.0), by)
         async with self.taking():
             imported = await self.in_thread(
-                lambda: self._files.take(source, progress, barred), str(source), told
+                lambda: self._files.take(source, progress, barred, block_map, left), str(source), told
             )
             image = _record(by, terms, imported, told)
             try:
@@ -212,6 +216,12 @@ class ImageDesk:
         return not self._files.file(artefact).is_file()
 
     @asynccontextmanager
+    async def still(self) -> AsyncIterator[bool]:
+        """Let no import begin; yields whether none is under way either."""
+        async with self._dropping:
+            yield not self._taking
+
+    @asynccontextmanager
     async def taking(self) -> AsyncIterator[None]:
         """Keep what nobody speaks of yet from being dropped while something is imported."""
         async with self._dropping:
@@ -277,6 +287,10 @@ def _record(by: Principal, terms: ImageTerms, imported: Imported, told: str) -> 
     return ImageRecord(
         terms.name, terms.arch, terms.platforms, imported.index, imported.size, imported.data_bytes,
         imported.chunk_size, terms.pattern, terms.seconds, 0.0, told, by.name,
+        provenance=Provenance(
+            imported.source_sha256, __version__, imported.chunks_new + imported.chunks_known,
+            imported.chunks_new, imported.stored_bytes,
+        ),
     )  # fmt: skip
 
 

@@ -58,6 +58,25 @@ class NetbootImage:
         return tuple(filter(None, (self.kernel, self.initrd, *self.files.values())))
 
 
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How an image came into the store.
+
+    Attributes:
+        sha256: Hash of what it was made from, as it was uploaded or fetched; empty: not known.
+        version: Version of Hostler that took it in; empty: one that did not say.
+        chunks: Chunks it is made of; 0: it comes over the network.
+        new_chunks: How many of them the store did not have.
+        stored_bytes: Bytes that these took in the store.
+    """
+
+    sha256: str = ""
+    version: str = ""
+    chunks: int = 0
+    new_chunks: int = 0
+    stored_bytes: int = 0
+
+
 class ImageKind(StrEnum):
     """What an image is: bytes of a disk, or a system that comes over the network."""
 
@@ -80,9 +99,10 @@ class ImageRecord:
         pattern: Regular expression on the console that tells that a board has booted it from its disk.
         seconds: Longest time from power-on until the pattern must have been seen.
         created: Unix time it was imported.
-        source: Where it came from, for people.
+        source: Where it came from, for people: an address, or the name of a file.
         principal: Who imported it, or empty when that is not known.
         netboot: How it comes over the network; None: it is bytes of a disk.
+        provenance: How it came.
     """
 
     name: str
@@ -98,6 +118,7 @@ class ImageRecord:
     source: str
     principal: str = ""
     netboot: NetbootImage | None = None
+    provenance: Provenance = Provenance()
 
     @property
     def kind(self) -> ImageKind:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from hostler.hub import runs
 from hostler.hub.access import admin_only, member_only
 from hostler.hub.errors import ConflictError, Fault, ForbiddenError, InvalidError
+from hostler.hub.image_limits import refuse_over_share
+from hostler.hub.image_store import StoreCare
 from hostler.hub.records import Role
 from hostler.model.claim import ClaimState
 from hostler.model.platform import PLATFORMS
@@ -68,6 +70,26 @@ class Imported(Protocol):
         """Grid of the index in bytes."""
         ...
 
+    @property
+    def chunks_new(self) -> int:
+        """Chunks the store did not have."""
+        ...
+
+    @property
+    def chunks_known(self) -> int:
+        """Places in the image whose chunk was there already, or came twice."""
+        ...
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the new chunks as stored."""
+        ...
+
+    @property
+    def source_sha256(self) -> str:
+        """Hash of the input."""
+        ...
+
 
 class KeptFile(Protocol):
     """A file kept whole."""
@@ -118,12 +140,16 @@ class Keeper(Protocol):
         """Keep what a file consists of; ``told`` is what it is called in errors."""
         ...
 
+    def sha256(self, path: Path) -> str:
+        """Return the hash of a file as it is."""
+        ...
+
     def fetch(self, url: str, barred: Collection[str] | None) -> KeptFile:
         """Keep what an address gives."""
         ...
 
 
-class ImageFiles(Protocol):
+class ImageFiles(StoreCare, Protocol):
     """Where the bytes of images are. Every method blocks and is called from a thread."""
 
     @property
@@ -142,11 +168,17 @@ class ImageFiles(Protocol):
         ...
 
     def take(
-        self, source: Path | str, progress: Callable[[Progress], None], barred: Collection[str] | None = None
+        self,
+        source: Path | str,
+        progress: Callable[[Progress], None],
+        barred: Collection[str] | None = None,
+        block_map: Path | str | None = None,
+        most_data: int | None = None,
     ) -> Imported:
         """Read an image from a path or URL and keep it; what ``progress`` raises undoes it.
 
-        A URL must not lead to the host itself nor to those of ``barred``; None: it may lead anywhere.
+        A URL must not lead to the host itself nor to those of ``barred``; None: it may lead anywhere. A block
+        map (``.bmap``) says what of the image matters. Of that it may have ``most_data`` bytes.
         """
         ...
 
@@ -201,6 +233,7 @@ def check_new(
         faults.append(Fault("done_seconds must be more than 0 and at most a day", key="done_seconds"))
     if faults:
         raise InvalidError("; ".join(fault.text for fault in faults), kind="bad-image", faults=tuple(faults))
+    refuse_over_share(draft, principal, 0)
     if name in draft.images:
         raise ConflictError(f'there is an image "{name}" already; remove it first or choose another name')
 
@@ -209,6 +242,7 @@ def add(draft: Draft, principal: Principal, image: ImageRecord) -> ImageRecord:
     """Put an image whose bytes are stored into the catalogue."""
     if image.name in draft.images:
         raise ConflictError(f'there is an image "{image.name}" already')
+    refuse_over_share(draft, principal, image.data_bytes)
     draft.images.put(image.name, image)
     text = f'{principal.name} imported image "{image.name}" ({image.arch}, {image.size} bytes)'
     draft.event(

@@ -64,6 +64,8 @@ class Inventory:
         keep: Seconds for which closed claims, ended runs and events are kept.
         keep_traces: Seconds for which boots and what was seen of them are kept.
         metadata: What templates find for every board.
+        image_limit: Bytes the image store may hold; None: as many as fit.
+        image_limit_per_person: Bytes of data that the images of one member may have; None: any number.
     """
 
     lab: str = ""
@@ -77,6 +79,8 @@ class Inventory:
     keep: float = KEEP_SECONDS
     keep_traces: float = KEEP_TRACES_SECONDS
     metadata: dict[str, Any] = field(default_factory=dict)
+    image_limit: int | None = None
+    image_limit_per_person: int | None = None
 
     @property
     def digest(self) -> str:

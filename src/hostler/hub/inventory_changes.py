@@ -84,6 +84,8 @@ def _lab(inventory: Inventory) -> dict[str, Any] | None:
         "oidc": inventory.oidc,
         "keep": inventory.keep,
         "keep_traces": inventory.keep_traces,
+        "image_limit": inventory.image_limit,
+        "image_limit_per_person": inventory.image_limit_per_person,
         "metadata": inventory.metadata,
     }
 

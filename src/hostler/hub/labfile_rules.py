@@ -88,7 +88,8 @@ class Reader:
         oidc = OidcPlan(**parsed.lab.oidc.model_dump()) if parsed.lab.oidc else None
         return Inventory(
             parsed.lab.name, text, networks, equipment, classes, boards, hooks, oidc, parsed.lab.keep,
-            parsed.lab.keep_traces, parsed.lab.metadata,
+            parsed.lab.keep_traces, parsed.lab.metadata, parsed.lab.image_limit,
+            parsed.lab.image_limit_per_person,
         )  # fmt: skip
 
     def _hook(self, name: str, table: HookTable) -> HookPlan:

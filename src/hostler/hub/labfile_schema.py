@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from hostler.hub import metadata
+from hostler.hub.byte_size import byte_size
 from hostler.hub.duration import seconds
 from hostler.hub.inventory import KEEP_SECONDS, KEEP_TRACES_SECONDS
 from hostler.hub.oidc import protected
@@ -87,6 +88,7 @@ DiskHint = Annotated[str, AfterValidator(_hint)]
 Name = Annotated[str, AfterValidator(_name)]
 Mac = Annotated[str, AfterValidator(_mac)]
 Metadata = Annotated[dict[str, Any], AfterValidator(metadata.checked)]
+Bytes = Annotated[int, BeforeValidator(byte_size), Field(ge=1)]
 Watts = Annotated[float, Field(gt=0, le=10_000)]
 
 
@@ -135,6 +137,8 @@ class LabTable(_Closed):
     keep: Annotated[float, BeforeValidator(seconds), Field(ge=86400)] = KEEP_SECONDS
     keep_traces: Annotated[float, BeforeValidator(seconds), Field(ge=86400)] = KEEP_TRACES_SECONDS
     metadata: Metadata = Field(default_factory=dict)
+    image_limit: Bytes | None = None
+    image_limit_per_person: Bytes | None = None
 
 
 def _bits(value: Any) -> Any:

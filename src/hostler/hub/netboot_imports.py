@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hostler import __version__
 from hostler.hub import images, netboot_description
 from hostler.hub.errors import Fault, InvalidError
-from hostler.hub.image_records import ImageRecord, NetbootImage, TemplateSource
+from hostler.hub.image_records import ImageRecord, NetbootImage, Provenance, TemplateSource
 from hostler.hub.netboot_description import FILE, Description, Instead
 from hostler.hub.state import Draft
 from hostler.hub.toml_lines import Places
@@ -75,7 +76,7 @@ async def take(
     keeper = desk.files.keeper(progress)
     async with desk.taking():
         try:
-            unpacked = await _unpacked(hub, by, keeper, source, told)
+            unpacked, fingerprint = await _unpacked(hub, by, keeper, source, told)
             found = _described(terms, unpacked)
             draft = Draft(hub.state, 0.0)
             assert found.arch is not None
@@ -91,6 +92,7 @@ async def take(
                     ImageRecord(
                         terms.name, found.arch or "", tuple(found.platforms), "", size, size, 0,
                         found.boot.console, found.boot.within, draft.now, told, by.name, netboot,
+                        provenance=Provenance(fingerprint, __version__),
                     ),
                 )
             )  # fmt: skip
@@ -98,15 +100,22 @@ async def take(
             desk.give_up(keeper.kept)  # those that the image has stay
 
 
-async def _unpacked(hub: Hub, by: Principal, keeper: Keeper, source: Path | str, told: str) -> Unpacked:
+async def _unpacked(
+    hub: Hub, by: Principal, keeper: Keeper, source: Path | str, told: str
+) -> tuple[Unpacked, str]:
+    """Return what a source consists of, and its hash."""
     desk = hub.images
+
+    def read(path: Path) -> tuple[Unpacked, str]:
+        return keeper.unpack(path, told), keeper.sha256(path)
+
     if isinstance(source, Path):
-        return await desk.in_thread(lambda: keeper.unpack(source, told), str(source), told)
+        return await desk.in_thread(lambda: read(source), str(source), told)
     barred = desk.barred(by)
     with desk.spool_file() as file:
         path = Path(file.name)
         await desk.in_thread(lambda: keeper.download(source, path, barred))
-        return await desk.in_thread(lambda: keeper.unpack(path, told), str(path), told)
+        return await desk.in_thread(lambda: read(path), str(path), told)
 
 
 def _described(terms: NetbootTerms, unpacked: Unpacked) -> Description:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
-from hostler.images.source import SourceError
+from hostler.images.source import SourceError, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
 
     from hostler.model.chunkindex import ChunkIndex
 
@@ -63,14 +64,23 @@ class Bmap:
     ranges: tuple[Mapped, ...]
 
 
+def fetched(place: Path | str, barred: Collection[str] | None) -> bytes:
+    """Return the text of a block map from a path or URL; raises SourceError as `open_source` does."""
+    data = b""
+    with open_source(place, barred) as source:
+        for piece in source.stored():
+            data += piece
+            if len(data) > MOST_BYTES:
+                raise BmapError(f"the block map has more than the {MOST_BYTES} bytes that are taken")
+    return data
+
+
 def read(data: bytes) -> Bmap:
     """Read a block map.
 
     Raises:
         BmapError: it is none, is damaged, or says what cannot be.
     """
-    if len(data) > MOST_BYTES:
-        raise BmapError(f"the block map has {len(data)} bytes, and at most {MOST_BYTES} are taken")
     reader = _Reader()
     try:
         reader.parse(data)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from hostler.model.stored_images import ImageDiff, Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,35 +15,6 @@ if TYPE_CHECKING:
 
 class DiffError(Exception):
     """Two images cannot be compared; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Distinct chunks: how many, their plain bytes, and their bytes as stored."""
-
-    chunks: int
-    bytes: int
-    stored_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ImageDiff:
-    """How an image differs from another one.
-
-    Attributes:
-        shared: Chunks that both have, wherever in them.
-        gone: Chunks that only the first has.
-        new: Chunks that only the second has: what travels when it is put over the first.
-        stretches: Offset and length of every stretch, on the grid, in which the second is not as the first:
-            what is written then, or made a hole.
-        differing_bytes: Sum of their lengths.
-    """
-
-    shared: Share
-    gone: Share
-    new: Share
-    stretches: tuple[tuple[int, int], ...]
-    differing_bytes: int
 
 
 def diff(store: ImageStore, first: ChunkIndex, second: ChunkIndex) -> ImageDiff:

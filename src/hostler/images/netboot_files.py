@@ -6,6 +6,7 @@ over the network, and a live ISO. Each becomes a description (``image.toml``'s t
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import time
 import tomllib
@@ -93,6 +94,11 @@ class Keeper:
     def unpack(self, path: Path, told: str) -> Unpacked:
         """Keep what a file consists of; see ``unpack``."""
         return unpack(path, told, self)
+
+    def sha256(self, path: Path) -> str:
+        """Return the hash of a file as it is."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def fetch(self, url: str, barred: Collection[str] | None) -> KeptFile:
         """Keep what an address gives, as it gives it; raises SourceError."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.images.ingest import sync_directory
 from hostler.images.store_errors import StoreError, UnknownArtefactError
+from hostler.model.stored_images import Swept
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,25 +23,6 @@ if TYPE_CHECKING:
     from hostler.images.store import ImageStore
 
 _BATCH = 1000  # unlinks under one lock: a second on a slow disk
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What a sweep removed, or would remove.
-
-    Attributes:
-        chunks: Chunks no index speaks of.
-        unfinished: Imports and copies that a crash cut off.
-        damaged: Chunks set aside because they were not what their name says.
-        freed_bytes: Bytes of all these.
-        kept_for: The index that cannot be read, for whose sake no chunk was removed; or empty.
-    """
-
-    chunks: int = 0
-    unfinished: int = 0
-    damaged: int = 0
-    freed_bytes: int = 0
-    kept_for: str = ""
 
 
 def remove_image(store: ImageStore, index: str) -> int:
@@ -66,17 +47,26 @@ def remove_image(store: ImageStore, index: str) -> int:
     return 0 if needed.damaged else _drop(store, mine, needed)[0]
 
 
-def sweep(store: ImageStore, *, dry_run: bool = False) -> Swept:
+def sweep(store: ImageStore, lost: Collection[str] = (), *, dry_run: bool = False) -> Swept:
     """Remove what crashes left behind: unfinished imports, and chunks that no index speaks of.
 
     Args:
         store: The store.
+        lost: Artefacts that belong to no image, whose import is no longer under way; they go first.
         dry_run: Only tell what would be removed.
 
     Raises:
         StoreBusyError: others had names come and go for too long.
     """
+    artefacts = [store.artefact_path(artefact) for artefact in lost if store.artefact_path(artefact).exists()]
+    files = sum(_size(path) for path in artefacts)
+    if not dry_run:
+        with store.lock():
+            for path in artefacts:
+                path.unlink(missing_ok=True)
+            sync_directory(store.root / "artefacts")
     freed, unfinished = _sweep_folders(store, dry_run=dry_run)
+    freed += files
     aside = list(store.damaged.iterdir())
     freed += sum(_size(path) for path in aside)
     if not dry_run:
@@ -84,23 +74,23 @@ def sweep(store: ImageStore, *, dry_run: bool = False) -> Swept:
             path.unlink(missing_ok=True)
     # The chunks are listed before the indexes are read: what is committed in between is not among them.
     there = {path.name for directory in store.chunk_directories() for path in directory.iterdir()}
-    needed = _Needed(store)
+    needed = _Needed(store, without=lost)
     if needed.damaged:
-        return Swept(0, unfinished, len(aside), freed, needed.damaged)
+        return Swept(len(artefacts), 0, unfinished, len(aside), freed, needed.damaged)
     lost = there - needed.digests
     if dry_run:
         dropped, chunks = sum(_size(store.chunk_path(digest)) for digest in lost), len(lost)
     else:
         dropped, chunks = _drop(store, lost, needed)
-    return Swept(chunks, unfinished, len(aside), freed + dropped)
+    return Swept(len(artefacts), chunks, unfinished, len(aside), freed + dropped)
 
 
 class _Needed:
     """The chunks that indexes speak of, and of which indexes that is known."""
 
-    def __init__(self, store: ImageStore) -> None:
+    def __init__(self, store: ImageStore, without: Collection[str] = ()) -> None:
         self._store = store
-        self._read: set[str] = set()
+        self._read = set(without)
         self.digests: set[str] = set()
         self.damaged = ""
         self.look()

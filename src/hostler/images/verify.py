@@ -12,14 +12,13 @@ import os
 import time
 from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from hostler.images.chunk_frame import DamagedChunkError, plain_chunk
 from hostler.images.importer import ImportProgress
 from hostler.images.ingest import sync_directory
 from hostler.images.store_errors import StoreError, UnknownArtefactError
+from hostler.model.stored_images import FaultKind, StoreFault, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,50 +28,6 @@ if TYPE_CHECKING:
 
 _COPY = 1024 * 1024
 _PROGRESS_SECONDS = 0.1
-
-
-class FaultKind(StrEnum):
-    """What is wrong with something the store should hold."""
-
-    MISSING = "missing"
-    DAMAGED = "damaged"
-    UNREADABLE = "unreadable"
-
-
-@dataclass(frozen=True, slots=True)
-class StoreFault:
-    """Something that is not as it should be.
-
-    Attributes:
-        kind: What is wrong.
-        id: Digest of the chunk, or id of the artefact.
-        artefacts: The indexes whose images need the chunk; of an artefact itself.
-        chunk: Whether it is a chunk.
-        text: What was found, where there is more to say.
-    """
-
-    kind: FaultKind
-    id: str
-    artefacts: tuple[str, ...]
-    chunk: bool
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What a look through the store found.
-
-    Attributes:
-        chunks: Chunks decompressed and hashed.
-        artefacts: Other files hashed, indexes among them.
-        read_bytes: Bytes read, as stored.
-        faults: What is wrong; empty: everything is as it should be.
-    """
-
-    chunks: int
-    artefacts: int
-    read_bytes: int
-    faults: tuple[StoreFault, ...]
 
 
 def verify(

@@ -1,0 +1,197 @@
+"""Care of the stored images: looking through them, comparing them, clearing up, giving them out again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hostler.hub import runs
+from hostler.hub.access import admin_only, member_only
+from hostler.hub.errors import ConflictError, InvalidError
+from hostler.hub.image_records import ImageKind, ImageRecord
+from hostler.hub.state import Draft
+from hostler.model.stored_images import Swept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hostler.hub.hub import Hub
+    from hostler.hub.image_store import Exported
+    from hostler.hub.images import ImageFiles, Progress
+    from hostler.hub.records import Principal
+    from hostler.model.stored_images import ImageDiff, StoreFault
+
+
+@dataclass(frozen=True, slots=True)
+class FaultReport:
+    """A fault, and whose it is.
+
+    Attributes:
+        kind: ``missing``, ``damaged`` or ``unreadable``.
+        chunk: Whether it is a chunk, which images share; else a file of its own.
+        id: SHA-256 it should have.
+        images: Images that need it, by name.
+        agents: Agents that need it, by architecture.
+        text: What was found, where there is more to say.
+    """
+
+    kind: str
+    chunk: bool
+    id: str
+    images: tuple[str, ...]
+    agents: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a look through images found.
+
+    Attributes:
+        images: Their names.
+        chunks: Chunks decompressed and hashed.
+        files: Files hashed.
+        read_bytes: Bytes read, as stored.
+        faults: What is wrong.
+    """
+
+    images: tuple[str, ...]
+    chunks: int
+    files: int
+    read_bytes: int
+    faults: tuple[FaultReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What was, or would be, cleared away.
+
+    Attributes:
+        swept: Of what, how much.
+        waiting: Files that may be of an import under way; those that are not go when it has ended.
+        dry_run: Whether nothing was removed.
+    """
+
+    swept: Swept
+    waiting: int
+    dry_run: bool
+
+
+class ImageCare:
+    """Looks after the images of a hub."""
+
+    def __init__(self, hub: Hub, files: ImageFiles) -> None:
+        self._hub = hub
+        self._files = files
+        self._verifying = False
+        files.limit_to(lambda: hub.state.inventory.image_limit)
+
+    async def diff(self, first: str, second: str) -> ImageDiff:
+        """Compare two images of disks; raises a Refusal when one is not there or is none."""
+        indexes = [self._disk(name).index for name in (first, second)]
+        return await self._hub.images.in_thread(lambda: self._files.diff(*indexes))
+
+    async def export(self, by: Principal, name: str, form: str) -> Exported:
+        """Open an image of a disk to be given out; for members, as it is theirs to deploy."""
+        member_only(by, "export images")
+        index = self._disk(name).index
+        return await self._hub.images.in_thread(lambda: self._files.export(index, form))
+
+    async def block_map(self, by: Principal, name: str) -> bytes:
+        """Return the block map of an image of a disk."""
+        member_only(by, "export images")
+        index = self._disk(name).index
+        return await self._hub.images.in_thread(lambda: self._files.block_map(index))
+
+    async def verify(
+        self, by: Principal, name: str | None, progress: Callable[[Progress], None]
+    ) -> VerifyReport:
+        """Look through an image, or all images and agents; an event tells what is wrong.
+
+        Args:
+            by: Who asks; a member.
+            name: Which image; None: all of them.
+            progress: Called from another thread; what it raises ends the work.
+
+        Raises:
+            NotFoundError: there is no such image.
+            ConflictError: somebody does so at this moment.
+        """
+        member_only(by, "verify images")
+        state = self._hub.state
+        chosen = sorted(state.images) if name is None else [self._image(name).name]
+        wanted = frozenset().union(*(state.images[one].artefacts for one in chosen))
+        if name is None:
+            wanted |= self._hub.images.artefacts()
+        if self._verifying:
+            raise ConflictError("the images are being verified at this moment", kind="verifying")
+        self._verifying = True
+        try:
+            found = await self._hub.images.in_thread(lambda: self._files.verify(wanted, progress))
+        finally:
+            self._verifying = False
+        faults = tuple(report for fault in found.faults if (report := self._whose(fault)) is not None)
+        if faults:
+            await self._hub.change(
+                lambda draft: draft.event(
+                    "image.damaged", _faults_text(faults), principal=by.name,
+                    data={"images": sorted({image for fault in faults for image in fault.images})},
+                )
+            )  # fmt: skip
+        return VerifyReport(tuple(chosen), found.chunks, found.artefacts, found.read_bytes, faults)
+
+    async def sweep(self, by: Principal, *, dry_run: bool) -> SweepReport:
+        """Clear away what no image and no agent needs; imports under way lose nothing.
+
+        Args:
+            by: Who asks; an admin.
+            dry_run: Only tell what would go.
+        """
+        admin_only(by, "clear the image store")
+        desk = self._hub.images
+        async with desk.still() as idle:
+            lost = frozenset(await desk.in_thread(self._files.kept)) - desk.artefacts()
+            going = lost if idle else frozenset()
+            found = await desk.in_thread(lambda: self._files.sweep(going, dry_run=dry_run))
+        if not dry_run:
+            desk.give_up(lost - going)
+        if found.freed_bytes and not dry_run:
+            text = f"{by.name} cleared {found.freed_bytes} bytes from the image store"
+            data = {"freed_bytes": found.freed_bytes}
+            await self._hub.change(
+                lambda draft: draft.event("image.swept", text, principal=by.name, data=data)
+            )
+        return SweepReport(found, len(lost - going), dry_run)
+
+    def _image(self, name: str) -> ImageRecord:
+        return runs.find_image(Draft(self._hub.state, 0.0), name)
+
+    def _disk(self, name: str) -> ImageRecord:
+        image = self._image(name)
+        if image.kind is not ImageKind.DISK:
+            raise InvalidError(
+                f'image "{name}" is a system that comes over the network; this is for images of disks',
+                kind="not-a-disk",
+            )
+        return image
+
+    def _whose(self, fault: StoreFault) -> FaultReport | None:
+        """Return a fault with names; None if nobody needs it any more."""
+        needed = frozenset(fault.artefacts)
+        state = self._hub.state
+        images = sorted(image.name for image in state.images.values() if image.artefacts & needed)
+        agents = sorted(
+            agent.arch
+            for agent in state.agents.values()
+            if needed & {agent.kernel, agent.initrd, *agent.boot_files.values()}
+        )
+        if not images and not agents:
+            return None
+        return FaultReport(str(fault.kind), fault.chunk, fault.id, tuple(images), tuple(agents), fault.text)
+
+
+def _faults_text(faults: tuple[FaultReport, ...]) -> str:
+    images = sorted({image for fault in faults for image in fault.images})
+    agents = sorted({agent for fault in faults for agent in fault.agents})
+    whose = [*(f'image "{name}"' for name in images), *(f"the agent for {name}" for name in agents)]
+    return f"{len(faults)} stored pieces are missing or damaged, of {', '.join(whose)}"

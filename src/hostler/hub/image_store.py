@@ -1,0 +1,61 @@
+"""What the care of stored images asks of where their bytes are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from hostler.hub.images import Progress
+    from hostler.model.stored_images import ImageDiff, Swept, Verified
+
+
+class Exported(Protocol):
+    """An image as one string of bytes, of which any part can be had."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        ...
+
+    @property
+    def tag(self) -> str:
+        """Two with the same tag are the same bytes."""
+        ...
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from ``start`` up to ``end``; blocks, and raises when one is damaged."""
+        ...
+
+
+class StoreCare(Protocol):
+    """What the care needs of where the bytes are. Every method blocks and is called from a thread."""
+
+    def limit_to(self, limit: Callable[[], int | None]) -> None:
+        """Have the store hold no more bytes than this tells when something is put into it."""
+        ...
+
+    def kept(self) -> Collection[str]:
+        """Return the ids of every artefact that is there."""
+        ...
+
+    def sweep(self, lost: Collection[str], *, dry_run: bool) -> Swept:
+        """Remove these artefacts and what crashes left."""
+        ...
+
+    def verify(self, artefacts: Collection[str], progress: Callable[[Progress], None]) -> Verified:
+        """Look through artefacts, and the chunks of those that are indexes."""
+        ...
+
+    def diff(self, first: str, second: str) -> ImageDiff:
+        """Compare two images by their indexes."""
+        ...
+
+    def export(self, index: str, form: str) -> Exported:
+        """Open an image to be given out."""
+        ...
+
+    def block_map(self, index: str) -> bytes:
+        """Return the block map of an image."""
+        ...
