@@ -16,10 +16,11 @@ matrix:          ## every way a board boots, and the table in docs/boot.md; ARGS
 	@scripts/setup test
 	@$(bin)/python -m pytest -m matrix tests/matrix --record $(ARGS)
 
-lint: types      ## style, types and who may import whom
+lint: types      ## style, types (of the pages, too) and who may import whom
 	@$(bin)/ruff check --no-cache $(paths)
 	@$(bin)/ruff format --no-cache --check $(paths)
 	@$(bin)/lint-imports --no-cache
+	@scripts/pages types
 
 types:
 	@scripts/setup demo

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
+from hostler.api import session
 from hostler.api.access_documents import (
     KeyDocument,
     KeyRequest,
@@ -48,8 +49,9 @@ async def get_me(hub: TheHub, caller: Caller) -> MeDocument:
 
 
 @router.delete("/me/tokens/current", status_code=204)
-async def revoke_current_token(hub: TheHub, caller: Caller) -> None:
-    """End the token this is asked with."""
+async def revoke_current_token(hub: TheHub, caller: Caller, request: Request, response: Response) -> None:
+    """End the token this is asked with; a browser forgets its cookie, too."""
+    session.end(response, request.scope)
     if caller.token:
         await hub.change(lambda draft: tokens.revoke(draft, caller, caller.token))
 

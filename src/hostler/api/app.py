@@ -26,9 +26,11 @@ from hostler.api import (
     verdict_routes,
     wire_routes,
 )
+from hostler.api.board_news import BoardNews
 from hostler.api.gate import LOGIN_PATHS, OPEN_PATHS, PREFIX, Gate
 from hostler.api.metrics import CONTENT_TYPE, Metrics
 from hostler.api.own_hosts import OwnHosts
+from hostler.api.pages import Pages
 
 if TYPE_CHECKING:
     from typing import Any
@@ -69,6 +71,19 @@ def create_app(hub: Hub, *, metrics_open: bool = False, own_hosts: OwnHosts | No
         metrics_open: Whether ``/metrics`` needs no token.
         own_hosts: What the server is called; by default only what every server may be.
     """
+    app = routed_app()
+    app.state.hub = hub
+    app.state.metrics = Metrics(hub)
+    app.state.own_hosts = own_hosts or OwnHosts()
+    app.state.event_texts = event_routes.EventTexts()
+    app.state.board_news = BoardNews(hub)
+    app.add_middleware(Gate, hub=hub, open_paths=OPEN_PATHS | {"/metrics"} if metrics_open else OPEN_PATHS)
+    app.add_middleware(Pages)  # outside of the gate: there is nothing secret in them
+    return app
+
+
+def routed_app() -> FastAPI:
+    """Return the application with every route and no hub behind them: it can only describe itself."""
     app = _App(
         title="Hostler",
         version=hostler.__version__,
@@ -80,10 +95,6 @@ def create_app(hub: Hub, *, metrics_open: bool = False, own_hosts: OwnHosts | No
         generate_unique_id_function=_operation_id,
         responses=problems.OPENAPI_RESPONSES,
     )
-    app.state.hub = hub
-    app.state.metrics = Metrics(hub)
-    app.state.own_hosts = own_hosts or OwnHosts()
-    app.state.event_texts = event_routes.EventTexts()
     problems.install(app)
     app.include_router(health)
     for module in (
@@ -91,7 +102,6 @@ def create_app(hub: Hub, *, metrics_open: bool = False, own_hosts: OwnHosts | No
         hook_routes, wire_routes, access_routes, login_routes, event_routes, network_routes, verdict_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
-    app.add_middleware(Gate, hub=hub, open_paths=OPEN_PATHS | {"/metrics"} if metrics_open else OPEN_PATHS)
     return app
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from hostler.api.board_news import PACE_SECONDS, BoardNews
 from hostler.api.claim_documents import ClassDocument, class_documents
 from hostler.api.documents import (
     BoardDocument,
@@ -21,7 +24,7 @@ from hostler.api.documents import (
     run_document,
 )
 from hostler.api.gate import Caller, TheHub
-from hostler.api.sse import EventStream, message
+from hostler.api.sse import ALSO_A_STREAM, EventStream, message
 from hostler.hub.first_boot import FirstBootWish
 from hostler.hub.hub import Hub
 from hostler.hub.install_target import TargetWish
@@ -103,11 +106,18 @@ async def list_classes(hub: TheHub, *, available: bool = False) -> list[ClassDoc
     return class_documents(hub, available=available)
 
 
-@router.get("/boards")
+@router.get("/boards", response_model=list[BoardDocument], responses=ALSO_A_STREAM)
 async def list_boards(
-    hub: TheHub, caller: Caller, claimed: Literal["mine", "any", "none"] | None = None
-) -> list[BoardDocument]:
-    """List boards: all, those that are mine, that anybody holds, or that nobody holds."""
+    hub: TheHub, caller: Caller, request: Request, *,
+    claimed: Literal["mine", "any", "none"] | None = None, follow: bool = False,
+) -> Response | list[BoardDocument]:  # fmt: skip
+    """List boards: all, those that are mine, that anybody holds, or that nobody holds.
+
+    With ``follow`` all of them as SSE, for ever: first an event ``board`` for each and one ``complete``, then
+    a ``board`` for each that changes, and ``gone`` with the name of one that is no more.
+    """
+    if follow:
+        return EventStream(_every_board(hub, caller, request.app.state.board_news))
     records = [record for _, record in sorted(hub.state.boards.items())]
     await hub.sight.prepare(caller, records)
     documents = [board_document(hub, caller, record) for record in records]
@@ -116,6 +126,29 @@ async def list_boards(
     if claimed is not None:
         return [board for board in documents if (board.claim is not None) == (claimed == "any")]
     return documents
+
+
+async def _every_board(hub: Hub, caller: Principal, news: BoardNews) -> AsyncIterator[str]:
+    async def told(names: Iterable[str]) -> str:
+        await hub.sight.prepare(
+            caller, [hub.state.boards[name] for name in names if name in hub.state.boards]
+        )
+        return "".join(news.text(caller, name) for name in names)
+
+    bell, number = news.bell, news.look(time.monotonic())
+    yield await told(sorted(hub.state.boards)) + message("{}", "complete")
+    said = time.monotonic()
+    while True:
+        await asyncio.sleep(PACE_SECONDS)
+        await news.wait(bell)
+        now = time.monotonic()
+        bell, newest = news.bell, news.look(now)
+        if names := news.since(number):
+            number, said = newest, now
+            yield await told(names)
+        elif now - said > _WATCH_SECONDS:
+            said = now
+            yield message()
 
 
 @router.get("/boards/{name}")

@@ -12,9 +12,14 @@ from hostler.hub.hub import Hub
 from hostler.hub.image_records import ImageRecord, NetbootImage
 from hostler.hub.records import BoardRecord, Event, Principal, RunRecord
 from hostler.hub.runs import step_names
+from hostler.model.board import Binding, Board
 from hostler.model.claim import Claim
 from hostler.model.platform import PLATFORMS
 from hostler.model.seam import BootRecord, Observed
+from hostler.model.signature import key_id
+
+_PLACES = ("port", "outlet", "channel", "relay", "index", "path")
+"""Keys of a wire that tell where it ends; others may be addresses with a password in them."""
 
 
 class _Document(BaseModel):
@@ -89,6 +94,15 @@ class HolderDocument(_Document):
     expires: str | None
 
 
+class BindingDocument(_Document):
+    """A wire of a board; ``place`` tells its end at the equipment and is for admins, as the inventory is."""
+
+    kind: Literal["power", "console", "bootctl"]
+    driver: str
+    equipment: str | None
+    place: str
+
+
 class BoardDocument(_Document):
     """A board; ``console``: whether it is connected, None: there is none; ``health``: what a check said."""
 
@@ -111,6 +125,7 @@ class BoardDocument(_Document):
     run: RunDocument | None
     boot: BootDocument | None
     console: bool | None
+    bindings: list[BindingDocument]
 
 
 class DoneDocument(_Document):
@@ -227,9 +242,31 @@ def holder_document(caller: Principal, claim: Claim) -> HolderDocument:
     return HolderDocument(
         id=claim.id, name=name, principal=claim.principal, expires=iso_or_none(claim.expires)
     )
+        bindings=_binding_documents(caller, board),
 
 
 def power_document(record: BoardRecord, observed: Observed | None) -> PowerDocument:
+def _binding_documents(caller: Principal, board: Board) -> list[BindingDocument]:
+    wires: list[tuple[Literal["power", "console", "bootctl"], Binding]] = [
+        *(("power", wire) for wire in board.power),
+        *((("console", board.console),) if board.console else ()),
+        *(("bootctl", wire) for wire in board.bootctl),
+    ]
+    return [
+        BindingDocument(
+            kind=kind,
+            driver=wire.driver,
+            equipment=wire.equipment,
+            place=_place(wire) if caller.admin else "",
+        )
+        for kind, wire in wires
+    ]
+
+
+def _place(wire: Binding) -> str:
+    return ", ".join(f"{key} {wire.params[key]}" for key in _PLACES if key in wire.params)
+
+
     """Return a board's power; unknown until a rack has looked."""
     reading = observed.power if observed else None
     return PowerDocument(

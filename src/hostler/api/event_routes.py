@@ -29,15 +29,22 @@ async def list_events(
     after: int | None = Query(None, ge=0, le=MOST), follow: bool = False,
     board: str | None = None, principal: str | None = None, kind: str | None = Query(None, max_length=100),
     audit: bool = False, since: Since = None,
+    last: int | None = Query(None, ge=1, le=500), before: int | None = Query(None, ge=0, le=MOST),
     last_event_id: Annotated[int | None, Header(ge=0, le=MOST)] = None,
 ) -> Response | list[EventDocument]:  # fmt: skip
     """Return history after a number as JSON, at most 500 events; with ``follow`` as SSE, for ever.
 
+    ``last`` asks for so many of the newest instead, or of the newest ``before`` a number: those of them that
+    are for the caller to see.
     What came of a claim is shown to those who see the claim; ``audit`` leaves what somebody caused.
     """
     start = last_event_id if last_event_id is not None else after
     began = None if since is None else _ago(since, hub.now())
     choice = EventChoice(board, principal, audit, began, kind)
+    if last is not None:
+        await hub.journal.settled()
+        newest = await hub.history.newest(choice, last, before)
+        return [_told(caller, event) for event in await hub.sight.events(caller, newest)]
     if not follow:
         at = start or 0
         await hub.journal.settled()  # no answer given before may show more than this one

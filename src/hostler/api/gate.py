@@ -8,6 +8,7 @@ from fastapi import Depends
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
+from hostler.api import session
 from hostler.api.dismissal import serve_until
 from hostler.api.problems import problem_response
 from hostler.hub.errors import Refusal
@@ -52,7 +53,6 @@ class Gate:
         if scope["type"] not in ("http", "websocket") or scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
         if scope["path"].startswith(LOGIN_PATHS):
             await self._bounded(scope, receive, send, LOGIN_BODY_LIMIT)
             return
@@ -61,7 +61,7 @@ class Gate:
             await self._serve(principal, source, scope, receive, send)
             return
         try:
-            principal = await self._hub.authenticate(headers.get("authorization"))
+            principal = await self._hub.authenticate(session.authorization(scope))
         except Refusal as refusal:
             if scope["type"] == "http":
                 await problem_response(refusal)(scope, receive, send)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field
 
+from hostler.api import session
 from hostler.api.access_documents import Request as Body
 from hostler.api.documents import iso_or_none
 from hostler.api.gate import TheHub, address
 from hostler.api.own_hosts import OwnHosts
 from hostler.hub.duration import seconds
+from hostler.hub.errors import ForbiddenError
 from hostler.hub.logins import LOGIN_SECONDS
 from hostler.hub.records import Token
 from hostler.hub.tokens import MAX_SECONDS
@@ -78,6 +80,19 @@ class ProviderDocument(BaseModel):
     client_id: str
 
 
+class SessionRequest(Body):
+    """A token somebody was given, for a browser to be logged in with."""
+
+    token: str = Field(max_length=1024)
+
+
+class SessionDocument(BaseModel):
+    """Who a browser is logged in as, and when that ends; the token itself is in a cookie no script reads."""
+
+    principal: str
+    expires: str | None
+
+
 class LoginDocument(BaseModel):
     """A token to ask with, whose it is, and when it ends; None: never."""
 
@@ -113,6 +128,20 @@ async def login_by_token(hub: TheHub, request: Request, body: TokenLoginRequest)
     """Exchange a token that is good for one use for one that lasts; any other is handed back as it is."""
     token, text = await hub.logins.by_token(address(request.scope), body.token, body.name, body.ttl)
     return login_document(token, text)
+
+
+@router.post("/login/session")
+async def login_browser(
+    hub: TheHub, request: Request, response: Response, body: SessionRequest
+) -> SessionDocument:
+    """Log a browser in: the answer sets a cookie with a token of its own, good for a week at most."""
+    if "origin" in request.headers and not session.from_own_page(request.scope):
+        raise ForbiddenError("a page of another server cannot log you in here", kind="foreign-page")
+    token, text = await hub.logins.by_browser(
+        address(request.scope), body.token, "pages in a browser", session.SECONDS
+    )
+    session.begin(response, request.scope, text)
+    return SessionDocument(principal=token.principal, expires=iso_or_none(token.expires))
 
 
 @router.get("/login/oidc")

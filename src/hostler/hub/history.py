@@ -108,6 +108,14 @@ class History:
         return await self._events(query.order_by(tables.events.c.seq).limit(limit))
 
     async def about(self, board: str, kind: str, since: float) -> list[Event]:
+    async def newest(self, choice: EventChoice, limit: int, before: int | None = None) -> list[Event]:
+        """Return the last chosen events, or the last before a number, oldest first."""
+        terms = [choice.where()]
+        if before is not None:
+            terms.append(tables.events.c.seq < before)
+        query = select(tables.events).where(*terms)
+        return (await self._events(query.order_by(tables.events.c.seq.desc()).limit(limit)))[::-1]
+
         """Return the events of one kind about a board since a Unix time, oldest first; the last 5,000."""
         event = tables.events.c
         query = select(tables.events).where(event.board == board, event.at >= since, event.kind == kind)

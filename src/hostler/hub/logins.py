@@ -190,6 +190,31 @@ class Logins:
         with coming_from(Source(owner.name, "api", address, token.id)):
             return await self._hub.change(exchange)
 
+    async def by_browser(self, address: str, shown: str, name: str, seconds: float) -> tuple[Token, str]:
+        """Let a browser in with a token: it gets one of its own, no wider, so that logging out ends no other.
+
+        Args:
+            address: Where it comes from.
+            shown: The token.
+            name: What the new token is to be called.
+            seconds: How long it is to last at most; it ends no later than the one that was shown.
+
+        Raises:
+            UnauthenticatedError: the token is unknown or no longer good.
+            TooManyError: too many logins from there have failed.
+        """
+        token, text = await self.by_token(address, shown, name, seconds)
+        if text != shown:
+            return token, text  # it was good for one use, and this is what it was exchanged for
+        owner = tokens.bearer(self._hub.state.principals[token.principal], token)
+        with coming_from(Source(owner.name, "api", address, token.id)):
+            return await self._hub.change(
+                lambda draft: tokens.mint(
+                    draft, owner, name=name, by=owner,
+                    expires=min(draft.now + seconds, token.expires or float("inf")),
+                )
+            )  # fmt: skip
+
     async def _welcome(
         self, source: Source, principal: Principal, name: str, seconds: float
     ) -> tuple[Token, str]:

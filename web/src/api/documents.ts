@@ -1,0 +1,44 @@
+/** The API's documents by short names; their shapes come from the server's own description. */
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Board = Schemas["BoardDocument"];
+export type Claim = Schemas["ClaimDocument"];
+export type BoardClass = Schemas["ClassDocument"];
+export type Run = Schemas["RunDocument"];
+export type Image = Schemas["ImageDocument"];
+export type LabEvent = Schemas["EventDocument"];
+export type Trace = Schemas["TraceDocument"];
+export type Verdict = Schemas["VerdictDocument"];
+export type BootRecord = Schemas["BootDocument"];
+export type Me = Schemas["MeDocument"];
+export type Session = Schemas["SessionDocument"];
+export type Matches = Schemas["MatchesDocument"];
+export type Problem = Schemas["Problem"];
+
+/** One thing seen during a boot, as `hostler trace --json` prints it. */
+export interface TraceEvent {
+  at: number;
+  since: number;
+  source: string;
+  kind: string;
+  text: string;
+  data: Record<string, unknown>;
+}
+
+/** Read the events of a trace, which the API describes only as objects. */
+export function traceEvents(rows: Trace["events"]): TraceEvent[] {
+  return rows.map((row) => ({
+    at: Number(row["at"]),
+    since: Number(row["since"]),
+    source: String(row["source"]),
+    kind: String(row["kind"]),
+    text: String(row["text"]),
+    data: isObject(row["data"]) ? row["data"] : {},
+  }));
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
