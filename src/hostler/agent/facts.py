@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from hostler.agent.disks import find_disks
+from hostler.agent.drives import health_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hostler.agent.disks import Machine
+    from hostler.agent.disks import Disk, Machine
     from hostler.model.json import JSON, Document
 
 _DMI = {
@@ -46,8 +47,14 @@ def discover(machine: Machine) -> Document:
         "memory_bytes": _memory(machine),
         "cpu": _cpu(machine),
         "nics": cast("JSON", _nics(machine)),
-        "disks": [disk.to_json() for disk in find_disks(machine)],
+        "disks": cast("JSON", [_disk(disk, machine) for disk in find_disks(machine)]),
     }
+
+
+def _disk(disk: Disk, machine: Machine) -> Document:
+    """A disk, and what it says of its own health where it does."""
+    health = health_of(disk, machine)
+    return disk.to_json() | ({"health": health.to_json()} if health is not None else {})
 
 
 def _secure_boot(machine: Machine) -> Document:

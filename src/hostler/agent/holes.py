@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.agent.media import aligned_buffer, pieces, up
-from hostler.agent.wipe import is_zero
+from hostler.agent.read_back import is_zero
 from hostler.agent.work import DiskFaultError
 
 if TYPE_CHECKING:

@@ -39,6 +39,8 @@ _OUR_MODULES = (
     "hostler.model.first_boot",
     "hostler.model.install_target",
     "hostler.model.medium",
+    "hostler.model.disk_health",
+    "hostler.model.wipe",
     "hostler.wire",
     "hostler.wire.carousel",
     "hostler.wire.carousel_receiver",

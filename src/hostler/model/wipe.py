@@ -1,31 +1,75 @@
-"""What a wipe must prove before its board is given to anybody else."""
+"""What a wipe is to do and what it must prove before its board is given to anybody else.
+
+The words clear and purge are those of NIST SP 800-88 revision 1, section 2.5: what is cleared cannot be had
+back through the disk's own interface, what is purged not with a laboratory either.
+"""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 
-def unproven(result: dict[str, Any], facts: dict[str, Any]) -> str:
+class Effort(StrEnum):
+    """How far a wipe goes.
+
+    Attributes:
+        QUICK: Every byte reads as zero. The disk is purged too where it can do that in a moment and without
+            using up its flash.
+        THOROUGH: It is purged by the best way it has, however long that takes; cleared if it has none.
+        PURGE: Likewise, and a disk that was only cleared is not clean.
+    """
+
+    QUICK = "quick"
+    THOROUGH = "thorough"
+    PURGE = "purge"
+
+
+class Sanitized(StrEnum):
+    """What was achieved, in the standard's words."""
+
+    CLEAR = "clear"
+    PURGE = "purge"
+
+
+def unproven(result: dict[str, Any], facts: dict[str, Any], effort: Effort = Effort.QUICK) -> str:
     """Tell what a wipe's result leaves open; empty when every writable disk was cleared and read back.
 
     Args:
         result: The agent's result: ``{"disks": [{"disk": {"path", …}, "verified_bytes", …}], …}``.
         facts: What the board reported of its hardware, its ``disks`` among it.
+        effort: What was asked for.
     """
-    disks = [entry for entry in result.get("disks") or [] if isinstance(entry, dict)]
+    listed = result.get("disks")
+    disks = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     if not disks:
         return "the agent names no disk that it wiped"
-    proven = set()
+    proven: dict[Any, dict[str, Any]] = {}
     for entry in disks:
         disk = entry.get("disk")
-        path = disk.get("path") if isinstance(disk, dict) else None
-        read = entry.get("verified_bytes")
-        if not isinstance(read, int) or read <= 0:
-            return f"nothing was read back from {path}"
-        proven.add(path)
+        disk = disk if isinstance(disk, dict) else {}
+        if why := _open(entry, disk.get("path"), effort):
+            return why
+        proven[disk.get("path")] = disk
     for disk in facts.get("disks") or []:
         if not isinstance(disk, dict) or any(disk.get(mark) for mark in ("removable", "read_only", "spared")):
             continue
-        if disk.get("path") not in proven:
-            return f"disk {disk.get('path')} was not wiped"
+        path, wiped = disk.get("path"), proven.get(disk.get("path"))
+        if wiped is None:
+            return f"disk {path} was not wiped"
+        for key, what in (("serial", "serial number"), ("size", "size in bytes")):
+            if key in wiped and key in disk and wiped[key] != disk[key]:
+                return f"disk {path} came with the {what} {disk[key]}, and was wiped as {wiped[key]}"
+    return ""
+
+
+def _open(entry: dict[str, Any], path: Any, effort: Effort) -> str:
+    """Tell what one disk's entry leaves open."""
+    read = entry.get("verified_bytes")
+    if not isinstance(read, int) or read <= 0:
+        return f"nothing was read back from {path}"
+    if effort is Effort.PURGE and entry.get("sanitized") != Sanitized.PURGE:
+        declined = entry.get("declined")
+        why = "; ".join(str(reason) for reason in declined) if isinstance(declined, list) else ""
+        return f"its class asks for purge, and {path} was only cleared" + (f" ({why})" if why else "")
     return ""
