@@ -19,6 +19,7 @@ from hostler.agent.console import Console
 from hostler.agent.disks import Machine
 from hostler.agent.main import Agent
 from hostler.agent.rack import BootConfig, Rack
+from hostler.agent.signed import NOBODY, Trust
 from hostler.agent.work import Work
 from hostler.images.store import ImageStore
 
@@ -174,12 +175,12 @@ class Board:
             file.truncate(size)
         return path
 
-    def start(self, token: str = TOKEN) -> None:
+    def start(self, token: str = TOKEN, trust: Trust = NOBODY) -> None:
         """Let the agent run."""
         config = BootConfig(f"http://127.0.0.1:{self._server.port}", token, "board-1", "boot-1")
         console = Console(self.screen)
         rack = Rack(config, console, self.stop)
-        agent = Agent(config, rack, console, self.machine, self.power, self.stop)
+        agent = Agent(config, rack, console, self.machine, self.power, self.stop, trust)
         self._thread = threading.Thread(target=agent.run)
         self._thread.start()
 

@@ -1,5 +1,4 @@
-"""Signatures are checked as RFC 8032 says and as the field's library does, and in the strict way where these
-leave a choice."""
+"""Signatures are checked as RFC 8032 says and a library does; where these leave a choice, strictly."""
 
 from __future__ import annotations
 

@@ -139,6 +139,10 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
         Cause.IMAGE,
         (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "a chunk", {"cause": "image-damaged"})),
     ),
+    "image not signed": (
+        Cause.SIGNATURE,
+        (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "not signed", {"cause": "signature-refused"})),
+    ),
     "disk dies": (
         Cause.DISK,
         (*FETCHED, RUNS, HELLO, (30, "agent", "fail", "writing", {"cause": "disk-fault"})),

@@ -14,6 +14,7 @@ from hostler.agent.main import Agent
 from hostler.agent.medium import rack_of_medium
 from hostler.agent.power import LinuxPower, Power
 from hostler.agent.rack import BootConfig, BootConfigError, Rack
+from hostler.agent.signed import Trust
 
 BOOT_CONFIG = Path("/etc/hostler/boot.json")
 
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
         console.mark("lost", error=str(error))
         return 2
     rack = Rack(config, console, stop)
-    Agent(config, rack, console, machine, power, stop).run()
+    Agent(config, rack, console, machine, power, stop, Trust.read()).run()
     return 0
 
 

@@ -9,18 +9,20 @@ from hostler.agent.disks import choose_disk, find_disks
 from hostler.agent.first_boot import first_boot_of, tell
 from hostler.agent.install import install
 from hostler.agent.media import Media
+from hostler.agent.signed import proven_index
 from hostler.agent.work import ImageFaultError, StepError
-from hostler.model.chunkindex import ChunkIndex, ChunkIndexError
 from hostler.model.install_target import InstallTarget, InstallTargetError
 
 if TYPE_CHECKING:
     from hostler.agent.disks import Machine
     from hostler.agent.rack import Rack
+    from hostler.agent.signed import Trust
     from hostler.agent.work import Work
+    from hostler.model.chunkindex import ChunkIndex
     from hostler.model.json import Document
 
 
-def install_step(params: Document, machine: Machine, rack: Rack, work: Work) -> Document:
+def install_step(params: Document, machine: Machine, rack: Rack, work: Work, trust: Trust) -> Document:
     """Carry out an install step; returns its result.
 
     Args:
@@ -29,6 +31,7 @@ def install_step(params: Document, machine: Machine, rack: Rack, work: Work) -> 
         machine: Where the hardware is.
         rack: Where the image comes from.
         work: Takes progress and log.
+        trust: Whose images may be written.
 
     Raises:
         StepError: It cannot be done; the message says why.
@@ -42,7 +45,7 @@ def install_step(params: Document, machine: Machine, rack: Rack, work: Work) -> 
         raise StepError(str(error)) from error
     told = first_boot_of(params)
     disk = choose_disk(find_disks(machine, removable=target.removable), target.disk)
-    index = _index(artefact, params, rack)
+    index = _index(artefact, params, rack, work, trust)
     work.say(f"install: {index.size} bytes, {len(index)} chunks, to {disk}")
     with Media(Path(disk.path), write=True) as media:
         result = install(index, media, rack, work, caller=rack)
@@ -52,12 +55,9 @@ def install_step(params: Document, machine: Machine, rack: Rack, work: Work) -> 
     return report
 
 
-def _index(artefact: str, params: Document, rack: Rack) -> ChunkIndex:
+def _index(artefact: str, params: Document, rack: Rack, work: Work, trust: Trust) -> ChunkIndex:
     size = params.get("size")
-    try:
-        index = ChunkIndex.decode(rack.index(artefact))
-    except ChunkIndexError as error:
-        raise ImageFaultError(str(error)) from error
+    index = proven_index(rack.index(artefact), params, trust, work.say)
     if size not in (None, index.size):
         raise ImageFaultError(f"the step says that the image has {size} bytes, its index {index.size}")
     return index

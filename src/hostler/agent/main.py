@@ -11,6 +11,7 @@ from hostler.agent.efi_boot import EfiBootError, put_network_first
 from hostler.agent.facts import discover
 from hostler.agent.install_step import install_step
 from hostler.agent.rack import RefusedError, StoppedError
+from hostler.agent.signed import NOBODY, Trust
 from hostler.agent.wipe import wipe
 from hostler.agent.work import StepError, Work
 
@@ -43,6 +44,7 @@ class Agent:
         machine: Where the hardware is.
         power: How to leave.
         stop: Ends the loop once set; a board never sets it.
+        trust: Whose images it writes.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Agent:
         machine: Machine,
         power: Power,
         stop: threading.Event,
+        trust: Trust = NOBODY,
     ) -> None:
         self._config = config
         self._rack = rack
@@ -60,13 +63,16 @@ class Agent:
         self._machine = machine
         self._power = power
         self._stop = stop
+        self._trust = trust
         self._outcomes: dict[tuple[str, int], tuple[str, Document]] = {}
         self._kinds: dict[str, Callable[[Document, Work], Document]] = {
             "discover": lambda _params, _work: discover(self._machine),
             "wipe": lambda params, work: wipe(
                 find_disks(self._machine, removable=params.get("removable") is True), work, params
             ),
-            "install": lambda params, work: install_step(params, self._machine, self._rack, work),
+            "install": lambda params, work: install_step(
+                params, self._machine, self._rack, work, self._trust
+            ),
             "reboot": lambda _params, _work: {},
             "poweroff": lambda _params, _work: {},
         }

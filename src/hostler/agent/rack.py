@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
-from hostler.agent.work import StepError
+from hostler.agent.work import ImageFaultError, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,11 +194,11 @@ class Rack:
 
         Raises:
             RefusedError: the rack does not have it.
-            StepError: its bytes are not those of its id.
+            ImageFaultError: its bytes are not those of its id.
         """
         _, data = self._persist(lambda: self._request("GET", f"/agent/index/{artefact}", limit=2**40))
         if hashlib.sha256(data).hexdigest() != artefact:
-            raise StepError(f"the chunk index {artefact} arrived with other bytes than its id says")
+            raise ImageFaultError(f"the chunk index {artefact} arrived with other bytes than its id says")
         return data
 
     def chunk(self, digest: str, into: memoryview) -> int:

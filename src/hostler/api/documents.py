@@ -17,6 +17,7 @@ from hostler.model.claim import Claim
 from hostler.model.platform import PLATFORMS
 from hostler.model.seam import BootRecord, Observed
 from hostler.model.signature import key_id
+from hostler.model.signature import key_id
 
 _PLACES = ("port", "outlet", "channel", "relay", "index", "path")
 """Keys of a wire that tell where it ends; others may be addresses with a password in them."""
@@ -150,6 +151,14 @@ class NetbootDocument(_Document):
     seconds: float
 
 
+class SignatureDocument(_Document):
+    """A signature of an image's chunk index: ``key`` and ``signature`` in hex, ``id`` names the key."""
+
+    id: str
+    key: str
+    signature: str
+
+
 class ImageDocument(_Document):
     """An image of the catalogue; sizes in bytes. ``index`` is null for one that comes over the network."""
 
@@ -165,6 +174,7 @@ class ImageDocument(_Document):
     netboot: NetbootDocument | None
     created: str
     source: str
+    signatures: list[SignatureDocument]
 
 
 class EventDocument(_Document):
@@ -342,6 +352,10 @@ def image_document(image: ImageRecord) -> ImageDocument:
         netboot=_netboot_document(image.netboot) if image.netboot else None,
         created=iso(image.created),
         source=image.source,
+        signatures=[
+            SignatureDocument(id=key_id(one.key), key=one.key, signature=one.value)
+            for one in image.signatures
+        ],
     )
 
 

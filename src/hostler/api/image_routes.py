@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import ClientDisconnect
 
 from hostler.api.documents import ImageDocument, image_document
 from hostler.api.gate import Caller, TheHub
 from hostler.api.problems import problem, problem_response
-from hostler.hub import netboot_imports
+from hostler.hub import netboot_imports, signing
 from hostler.hub.errors import InvalidError, NotFoundError, Refusal
 from hostler.hub.image_desk import ImageDesk, ImageTerms
 from hostler.hub.netboot_description import Instead
@@ -58,6 +60,33 @@ async def get_image(hub: TheHub, name: str) -> ImageDocument:
 async def remove_image(hub: TheHub, caller: Caller, name: str) -> None:
     """Remove an image and what only it needs (whoever imported it, or an admin)."""
     await hub.images.remove(caller, name)
+
+
+@router.get("/images/{name}/index", response_class=FileResponse)
+async def get_index(hub: TheHub, name: str) -> FileResponse:
+    """Return the encoded chunk index of an image of a disk: what a signature is made over."""
+    return FileResponse(signing.index_file(hub, name), media_type="application/octet-stream")
+
+
+class SignatureRequest(BaseModel):
+    """An ed25519 signature over the bytes of an image's index, and the key it holds under; both in hex."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str
+    signature: str
+
+
+@router.post("/images/{name}/signatures")
+async def sign_image(hub: TheHub, caller: Caller, name: str, body: SignatureRequest) -> ImageDocument:
+    """Keep a signature of an image (a member); it must hold, and replaces one of the same key."""
+    return image_document(await signing.sign(hub, caller, name, body.key, body.signature))
+
+
+@router.delete("/images/{name}/signatures/{key}")
+async def unsign_image(hub: TheHub, caller: Caller, name: str, key: str) -> ImageDocument:
+    """Take the signature of a key, or of its id, off an image (whoever imported it, or an admin)."""
+    return image_document(await hub.change(lambda draft: signing.unsign(draft, caller, name, key)))
 
 
 _STREAMED: dict[str, Any] = {

@@ -61,11 +61,16 @@ class ChangesDocument(BaseModel):
 
 
 class AgentRequest(_Request):
-    """Absolute paths on the server; ``boot_files`` by the names that boards' firmware asks for."""
+    """Absolute paths on the server; ``boot_files`` by the names that boards' firmware asks for.
+
+    ``trusted_keys`` (hex) and ``require_signed`` say what the agent was built with.
+    """
 
     kernel: str
     initrd: str
     boot_files: dict[str, str] = Field(default_factory=dict, max_length=256)
+    trusted_keys: list[str] = Field(default_factory=list, max_length=64)
+    require_signed: bool = False
 
 
 class AgentDocument(BaseModel):
@@ -75,6 +80,8 @@ class AgentDocument(BaseModel):
     kernel: str
     initrd: str
     boot_files: dict[str, str] = Field(default_factory=dict)
+    trusted_keys: list[str]
+    require_signed: bool
 
 
 @router.get("/inventory")
@@ -144,7 +151,15 @@ async def put_agent(hub: TheHub, caller: Caller, arch: str, body: AgentRequest) 
     """Let these files be the agent of an architecture from now on (admin)."""
     boot_files = {name: Path(path) for name, path in body.boot_files.items()}
     return _agent(
-        await hub.images.register_agent(caller, arch, Path(body.kernel), Path(body.initrd), boot_files)
+        await hub.images.register_agent(
+            caller,
+            arch,
+            Path(body.kernel),
+            Path(body.initrd),
+            boot_files,
+            trusted_keys=body.trusted_keys,
+            require_signed=body.require_signed,
+        )
     )
 
 
@@ -156,7 +171,12 @@ async def get_agent_file(hub: TheHub, arch: str, name: str) -> FileResponse:
 
 def _agent(agent: Agent) -> AgentDocument:
     return AgentDocument(
-        arch=agent.arch, kernel=agent.kernel, initrd=agent.initrd, boot_files=agent.boot_files
+        arch=agent.arch,
+        kernel=agent.kernel,
+        initrd=agent.initrd,
+        boot_files=agent.boot_files,
+        trusted_keys=list(agent.trusted_keys),
+        require_signed=agent.require_signed,
     )
 
 

@@ -34,11 +34,13 @@ _OUR_MODULES = (
     "hostler.agent",
     "hostler.model",
     "hostler.model.chunkindex",
+    "hostler.model.ed25519",
     "hostler.model.disk_hint",
     "hostler.model.emmc_boot",
     "hostler.model.first_boot",
     "hostler.model.install_target",
     "hostler.model.medium",
+    "hostler.model.signature",
     "hostler.model.disk_health",
     "hostler.model.wipe",
     "hostler.wire",
@@ -103,6 +105,8 @@ def build_agent(
     progress: Progress = silent,
     *,
     code: Mapping[str, bytes] | None = None,
+    trusted_keys: Sequence[str] = (),
+    require_signed: bool = False,
     refresh: bool = False,
 ) -> AgentImage:
     """Build the agent for ``arch``, or find it where an earlier call left it.
@@ -114,6 +118,8 @@ def build_agent(
         progress: Told about stages.
         code: The Python program, by path below the package root; it must hold ``hostler/agent/__main__.py``.
             None: Hostler's own.
+        trusted_keys: Public keys, hex, whose signatures of images it takes.
+        require_signed: Whether it writes nothing to a disk that none of them signed.
         refresh: Ask Debian for newer packages even if there is an image.
 
     Raises:
@@ -122,16 +128,18 @@ def build_agent(
     if arch not in ARCHITECTURES:
         raise PackageError(f'unknown architecture "{arch}"; known are {", ".join(ARCHITECTURES)}')
     program = dict(our_sources() if code is None else code)
+    trust = json.dumps({"keys": list(trusted_keys), "require_signed": require_signed}).encode()
     key = key_of(
         {
             "arch": arch,
             "builder": source_digest("hostler.build", "hostler.wire.newc"),
             "code": {path: text.decode() for path, text in program.items()},
+            "trust": trust.decode(),
         }
     )
 
     def make(place: Path) -> None:
-        _make(arch, program, place, cache_dir, progress)
+        _make(arch, program, trust, place, cache_dir, progress)
 
     place = kept(output_dir, f"agent-{arch}", key, make, fresh=refresh)
     progress(f"agent {arch}", _STAGES, _STAGES)
@@ -139,7 +147,9 @@ def build_agent(
     return AgentImage(arch, place / "kernel", place / "initrd", place / "packages.json", trees)
 
 
-def _make(arch: str, program: Mapping[str, bytes], place: Path, cache_dir: Path, progress: Progress) -> None:
+def _make(
+    arch: str, program: Mapping[str, bytes], trust: bytes, place: Path, cache_dir: Path, progress: Progress
+) -> None:
     stage = f"agent {arch}"
     progress(stage, 0, _STAGES)
     apt = Apt(arch, cache_dir, progress)
@@ -169,6 +179,7 @@ def _make(arch: str, program: Mapping[str, bytes], place: Path, cache_dir: Path,
         newc.file("etc/udhcpc.sh", (init / "agent_udhcpc.sh").read_bytes(), 0o755),
         newc.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n"),
         newc.directory("etc/hostler", 0o700),
+        newc.file("etc/hostler/trust.json", trust, 0o600),
         *kernel.entries(),
         *python,
     ]

@@ -36,6 +36,16 @@ def _agent_arguments(parser: argparse.ArgumentParser) -> None:
         "--boot-file", type=Path, metavar="FILE", action="append", default=[],
         help="register this too, under its own name: a device tree, a U-Boot (with one --arch)",
     )  # fmt: skip
+    build.add_argument(
+        "--trust", type=Path, metavar="FILE.pub", action="append", default=[],
+        help="a key whose signatures of images it takes (hostler image key new)",
+    )  # fmt: skip
+    build.add_argument(
+        "--trust-nobody", action="store_true", help="none, though the agent registered now trusts somebody"
+    )
+    build.add_argument(
+        "--require-signed", action="store_true", help="it writes nothing to a disk that none of them signed"
+    )
     build.add_argument("--no-register", action="store_true", help="build only; no server is asked")
     build.add_argument("--json", action="store_true", default=names.SUPPRESS)
 
@@ -43,12 +53,16 @@ def _agent_arguments(parser: argparse.ArgumentParser) -> None:
 def agent(args: argparse.Namespace, out: Output) -> int:
     """Build the agent for each architecture and tell the server where it lies."""
     extra = _extra_files(args)
+    trusted = _trusted(args)
     cache = cache_directory()
     output = (args.output or cache / "agent").resolve()
     built: list[dict[str, Any]] = []
     client = None if args.no_register else Client()
+    if client is not None:
+        _refuse_forgotten(client, args)
+    trust = {"trusted_keys": trusted, "require_signed": args.require_signed}
     for arch in args.arch or ARCHITECTURES:
-        kernel, initrd, boot_files, lacks = _build(arch, output, cache, out)
+        kernel, initrd, boot_files, lacks = _build(arch, output, cache, out, **trust)
         boot_files.update(extra)
         size = kernel.stat().st_size + initrd.stat().st_size
         document = {
@@ -58,12 +72,13 @@ def agent(args: argparse.Namespace, out: Output) -> int:
             "boot_files": {name: str(path) for name, path in boot_files.items()},
             "lacks": lacks,
             "size": size,
+            **trust,
             "registered": False,
         }
         if lacks:
             out.note(f"agent {arch}: {lacks}")
         if client is not None:
-            client.register_agent(arch, kernel, initrd, boot_files)
+            client.register_agent(arch, kernel, initrd, boot_files, **trust)
             document["registered"] = True
         built.append(document)
         out.line(f"agent {arch}: {size_text(size)} in {kernel.parent}" + (", registered" if client else ""))
@@ -89,7 +104,32 @@ def _extra_files(args: argparse.Namespace) -> dict[str, Path]:
     return files
 
 
-def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Path, dict[str, Path], str]:
+def _trusted(args: argparse.Namespace) -> list[str]:
+    """Return the public keys to trust; raises ClientError, also for options that contradict each other."""
+    from hostler.client.signing_key import load_public
+
+    if args.trust and args.trust_nobody:
+        raise ClientError("--trust and --trust-nobody say the opposite of each other")
+    if args.require_signed and not args.trust:
+        raise ClientError("--require-signed needs --trust: without a key it would write nothing at all")
+    return list(dict.fromkeys(load_public(path).hex for path in args.trust))
+
+
+def _refuse_forgotten(client: Client, args: argparse.Namespace) -> None:
+    """Raise ClientError when an agent that trusts keys would be replaced by one that silently does not."""
+    if args.trust or args.trust_nobody:
+        return
+    for agent in client.agents():
+        if agent["trusted_keys"] and agent["arch"] in (args.arch or ARCHITECTURES):
+            raise ClientError(
+                f"the agent for {agent['arch']} trusts keys that sign images, and the new one would not",
+                "name them again with --trust FILE.pub, or say --trust-nobody",
+            )
+
+
+def _build(
+    arch: str, output: Path, cache: Path, out: Output, *, trusted_keys: list[str], require_signed: bool
+) -> tuple[Path, Path, dict[str, Path], str]:
     """Return kernel, initramfs, what boards' firmware fetches besides, and what of that could not be had."""
     from hostler.build.agent_image import build_agent
     from hostler.build.errors import BuildError
@@ -106,6 +146,8 @@ def _build(arch: str, output: Path, cache: Path, out: Output) -> tuple[Path, Pat
                 output,
                 cache,
                 lambda stage, done, total: view.part(f"agent {arch}", stage, done, total),
+                trusted_keys=trusted_keys,
+                require_signed=require_signed,
             )
             boot_files.update(build_loaders(arch, output, cache))
             boot_files.update(build_media_loaders(arch, output, cache))

@@ -1,4 +1,4 @@
-"""The verb image: import, presets, list, show, rm."""
+"""The verb image: import, presets, list, show, rm; its signatures are in ``cli/signing.py``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hostler.cli import signing
 from hostler.cli.progress import progress
 from hostler.cli.words import local_time, size_text
 from hostler.client.client import Client
@@ -28,7 +29,9 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     # An absent --json here must not undo one given before the sub-verb.
     import argparse as names
 
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="import|presets|list|show|rm")
+    verbs = parser.add_subparsers(
+        dest="action", required=True, metavar="import|presets|list|show|rm|key|sign|unsign"
+    )
     add = verbs.add_parser(
         "import",
         help="import an image of a disk, or a system that comes over the network",
@@ -67,6 +70,9 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
         "--done-console", metavar="REGEX", help="what its console shows when it has booted (disk: login:)"
     )
     add.add_argument("--done-seconds", type=float, metavar="N", help="longest time until then")
+    add.add_argument(
+        "--sign-with", type=Path, metavar="FILE", help="sign it with this private key, which stays here"
+    )
     ready = verbs.add_parser("presets", help="installers and systems described already", allow_abbrev=False)
     ready.add_argument("preset", metavar="PRESET", nargs="?")
     ready.add_argument("--to", metavar="FOLDER", help="copy its files there, to be changed and imported")
@@ -75,7 +81,7 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     listing = verbs.add_parser("list", help="every image", allow_abbrev=False)
     remove = verbs.add_parser("rm", help="remove an image", allow_abbrev=False)
     remove.add_argument("name", metavar="NAME")
-    for verb in (add, ready, show, listing, remove):
+    for verb in (add, ready, show, listing, remove, *signing.add_verbs(verbs)):
         verb.add_argument("--json", action="store_true", default=names.SUPPRESS)
 
 
@@ -83,6 +89,8 @@ def image(args: argparse.Namespace, out: Output) -> int:
     """Carry out the sub-verb."""
     if args.action == "presets":
         return _presets(args, out)
+    if args.action in signing.ACTIONS:
+        return signing.signing(args, out)
     with Client() as client:
         if args.action == "import":
             return _import(client, args, out)
@@ -113,6 +121,10 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
     if instead.query() != {"kernel": None, "initrd": None, "file": []} and not described:
         out.note("hostler: --kernel, --initrd and --file are for an image.toml or a preset")
         return 2
+    if kind == "netboot" and args.sign_with:
+        out.note("hostler: only an image of a disk can be signed; what comes over the network cannot")
+        return 2
+    key = signing.signing_key(args.sign_with, out) if args.sign_with else None
     with progress(live=out.live, quiet=out.json) as view:
 
         def seen(now: ImportProgress) -> None:
@@ -136,10 +148,13 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
                 )  # fmt: skip
         except OSError as error:
             raise ClientError(f"cannot read {args.source}: {error.strerror or error}") from None
+    if key is not None:
+        made = signing.sign(client, args.name, key)
     if out.json:
         out.document(made)
     of_it = "" if made["netboot"] else f", {size_text(made['data_bytes'])} of it data"
-    out.line(f"image {made['name']}: {size_text(made['size'])}{of_it}")
+    by = f", signed by {signing.signers(made)}" if key is not None else ""
+    out.line(f"image {made['name']}: {size_text(made['size'])}{of_it}{by}")
     return 0
 
 
@@ -244,6 +259,7 @@ def _show(image: Image, out: Output) -> None:
             ("size", f"{size_text(image['size'])}, {size_text(image['data_bytes'])} of it data"),
             ("chunks", f"of {size_text(image['chunk_size'])}, index {image['index']}"),
             ("booted", booted),
+            ("signed by", signing.signers(image)),
         ]
     else:
         rows += [("size", size_text(image["size"])), *_netboot_rows(netboot)]

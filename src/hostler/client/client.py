@@ -14,7 +14,7 @@ from hostler.client.settings import load_settings
 from hostler.client.transport import Transport, part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -217,7 +217,14 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls):
         return digest.hexdigest()
 
     def register_agent(
-        self, arch: str, kernel: Path, initrd: Path, boot_files: Mapping[str, Path] | None = None
+        self,
+        arch: str,
+        kernel: Path,
+        initrd: Path,
+        boot_files: Mapping[str, Path] | None = None,
+        *,
+        trusted_keys: Sequence[str] = (),
+        require_signed: bool = False,
     ) -> Agent:
         """Register an agent's files, which must lie where the server can read them.
 
@@ -226,9 +233,16 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls):
             kernel: Kernel file.
             initrd: Initramfs file.
             boot_files: What boards' firmware fetches besides, by the name it asks for.
+            trusted_keys: Public keys it was built to trust, hex.
+            require_signed: Whether it was built to write signed images only.
         """
-        files = {name: str(path) for name, path in (boot_files or {}).items()}
-        body = {"kernel": str(kernel), "initrd": str(initrd), "boot_files": files}
+        body = {
+            "kernel": str(kernel),
+            "initrd": str(initrd),
+            "boot_files": {name: str(path) for name, path in (boot_files or {}).items()},
+            "trusted_keys": list(trusted_keys),
+            "require_signed": require_signed,
+        }
         return cast(
             "Agent", self._http.call("PUT", f"agents/{part(arch)}", body=body, seconds=_CHECK_SECONDS)
         )

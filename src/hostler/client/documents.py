@@ -224,6 +224,14 @@ class Netboot(TypedDict):
     seconds: float
 
 
+class ImageSignature(TypedDict):
+    """Who signed an image's index: the key's id, the public key and the signature, in hex."""
+
+    id: str
+    key: str
+    signature: str
+
+
 class Image(TypedDict):
     """An image in the server's catalogue; ``netboot`` for the kind of that name only."""
 
@@ -239,6 +247,7 @@ class Image(TypedDict):
     netboot: Netboot | None
     created: str
     source: str
+    signatures: list[ImageSignature]
 
 
 class ImportProgress(TypedDict):
@@ -357,6 +366,8 @@ class Agent(TypedDict):
     kernel: str
     initrd: str
     boot_files: dict[str, str]
+    trusted_keys: list[str]
+    require_signed: bool
 
 
 class SshAuthority(TypedDict):

@@ -37,6 +37,20 @@ class ImageCalls:
         """Remove an image from the catalogue; refused while a run uses it."""
         self._http.call("DELETE", f"images/{part(name)}")
 
+    def image_index(self, name: str) -> bytes:
+        """Return the encoded chunk index of an image of a disk: what a signature is made over."""
+        with self._http.stream("GET", f"images/{part(name)}/index", seconds=_SECONDS) as response:
+            return response.read()
+
+    def sign_image(self, name: str, key: str, signature: str) -> Image:
+        """Bring a signature over an image's index, and the public key it holds under, both in hex."""
+        body = {"key": key, "signature": signature}
+        return cast("Image", self._http.call("POST", f"images/{part(name)}/signatures", body=body))
+
+    def unsign_image(self, name: str, key: str) -> Image:
+        """Take the signature of a key, or of its id, off an image."""
+        return cast("Image", self._http.call("DELETE", f"images/{part(name)}/signatures/{part(key)}"))
+
     def import_image(
         self,
         name: str,

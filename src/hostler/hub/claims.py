@@ -14,6 +14,7 @@ from hostler.hub.claim_queue import bookings_lost_to, fits, settle
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hostler.hub.pools import pools_of
 from hostler.hub.records import DEFAULT_PROJECT, HUB, Principal
+from hostler.hub.signed_images import refuse_unsigned
 from hostler.model.board import Lifecycle
 from hostler.model.claim import Claim, ClaimState, Origin, Want
 from hostler.model.labels import LabelError, read_terms
@@ -90,7 +91,10 @@ def request(
     if image is not None:
         found = runs.find_image(draft, image)
         for board_class in sorted({record.board.board_class for row in fitting for record in row}):
-            runs.refuse_misfit(found, draft.inventory.platform(board_class))
+            platform = draft.inventory.platform(board_class)
+            runs.refuse_misfit(found, platform)
+            wanted = draft.inventory.classes[board_class]
+            refuse_unsigned(found, wanted, platform.arch, draft.agents.get(platform.arch))
     claim = Claim(
         f"c-{secrets.token_hex(6)}", principal.name, account, wants, name, ttl, image, power,
         ClaimState.PENDING, draft.now, priority=priority, start=start, keep_alive=keep_alive,

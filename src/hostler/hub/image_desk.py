@@ -149,6 +149,9 @@ class ImageDesk:
         kernel: Path,
         initrd: Path,
         boot_files: Mapping[str, Path] | None = None,
+        *,
+        trusted_keys: Iterable[str] = (),
+        require_signed: bool = False,
     ) -> Agent:
         """Keep an agent's files and let boards boot it from now on.
 
@@ -158,18 +161,23 @@ class ImageDesk:
             kernel: Kernel file on this host.
             initrd: Initramfs file on this host.
             boot_files: What firmware fetches besides, by the name it asks for.
+            trusted_keys: Public keys it was built to trust, hex.
+            require_signed: Whether it was built to write signed images only.
 
         Raises:
-            Refusal: Who asks may not, or a file is not there.
+            Refusal: Who asks may not, a file is not there, or what is to be trusted is no key.
         """
         more = dict(boot_files or {})
         images.check_agent(by, arch, {"kernel": kernel, "initrd": initrd}, more)
+        keys = images.trusted(trusted_keys)
         async with self.taking():
             kept = {
                 name: await self.in_thread(lambda path=path: self._files.keep(path))  # type: ignore[misc]
                 for name, path in {**more, "kernel": kernel, "initrd": initrd}.items()
             }
-            agent = Agent(arch, kept.pop("kernel"), kept.pop("initrd"), kept)
+            agent = Agent(
+                arch, kept.pop("kernel"), kept.pop("initrd"), kept, keys, require_signed=require_signed
+            )
             return await self._hub.change(lambda draft: images.set_agent(draft, by, agent))
 
     def agent_file(self, arch: str, name: str) -> Path:

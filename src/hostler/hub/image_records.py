@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from hostler.model.netboot_order import DoneSignal
+from hostler.model.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class ImageRecord:
         source: Where it came from, for people: an address, or the name of a file.
         principal: Who imported it, or empty when that is not known.
         netboot: How it comes over the network; None: it is bytes of a disk.
+        signatures: Of its chunk index; each was found to hold when it came.
         provenance: How it came.
     """
 
@@ -118,6 +120,7 @@ class ImageRecord:
     source: str
     principal: str = ""
     netboot: NetbootImage | None = None
+    signatures: tuple[Signature, ...] = ()
     provenance: Provenance = Provenance()
 
     @property

@@ -14,9 +14,10 @@ from hostler.hub.image_store import StoreCare
 from hostler.hub.records import Role
 from hostler.model.claim import ClaimState
 from hostler.model.platform import PLATFORMS
+from hostler.model.signature import SignatureError, checked_key, key_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from hostler.hub.image_records import ImageRecord
@@ -279,8 +280,12 @@ def set_agent(draft: Draft, principal: Principal, agent: Agent) -> Agent:
     """Let this be the agent of its architecture from now on."""
     admin_only(principal, "register agents")
     draft.agents.put(agent.arch, agent)
-    data = {"kernel": agent.kernel, "initrd": agent.initrd}
-    text = f"{principal.name} registered the agent for {agent.arch}"
+    data = {
+        "kernel": agent.kernel, "initrd": agent.initrd, "trusted_keys": list(agent.trusted_keys),
+        "require_signed": agent.require_signed,
+    }  # fmt: skip
+    trusts = f", which trusts {key_ids(agent.trusted_keys)}" if agent.trusted_keys else ""
+    text = f"{principal.name} registered the agent for {agent.arch}{trusts}"
     draft.event("agent.registered", text, principal=principal.name, data=data)
     return agent
 
@@ -297,6 +302,14 @@ def _agent_file_fault(path: Path) -> str:
     if not mode & stat.S_IROTH:
         return f'"{path}" is not for everybody on the server to read, and so not for boards: chmod o+r'
     return ""
+
+
+def trusted(keys: Iterable[str]) -> tuple[str, ...]:
+    """Return public keys that an agent trusts, each once; raises InvalidError for what is none."""
+    try:
+        return tuple(dict.fromkeys(checked_key(key) for key in keys))
+    except SignatureError as error:
+        raise InvalidError(f"trusted_keys: {error}", kind="bad-agent") from error
 
 
 def check_agent(

@@ -81,7 +81,7 @@ class Reader:
             classes[name] = BoardClass(
                 name, table.platform, table.idle_off, health, table.max_ttl, table.loader, table.metadata,
                 table.device_tree, disk=table.disk, removable=table.removable, grow=table.grow,
-               
+                require_signed=table.require_signed,
             )  # fmt: skip
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}

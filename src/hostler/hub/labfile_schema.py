@@ -266,6 +266,7 @@ class ClassTable(_Closed):
     disk: DiskHint | None = None
     removable: bool = False
     grow: bool = False
+    require_signed: bool = False
     metadata: Metadata = Field(default_factory=dict)
 
 

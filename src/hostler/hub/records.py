@@ -389,9 +389,13 @@ class Agent:
         initrd: Its initramfs.
         boot_files: What some boards' firmware fetches besides, by the name it asks for: device trees of this
             kernel, the firmware's own later stages.
+        trusted_keys: Public keys it was built to trust for the images that it writes, hex.
+        require_signed: Whether it was built to write nothing that none of them signed.
     """
 
     arch: str
     kernel: str
     initrd: str
     boot_files: dict[str, str] = field(default_factory=dict)
+    trusted_keys: tuple[str, ...] = ()
+    require_signed: bool = False

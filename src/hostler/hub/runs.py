@@ -12,6 +12,7 @@ from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotF
 from hostler.hub.first_boot import first_boot
 from hostler.hub.install_target import install_target, refuse_no_room
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, RunRecord
+from hostler.hub.signed_images import refuse_unsigned, told_of
 from hostler.model.board import Lifecycle
 from hostler.model.install_target import DISK
 from hostler.model.plan import PlanError, Step, StepKind, StepOrder, needs_agent, parse_plan
@@ -249,6 +250,8 @@ def _image_order(
             f'image "{image.name}" {what[right]}; write {right}:{image.name}', kind="wrong-step"
         )
     refuse_misfit(image, platform)
+    board_class = draft.inventory.classes[record.board.board_class]
+    refuse_unsigned(image, board_class, platform.arch, draft.agents.get(platform.arch))
     if image.netboot is not None:
         if target is not None:
             raise InvalidError(
@@ -267,6 +270,7 @@ def _image_order(
     place = install_target(draft, record, target)
     refuse_no_room(record, image, place)
     params = {"image": image.name, "index": image.index, "size": image.size, **place.to_params()}
+    params |= told_of(image, board_class)
     if wish is not None:
         if not place.whole_disk:
             raise InvalidError(f"what goes to {place.to} has no first boot to be told of", kind="bad-target")

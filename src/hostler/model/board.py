@@ -112,6 +112,7 @@ class BoardClass:
         disk: Hint for the disk that images go to (``model/disk_hint.py``), or None: they have one.
         removable: Whether their removable media are disks like any other: installed on, and wiped.
         grow: Whether an image's last partition grows to the size of the disk.
+        require_signed: Whether they take only images that somebody signed whom their agent trusts.
     """
 
     name: str
@@ -125,6 +126,7 @@ class BoardClass:
     disk: str | None = None
     removable: bool = False
     grow: bool = False
+    require_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

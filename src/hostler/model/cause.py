@@ -45,6 +45,7 @@ class Cause(StrEnum):
     DISK = "disk-fault"
     TOO_LARGE = "image-too-large"
     IMAGE = "image-damaged"
+    SIGNATURE = "signature-refused"
     INSTALLER = "installer"
     TAKEOVER = "takeover"
     NOTHING_BOOTS = "nothing-boots"

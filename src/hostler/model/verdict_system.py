@@ -159,6 +159,11 @@ _STEPS = {
     ),
     "image-too-large": (Cause.TOO_LARGE, "Take a smaller image, or a larger disk."),
     "image-damaged": (Cause.IMAGE, "`hostler image verify` tells what is damaged; import the image again."),
+    "signature-refused": (
+        Cause.SIGNATURE,
+        "`hostler image show` tells who signed the image: sign it with a key that the agent trusts, or build "
+        "an agent that trusts its signer. If a signature does not hold, find out who changed the image.",
+    ),
     "disk-fault": (Cause.DISK, "Look at its health in `hostler show`, and replace the disk."),
     "agent-trouble": (Cause.AGENT_TROUBLE, "This is a fault of the agent: report it, with the log."),
 }

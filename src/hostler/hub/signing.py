@@ -1,0 +1,128 @@
+"""Taking in signatures of images, and taking them off again. Private keys never come here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hostler.hub.access import member_only
+from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
+from hostler.hub.records import Role
+from hostler.hub.runs import find_image
+from hostler.hub.state import Draft
+from hostler.model.signature import MOST_SIGNATURES, Signature, SignatureError, key_id, key_ids
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hostler.hub.hub import Hub
+    from hostler.hub.image_records import ImageRecord
+    from hostler.hub.records import Principal
+
+
+def index_file(hub: Hub, name: str) -> Path:
+    """Return where the encoded chunk index of an image is: what a signature is made over.
+
+    Raises:
+        Refusal: there is no such image, or it has no index.
+        UnavailableError: the store has lost it.
+    """
+    image = _signable(find_image(Draft(hub.state, 0.0), name))
+    path = hub.images.files.file(image.index)
+    if not path.is_file():
+        raise UnavailableError(
+            f'the store has lost the index of image "{name}"; import it again', kind="store"
+        )
+    return path
+
+
+async def sign(hub: Hub, by: Principal, name: str, key: str, value: str) -> ImageRecord:
+    """Keep a signature of an image; one of the same key takes the place of the one before.
+
+    Args:
+        hub: The lab.
+        by: Who brings it; whose signature it is, the key tells.
+        name: The image.
+        key: The public key it holds under, hex.
+        value: The signature, hex.
+
+    Raises:
+        Refusal: there is no such image, it cannot be signed, or the signature does not hold.
+    """
+    member_only(by, "sign images")
+    try:
+        signature = Signature.of(key, value)
+    except SignatureError as error:
+        raise InvalidError(str(error), kind="bad-signature") from error
+    index = find_image(Draft(hub.state, 0.0), name).index
+    path = index_file(hub, name)
+    encoded = await hub.images.in_thread(path.read_bytes)
+    if hashlib.sha256(encoded).hexdigest() != index:
+        raise UnavailableError(
+            f'the index of image "{name}" is damaged in the store; import it again', kind="store"
+        )
+    if not await hub.images.in_thread(lambda: signature.holds(encoded)):
+        raise InvalidError(
+            f'this is no signature by {key_id(key)} of the index of image "{name}" ({index})',
+            kind="bad-signature",
+        )
+    return await hub.change(lambda draft: _add(draft, by, name, index, signature))
+
+
+def _add(draft: Draft, by: Principal, name: str, index: str, signature: Signature) -> ImageRecord:
+    image = find_image(draft, name)
+    if image.index != index:
+        raise ConflictError(f'image "{name}" is another one by now; look at it and sign it again')
+    if signature in image.signatures:
+        return image
+    others = tuple(one for one in image.signatures if one.key != signature.key)
+    if len(others) >= MOST_SIGNATURES:
+        raise ConflictError(
+            f'image "{name}" has {MOST_SIGNATURES} signatures, and can have no more; take one off first'
+        )
+    image = replace(image, signatures=(*others, signature))
+    draft.images.put(name, image)
+    text = f'{by.name} brought a signature of image "{name}" by {key_id(signature.key)}'
+    data = {"image": name, "index": index, "key": signature.key}
+    draft.event("image.signed", text, principal=by.name, data=data)
+    return image
+
+
+def unsign(draft: Draft, by: Principal, name: str, key: str) -> ImageRecord:
+    """Take a signature off an image.
+
+    Args:
+        draft: The lab.
+        by: Who asks: an admin, or who imported the image.
+        name: The image.
+        key: The key that made it, or its id.
+
+    Raises:
+        Refusal: who asks may not, or there is no such signature.
+    """
+    image = find_image(draft, name)
+    if not (by.admin or (image.principal == by.name and by.role is not Role.VIEWER)):
+        raise ForbiddenError(f'only an admin or who imported it may take a signature off image "{name}"')
+    gone = [one for one in image.signatures if key in (one.key, key_id(one.key))]
+    if not gone:
+        signers = key_ids(one.key for one in image.signatures)
+        raise NotFoundError(
+            f'image "{name}" has no signature by {key}; it is signed by {signers}', kind="unknown-signature"
+        )
+    image = replace(image, signatures=tuple(one for one in image.signatures if one not in gone))
+    draft.images.put(name, image)
+    text = f'{by.name} took the signature by {key_id(gone[0].key)} off image "{name}"'
+    data = {"image": name, "index": image.index, "key": gone[0].key}
+    draft.event("image.unsigned", text, principal=by.name, data=data)
+    return image
+
+
+def _signable(image: ImageRecord) -> ImageRecord:
+    if image.netboot is not None:
+        raise InvalidError(
+            f'image "{image.name}" comes over the network and has no index to sign; only an image of a disk '
+            "can be signed",
+            kind="not-a-disk-image",
+        )
+    return image
