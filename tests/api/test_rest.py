@@ -80,6 +80,7 @@ async def test_the_main_job(tmp_path: Path):
         assert 0 <= trace["events"][0]["since"] < 5
         why = await get(api.anna, "/boards/pc-1/why")
         assert (why["board"], why["boot"], why["cause"]) == ("pc-1", trace["boot"], "under-way")
+        assert why["slower"] == []
         assert (await get(api.anna, "/boards/pc-1/why", boot=999))["boot"] is None
         assert (await api.anna.get("/boards/pc-1/console/log")).content == b"hello"
         assert len(await get(api.anna, "/runs", board="pc-1")) == 1

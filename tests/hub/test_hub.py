@@ -367,6 +367,10 @@ async def test_events_of_the_link_are_taken_over_once(tmp_path: Path):
         trace = await lab.hub.history.trace("pc-1", None)
         assert len(trace.events) == 3
         assert trace.boot.token == ""
+        (past,) = await lab.hub.history.past(["pc-1", "pc-2"], "agent", trace.boot.started, 20)
+        assert (past.boot.number, [event.kind for event in past.events]) == (1, traced[:3])
+        assert await lab.hub.history.past(["pc-2"], "agent", trace.boot.started, 20) == []
+        assert await lab.hub.history.past(["pc-1"], "local", trace.boot.started, 20) == []
 
 
 async def test_progress_is_not_written(tmp_path: Path):

@@ -9,12 +9,29 @@ from pydantic import BaseModel
 
 from hostler.api.documents import BootDocument, boot_document
 from hostler.api.gate import Caller, TheHub
-from hostler.model.boot_story import BootStory
+from hostler.hub.history import Trace
+from hostler.model.boot_story import BootStory, Reached
 from hostler.model.cause import Verdict
 from hostler.model.trace import TraceEvent
+from hostler.model.usual_times import Slow, slow_stages, stage_seconds, usual_times
 from hostler.model.verdict import judge
 
 router = APIRouter()
+
+
+class SlowDocument(BaseModel):
+    """A stage that takes longer than it ever did in boots of boards of the same class that came up.
+
+    ``stage`` is one of those of ``reached``; all times are seconds, from the stage before it.
+    """
+
+    stage: str
+    reached: bool
+    seconds: float
+    median: float
+    longest: float
+    boots: int
+    text: str
 
 
 class VerdictDocument(BaseModel):
@@ -31,6 +48,11 @@ class VerdictDocument(BaseModel):
     text: str
     advice: str
     evidence: list[dict[str, Any]]
+    slower: list[SlowDocument] = []
+
+
+_PAST_BOOTS = 20
+"""From how many boots of the board's class is learnt how long a stage takes."""
 
 
 @router.get("/boards/{name}/why")
@@ -52,13 +74,20 @@ async def get_why(
     later = [one.started for one in trace.boots if one.number > trace.boot.number]
     until = ended(events, min(later, default=hub.now()))
     has_console = bool(record.board.console)
-    verdict = judge(BootStory(events, trace.boot.purpose != "local", until, has_console))
+    story = BootStory(events, trace.boot.purpose != "local", until, has_console)
+    verdict = judge(story)
+    alike = [
+        one.name for one in hub.state.boards.values() if one.board.board_class == record.board.board_class
+    ]
+    past = await hub.history.past(alike, trace.boot.purpose, trace.boot.started, _PAST_BOOTS)
+    slower = slow_stages(story, usual_times(stage_seconds(one) for one in map(_story, past) if _well(one)))
     return VerdictDocument(
         board=name, boot=boot_document(trace.boot), **_words(verdict),
         evidence=[
             {**event.to_json(), "since": round(event.at - trace.boot.started, 3)}
             for event in verdict.evidence
         ],
+        slower=[_slow(one) for one in slower],
     )  # fmt: skip
 
 
@@ -69,6 +98,24 @@ def ended(events: list[TraceEvent], at_most: float) -> float:
         return at_most
     cut = (event.at for event in events if (event.source, event.kind) == ("power", "off") and event.at > on)
     return min(next(cut, at_most), at_most)
+
+
+def _story(past: Trace) -> BootStory:
+    events = [TraceEvent.from_json(event.data) for event in past.events]
+    to_agent = past.boot is not None and past.boot.purpose != "local"
+    return BootStory(events, to_agent, events[-1].at if events else 0.0)
+
+
+def _well(story: BootStory) -> bool:
+    return story.reached is Reached.DONE and not story.restarts
+
+
+def _slow(slow: Slow) -> SlowDocument:
+    return SlowDocument(
+        stage=slow.usual.stage.name.lower(), reached=slow.reached, seconds=round(slow.seconds, 1),
+        median=round(slow.usual.median, 1), longest=round(slow.usual.longest, 1), boots=slow.usual.boots,
+        text=slow.text,
+    )  # fmt: skip
 
 
 def _words(verdict: Verdict) -> dict[str, Any]:

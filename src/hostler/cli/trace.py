@@ -61,6 +61,8 @@ def why(args: argparse.Namespace, out: Output) -> int:
     out.line(found["text"])
     if found["advice"]:
         out.line(found["advice"])
+    for slow in found["slower"]:
+        out.line(slow["text"])
     for event in found["evidence"]:
         out.line(f"{event['since']:9.2f} s  {event['source']:<8}{event['kind']:<12}{event['text']}")
     return 0

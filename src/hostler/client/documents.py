@@ -175,7 +175,7 @@ class Trace(TypedDict):
 
 
 class Why(TypedDict):
-    """Why a boot came no further; ``evidence`` are the events it rests on."""
+    """Why a boot came no further; ``evidence`` are the events it rests on, ``slower`` what took unusually long."""
 
     board: str
     boot: Boot | None
@@ -184,6 +184,7 @@ class Why(TypedDict):
     text: str
     advice: str
     evidence: list[TraceEvent]
+    slower: list[dict[str, Any]]
 
 
 class ConsoleMatch(TypedDict):

@@ -18,7 +18,7 @@ from hostler.hub.records import Event
 from hostler.model.seam import BootRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from hostler.hub.database import Database
 
@@ -28,6 +28,7 @@ PAGE_SECONDS = 0.05
 """Least time between two pages of a live stream; a person sees no difference."""
 # A boot's first events (the lease, the switch) may be seen a moment before the keeper has named the boot.
 _BEFORE_BOOT = 2.0
+_TRACED = '%"trace": true}'
 
 
 class Bells:
@@ -107,7 +108,6 @@ class History:
         query = select(tables.events).where(tables.events.c.seq > after, choice.where())
         return await self._events(query.order_by(tables.events.c.seq).limit(limit))
 
-    async def about(self, board: str, kind: str, since: float) -> list[Event]:
     async def newest(self, choice: EventChoice, limit: int, before: int | None = None) -> list[Event]:
         """Return the last chosen events, or the last before a number, oldest first."""
         terms = [choice.where()]
@@ -116,6 +116,7 @@ class History:
         query = select(tables.events).where(*terms)
         return (await self._events(query.order_by(tables.events.c.seq.desc()).limit(limit)))[::-1]
 
+    async def about(self, board: str, kind: str, since: float) -> list[Event]:
         """Return the events of one kind about a board since a Unix time, oldest first; the last 5,000."""
         event = tables.events.c
         query = select(tables.events).where(event.board == board, event.at >= since, event.kind == kind)
@@ -177,6 +178,34 @@ class History:
         """Return a board's boots and the events of one; None: the last."""
         return await asyncio.to_thread(self._trace, board, number)
 
+    async def past(self, boards: Sequence[str], purpose: str, before: float, most: int) -> list[Trace]:
+        """Return the last boots of some boards for one purpose, begun before a Unix time, newest first."""
+        return await asyncio.to_thread(self._past, boards, purpose, before, most)
+
+    def _past(self, boards: Sequence[str], purpose: str, before: float, most: int) -> list[Trace]:
+        column, event = tables.boots.c, tables.events.c
+        chosen = (
+            select(tables.boots)
+            .where(column.board.in_(boards), column.purpose == purpose, column.started < before)
+            .order_by(column.started.desc())
+            .limit(most)
+        )
+        rows = self._database.read(lambda connection: connection.execute(chosen).all())
+        wanted = select(tables.events).where(
+            event.boot.in_([row.id for row in rows]), event.doc.like(_TRACED)
+        )
+        found: dict[str, list[Event]] = {row.id: [] for row in rows}
+        for one in self._database.read(lambda connection: connection.execute(wanted).all()):
+            found[one.boot].append(_event(one))
+        return [
+            Trace(
+                [],
+                BootRecord(row.id, row.number, row.started, row.purpose),
+                sorted(found[row.id], key=_order),
+            )
+            for row in rows
+        ]
+
     async def boot_claim(self, boot: str) -> str | None:
         """Return the id of the claim a boot belonged to, or None."""
         query = select(tables.boots.c.claim).where(tables.boots.c.id == boot)
@@ -205,18 +234,20 @@ class History:
             event.at >= boot.started - _BEFORE_BOOT,
             event.at < until,
         )
-        traced = event.doc.like('%"trace": true}')
+        traced = event.doc.like(_TRACED)
         wanted = select(tables.events).where(sqlalchemy.or_(event.boot == boot.id, nameless), traced)
         found = self._database.read(lambda connection: connection.execute(wanted).all())
-        return Trace(
-            boots, boot, sorted((_event(row) for row in found), key=lambda item: (item.at, item.seq))
-        )
+        return Trace(boots, boot, sorted(map(_event, found), key=_order))
 
     async def _events(self, query: sqlalchemy.Select[Any]) -> list[Event]:
         rows = await asyncio.to_thread(
             self._database.read, lambda connection: connection.execute(query).all()
         )
         return [_event(row) for row in rows]
+
+
+def _order(event: Event) -> tuple[float, int]:
+    return event.at, event.seq
 
 
 def _event(row: Any) -> Event:
