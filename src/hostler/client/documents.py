@@ -175,7 +175,7 @@ class Trace(TypedDict):
 
 
 class Why(TypedDict):
-    """Why a boot came no further; ``evidence`` are the events it rests on, ``slower`` what took unusually long."""
+    """Why a boot came no further; ``slower`` is what took unusually long."""
 
     board: str
     boot: Boot | None
