@@ -65,6 +65,7 @@ ROUTES: dict[str, Row] = {
         (401,) * 5, {"key": KEY, "challenge": "AAAA", "host": "127.0.0.1:1", "signature": "x"}
     ),
     "POST /login/token": Row((401,) * 5, {"token": "hst_x"}),
+    "POST /login/session": Row((401,) * 5, {"token": "hst_x"}),
     "GET /login/oidc": Row((404,) * 5),  # this lab has no provider
     "POST /login/oidc": Row((404,) * 5, {"id_token": "x"}),
     "WS /ssh": Row((4503,) * 5),  # this server has no gateway; with one, ssh itself asks who comes
@@ -77,6 +78,7 @@ ROUTES: dict[str, Row] = {
     "GET /inventory": Row(SIGNED_IN),
     "GET /images": Row(SIGNED_IN),
     "GET /images/{name}": Row(SIGNED_IN),
+    "GET /images/{name}/index": Row(SIGNED_IN),
     "GET /boards": Row(SIGNED_IN),
     "GET /boards/{name}": Row(SIGNED_IN),
     "GET /boards/{name}/watch": Row(SIGNED_IN),
@@ -134,6 +136,8 @@ ROUTES: dict[str, Row] = {
     # Whoever sends nonsense is told so in the stream that tells how far it is.
     "POST /images/netboot": Row((401, 200, 403, 200, 200), content=b"x", query="?name=net"),
     "POST /images": Row((401, 200, 403, 409, 409), content=b"x", query="?name=new&arch=amd64"),
+    "POST /images/{name}/signatures": Row(members(422), {"key": "none", "signature": "none"}),
+    "DELETE /images/{name}/signatures/{key}": Row(holder(404)),
     "DELETE /images/{name}": Row((401, 403, 403, 204, 404)),  # once
     "POST /discovered/{mac}/find-wires": Row(admins(404), {}),
     "GET /hooks": Row(admins(200)),
@@ -210,7 +214,7 @@ async def prepare(api: Served) -> dict[str, str]:
     await until(lambda: api.lab.hub.state.boards["pc-1"].boot)
     token = (await api.anna.post("/tokens", json={"name": "old"})).json()
     return {
-        "claim": claim["id"], "run_id": run["id"], "token_id": token["id"], "key:path": "SHA256:none",
+        "claim": claim["id"], "run_id": run["id"], "token_id": token["id"], "key:path": "SHA256:none", "key": "none",
         "arch": "amd64", "mac": "52:54:00:aa:aa:aa", "hook_id": "h-none", "user": "carl", "who": "carl",
     }  # fmt: skip
 
