@@ -17,7 +17,6 @@ from hostler.model.claim import Claim
 from hostler.model.platform import PLATFORMS
 from hostler.model.seam import BootRecord, Observed
 from hostler.model.signature import key_id
-from hostler.model.signature import key_id
 
 _PLACES = ("port", "outlet", "channel", "relay", "index", "path")
 """Keys of a wire that tell where it ends; others may be addresses with a password in them."""
@@ -243,19 +242,10 @@ def board_document(hub: Hub, caller: Principal, record: BoardRecord) -> BoardDoc
         run=run_document(run) if run else None,
         boot=boot_document(record.boot) if record.boot else None,
         console=(observed.console or False if observed else False) if board.console else None,
-    )
-
-
-def holder_document(caller: Principal, claim: Claim) -> HolderDocument:
-    """Return who holds a board; what they call it is for those who see the claim."""
-    name = claim.name if access.may_see(caller, claim) else ""
-    return HolderDocument(
-        id=claim.id, name=name, principal=claim.principal, expires=iso_or_none(claim.expires)
-    )
         bindings=_binding_documents(caller, board),
+    )
 
 
-def power_document(record: BoardRecord, observed: Observed | None) -> PowerDocument:
 def _binding_documents(caller: Principal, board: Board) -> list[BindingDocument]:
     wires: list[tuple[Literal["power", "console", "bootctl"], Binding]] = [
         *(("power", wire) for wire in board.power),
@@ -277,6 +267,15 @@ def _place(wire: Binding) -> str:
     return ", ".join(f"{key} {wire.params[key]}" for key in _PLACES if key in wire.params)
 
 
+def holder_document(caller: Principal, claim: Claim) -> HolderDocument:
+    """Return who holds a board; what they call it is for those who see the claim."""
+    name = claim.name if access.may_see(caller, claim) else ""
+    return HolderDocument(
+        id=claim.id, name=name, principal=claim.principal, expires=iso_or_none(claim.expires)
+    )
+
+
+def power_document(record: BoardRecord, observed: Observed | None) -> PowerDocument:
     """Return a board's power; unknown until a rack has looked."""
     reading = observed.power if observed else None
     return PowerDocument(
