@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.agent.disks import choose_disk, find_disks
+from hostler.agent.drives import health_of
 from hostler.agent.first_boot import first_boot_of, tell
 from hostler.agent.install import install
 from hostler.agent.media import Media
@@ -50,6 +51,8 @@ def install_step(params: Document, machine: Machine, rack: Rack, work: Work, tru
     with Media(Path(disk.path), write=True) as media:
         result = install(index, media, rack, work, caller=rack)
     report: Document = {"disk": disk.to_json(), "size": index.size, **result.to_json()}
+    if (health := health_of(disk, machine)) is not None:
+        report["health"] = health.to_json()
     if told is not None:
         report["first_boot"] = tell(disk, told, machine, work)
     return report

@@ -7,13 +7,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 from hostler.agent.disks import find_disks
+from hostler.agent.drives import drive_of, health_of, unlock
 from hostler.agent.efi_boot import EfiBootError, put_network_first
 from hostler.agent.facts import discover
 from hostler.agent.install_step import install_step
 from hostler.agent.rack import RefusedError, StoppedError
 from hostler.agent.signed import NOBODY, Trust
 from hostler.agent.wipe import wipe
-from hostler.agent.work import StepError, Work
+from hostler.agent.work import DiskFaultError, StepError, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,10 @@ class Agent:
         self._kinds: dict[str, Callable[[Document, Work], Document]] = {
             "discover": lambda _params, _work: discover(self._machine),
             "wipe": lambda params, work: wipe(
-                find_disks(self._machine, removable=params.get("removable") is True), work, params
+                find_disks(self._machine, removable=params.get("removable") is True),
+                work,
+                params,
+                open_drive=lambda disk: drive_of(disk, self._machine),
             ),
             "install": lambda params, work: install_step(
                 params, self._machine, self._rack, work, self._trust
@@ -101,6 +105,8 @@ class Agent:
             self._console.mark("fail", error=f"the network is not first in the boot order: {error}")
 
     def _hello(self) -> None:
+        for line in unlock(find_disks(self._machine)):
+            self._console.say(line)
         try:
             self._rack.post("hello", {"facts": discover(self._machine)})
         except RefusedError as error:
@@ -145,6 +151,8 @@ class Agent:
             result = self._kinds[kind](params, work)
         except StoppedError:
             raise
+        except DiskFaultError as error:
+            return self._failed(run, number, kind, self._with_health(str(error)), error.cause)
         except StepError as error:
             return self._failed(run, number, kind, str(error), error.cause)
         except Exception as error:  # noqa: BLE001  (whatever it was, the rack must hear of it)
@@ -154,6 +162,13 @@ class Agent:
             reporter.join()
         self._console.mark("done", run=run, step=number, kind=kind)
         return "done", {"run": run, "step": number, "result": result}
+
+    def _with_health(self, error: str) -> str:
+        """Add to an error what the disks that it names say of themselves."""
+        for disk in find_disks(self._machine, removable=True):
+            if disk.path in error and (health := health_of(disk, self._machine)) is not None:
+                error += f"; {disk.path} says of itself: {health}"
+        return error
 
     def _failed(self, run: str, number: int, kind: str, error: str, cause: str) -> tuple[str, Document]:
         self._console.mark("fail", run=run, step=number, kind=kind, error=error)

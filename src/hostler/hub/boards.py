@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hostler.hub import runs
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hostler.hub.records import BoardRecord, HealthVerdict, Principal, Purpose, RunRecord
 from hostler.model.board import Board, Lifecycle, move
 from hostler.model.claim import ClaimState
+from hostler.model.disk_health import failing_disks
 from hostler.model.disk_hint import with_removable_disks
 from hostler.model.health import suspicious
 from hostler.model.power import PowerState
 from hostler.model.power_match import agrees
 from hostler.model.run import RunState
-from hostler.model.wipe import unproven
+from hostler.model.wipe import Effort, unproven
 
 if TYPE_CHECKING:
     from hostler.hub.state import Draft
@@ -50,6 +51,7 @@ def _observe_facts(draft: Draft, record: BoardRecord, observed: Observed) -> Non
     changed = record
     if observed.facts and observed.facts != record.facts:
         changed = replace(changed, facts=observed.facts)
+        _tell_failing(draft, record, observed.facts)
     boot = replace(observed.boot, token="") if observed.boot else None  # it never leaves the rack
     if boot is not None and boot != record.boot:
         changed = replace(changed, boot=boot)
@@ -58,6 +60,18 @@ def _observe_facts(draft: Draft, record: BoardRecord, observed: Observed) -> Non
             draft.boots.append((record.name, boot, record.claim))
     if changed is not record:
         draft.boards.put(record.name, changed)
+
+
+def _tell_failing(draft: Draft, record: BoardRecord, facts: dict[str, Any]) -> None:
+    """Tell of disks that are about to fail, once each and again when they fail in one more way."""
+    before = failing_disks(record.facts)
+    for disk, reasons in failing_disks(facts).items():
+        if set(reasons) - set(before.get(disk, ())):
+            text = f'board "{record.name}": disk {disk}: {"; ".join(reasons)}'
+            draft.event(
+                "board.disk-failing", text, board=record.name, claim=record.claim,
+                data={"disk": disk, "reasons": list(reasons)},
+            )  # fmt: skip
 
 
 def _observe_conflict(draft: Draft, record: BoardRecord, conflict: str) -> None:
@@ -94,7 +108,8 @@ def _unproven(run: RunRecord, record: BoardRecord) -> str:
     """Tell what a board's wipe leaves open; empty when all of the board is clean."""
     removable = any(order.params.get("removable") is True for order in run.order.steps)
     facts = with_removable_disks(record.facts) if removable else record.facts
-    return unproven(run.status.results[-1] if run.status.results else {}, facts)
+    efforts = [Effort(order.params["effort"]) for order in run.order.steps if "effort" in order.params]
+    return unproven(run.status.results[-1] if run.status.results else {}, facts, *efforts[-1:])
 
 
 def finish_release(draft: Draft, record: BoardRecord) -> None:

@@ -80,7 +80,8 @@ class Reader:
             health = HealthPlan(**table.health.model_dump()) if table.health else None
             classes[name] = BoardClass(
                 name, table.platform, table.idle_off, health, table.max_ttl, table.loader, table.metadata,
-                table.device_tree, disk=table.disk, removable=table.removable, grow=table.grow,
+                table.device_tree, disk=table.disk, removable=table.removable,
+                grow=table.grow, wipe=table.wipe,
                 require_signed=table.require_signed,
             )  # fmt: skip
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}

@@ -27,6 +27,7 @@ from hostler.model.first_stages import Loader
 from hostler.model.health import AfterFailure
 from hostler.model.identity import is_junk, normal_mac, relay_id
 from hostler.model.plan import parse_plan
+from hostler.model.wipe import Effort
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _INTERFACE = re.compile(r"[^\s/]{1,15}")
@@ -266,6 +267,7 @@ class ClassTable(_Closed):
     disk: DiskHint | None = None
     removable: bool = False
     grow: bool = False
+    wipe: Effort = Effort.QUICK
     require_signed: bool = False
     metadata: Metadata = Field(default_factory=dict)
 

@@ -18,6 +18,7 @@ from hostler.model.install_target import DISK
 from hostler.model.plan import PlanError, Step, StepKind, StepOrder, needs_agent, parse_plan
 from hostler.model.power import PowerState
 from hostler.model.run import RunOrder, RunState, RunStatus
+from hostler.model.wipe import Effort
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 DISCOVER_SECONDS = 600.0
 # A full overwrite of a large disk that cannot discard: 4 TB at 100 MB/s is eleven hours.
 WIPE_SECONDS = 12 * 3600.0
+# The largest drives take a day to erase themselves and one more to be written.
+PURGE_SECONDS = 72 * 3600.0
 # The slowest disks write 10 MB/s: a 32 GB image takes an hour.
 INSTALL_SECONDS = 4 * 3600.0
 BOOT_PATTERN = "login:"
@@ -318,8 +321,11 @@ def _order(draft: Draft, record: BoardRecord, step: Step, on_disk: str | None) -
 
 def wipe_order(draft: Draft, record: BoardRecord) -> StepOrder:
     """Return the step that makes a board clean."""
-    removable = draft.inventory.classes[record.board.board_class].removable
-    return StepOrder(StepKind.WIPE, {"removable": True} if removable else {}, WIPE_SECONDS)
+    board_class = draft.inventory.classes[record.board.board_class]
+    params: dict[str, Any] = {"removable": True} if board_class.removable else {}
+    if board_class.wipe is Effort.QUICK:
+        return StepOrder(StepKind.WIPE, params, WIPE_SECONDS)
+    return StepOrder(StepKind.WIPE, params | {"effort": str(board_class.wipe)}, PURGE_SECONDS)
 
 
 def find_image(draft: Draft, name: str) -> ImageRecord:

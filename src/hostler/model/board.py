@@ -8,6 +8,7 @@ from typing import Any
 
 from hostler.model.first_stages import Loader
 from hostler.model.health import HealthPlan
+from hostler.model.wipe import Effort
 
 
 class Lifecycle(StrEnum):
@@ -112,6 +113,7 @@ class BoardClass:
         disk: Hint for the disk that images go to (``model/disk_hint.py``), or None: they have one.
         removable: Whether their removable media are disks like any other: installed on, and wiped.
         grow: Whether an image's last partition grows to the size of the disk.
+        wipe: How far a wipe of their disks goes.
         require_signed: Whether they take only images that somebody signed whom their agent trusts.
     """
 
@@ -126,6 +128,7 @@ class BoardClass:
     disk: str | None = None
     removable: bool = False
     grow: bool = False
+    wipe: Effort = Effort.QUICK
     require_signed: bool = False
 
 
