@@ -1,0 +1,116 @@
+"""Every board in one stream, as the wall follows it; and the newest events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hostler.hub.records import HUB
+from served_lab import Served, served
+from simulated_rack import LAB
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import httpx2
+
+
+async def followed(client: httpx2.AsyncClient) -> AsyncIterator[tuple[str, Any]]:
+    """Yield the kind and the document of each message."""
+    async with client.stream("GET", "/boards?follow=true", timeout=60) as answer:
+        assert answer.status_code == 200
+        kind = ""
+        async for line in answer.aiter_lines():
+            if line.startswith("event: "):
+                kind = line[7:]
+            elif line.startswith("data: "):
+                yield kind, json.loads(line[6:])
+
+
+async def first(stream: AsyncIterator[tuple[str, Any]]) -> dict[str, Any]:
+    """Return all boards as the stream begins."""
+    boards = {}
+    async for kind, document in stream:
+        if kind == "complete":
+            return boards
+        boards[document["name"]] = document
+    raise AssertionError("the stream ended")
+
+
+async def next_of(stream: AsyncIterator[tuple[str, Any]], name: str, kind: str = "board") -> Any:
+    """Return the next message about a board."""
+    async with asyncio.timeout(60):
+        async for found, document in stream:
+            if (found, document["name"]) == (kind, name):
+                return document
+    raise AssertionError("the stream ended")
+
+
+async def test_all_boards_and_then_what_changes(tmp_path: Path):
+    """Who joins sees every board once and then each change, a claim's longer end included."""
+    async with served(tmp_path) as api:
+        stream = followed(api.admin)
+        assert set(await first(stream)) == {"pc-1", "pc-2", "arm-1"}
+        claim = (await api.anna.post("/claims", json={"board": "pc-2"})).json()
+        while not (seen := await next_of(stream, "pc-2"))["claim"]:
+            pass
+        assert seen["claim"]["principal"] == "anna"
+        assert seen["claim"]["expires"] == claim["expires"]
+        longer = (await api.anna.post(f"/claims/{claim['id']}/extend", json={"by": 600})).json()
+        while (await next_of(stream, "pc-2"))["claim"]["expires"] != longer["expires"]:
+            pass
+        await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_board_that_is_no_more_is_told(tmp_path: Path):
+    """What is taken out of the inventory is taken off every wall."""
+    async with served(tmp_path) as api:
+        stream = followed(api.anna)
+        await first(stream)
+        await api.lab.hub.apply_inventory(HUB, LAB.partition("[boards.arm-1]")[0])
+        assert await next_of(stream, "arm-1", "gone") == {"name": "arm-1"}
+        await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_each_sees_what_is_theirs_to_see(tmp_path: Path):
+    """Texts are made once for all who follow, but never shown to who may not see them."""
+    async with served(tmp_path) as api:
+        await prepare(api)
+        views = {}
+        for name in ("admin", "anna", "bert"):
+            stream = followed(getattr(api, name))
+            views[name] = (await first(stream))["pc-1"]
+            await stream.aclose()  # type: ignore[attr-defined]
+        assert views["anna"]["claim"]["name"] == views["admin"]["claim"]["name"] == "secret-plan"
+        assert views["bert"]["claim"] == {**views["anna"]["claim"], "name": ""}
+        places = {name: [wire["place"] for wire in view["bindings"]] for name, view in views.items()}
+        assert places["admin"][0] == "port 1"
+        assert set(places["anna"]) == set(places["bert"]) == {""}
+
+
+async def prepare(api: Served) -> None:
+    """Let anna hold pc-1 for a project that bert does not belong to."""
+    for project, member in (("red", "anna"), ("blue", "bert")):
+        await api.admin.post("/projects", json={"name": project})
+        await api.admin.put(f"/projects/{project}/members/{member}", json={"role": "member"})
+    await api.admin.delete("/projects/default/members/bert")
+    claim = {"board": "pc-1", "name": "secret-plan", "project": "red"}
+    assert (await api.anna.post("/claims", json=claim)).status_code == 201
+
+
+async def test_the_newest_events_page_by_page(tmp_path: Path):
+    """`last` returns the end of history in order, and `before` what lies before that."""
+    async with served(tmp_path) as api:
+        claim = (await api.anna.post("/claims", json={"class": "pc"})).json()["id"]
+        for _ in range(6):
+            assert (await api.anna.post(f"/claims/{claim}/extend", json={"by": 60})).status_code == 200
+        every = [event["seq"] for event in (await api.admin.get("/events")).json()]
+        newest = [event["seq"] for event in (await api.admin.get("/events?last=4")).json()]
+        older = (await api.admin.get(f"/events?last=3&before={newest[0]}")).json()
+        assert newest == sorted(newest)
+        assert newest[0] in every
+        assert [event["seq"] for event in older] == every[: every.index(newest[0])][-3:]
+        claims = (await api.admin.get("/events?last=2&kind=claim.*")).json()
+        assert [event["kind"].partition(".")[0] for event in claims] == ["claim", "claim"]
