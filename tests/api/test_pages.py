@@ -25,7 +25,7 @@ def built(tmp_path: Path) -> Path:
     return folder
 
 
-async def behind(scope, receive, send):
+async def behind(_scope, _receive, send):
     """The application behind the pages."""
     await send({"type": "http.response.start", "status": 418, "headers": []})
     await send({"type": "http.response.body", "body": b""})
@@ -76,7 +76,7 @@ async def test_the_rest_is_the_applications(built: Path, method: str, path: str)
 
 
 async def test_files_are_kept_as_long_as_they_are_good(built: Path):
-    """A file whose name has its hash is kept for ever; the page that names it is asked for again each time."""
+    """A file whose name has its hash is kept for ever; the page that names it is asked for each time."""
     async with client(built) as asked:
         page = await asked.get("/")
         script = await asked.get("/assets/index-1a2b.js")

@@ -58,7 +58,7 @@ async def test_another_site_cannot_act(tmp_path: Path, origin: str | None):
 
 
 @pytest.mark.parametrize(("origin", "opens"), [("own", True), ("http://evil.example", False), (None, False)])
-async def test_another_site_cannot_join_a_console(tmp_path: Path, origin: str | None, opens: bool):  # noqa: FBT001
+async def test_another_site_cannot_join_a_console(tmp_path: Path, origin: str | None, opens: bool):
     """A WebSocket has the cookie's rights only when a page of this server opens it."""
     async with served(tmp_path) as api, browser(api) as asked:
         await log_in(api, asked, api.tokens["anna"])
