@@ -136,13 +136,12 @@ def installed(store: Store, lan: Lan, wire: Wire, disk: Path) -> Any:
 def test_an_image_comes_out_of_the_carousel(
     store: Store, lan: Lan, carousels: Carousels, tmp_path: Path
 ) -> None:
-    """All but what was fetched before the offer came; each chunk is sent once, whichever places it has."""
+    """All of it, for the agent asks first; each chunk comes once, whichever places it has."""
     wire = Wire(carousels)
     result = installed(store, lan, wire, tmp_path / "disk")
-    assert result.shared_bytes > 0.5 * result.fetched_bytes
-    assert result.shared_bytes + sum((store.root / one).stat().st_size for one in store.fetched) == (
-        result.fetched_bytes
-    )
+    assert store.fetched == []
+    assert result.shared_bytes == result.fetched_bytes
+    assert result.fetched_bytes == sum((store.root / one).stat().st_size for one in store.index.distinct())
     assert wire.bodies[-1]["leave"] == "it has the whole image"
 
 
@@ -274,6 +273,45 @@ async def test_two_images_share_what_may_be_sent(store: Store, carousels: Carous
     assert await carousels.ask("b1", slow, store.index.id, {}) is not None
     assert await carousels.ask("b2", slow, other, {}) is not None
     assert [one.sender.rate for one in carousels._running.values()] == [4e7, 4e7]
+
+
+async def test_who_asks_first_waits_a_moment_for_those_who_are_to_come(store: Store) -> None:
+    """All are told at once when the second asks: none of them has fetched anything by itself then."""
+    two = replace(HERE, address=IPv4Interface("127.0.0.1/8"), multicast=replace(GROUP, boards=2))
+    carousels = Carousels(
+        lambda artefact: store.root / artefact, store.root.joinpath, lambda *_: None, expected=lambda _: 3
+    )
+    try:
+        first = asyncio.create_task(carousels.ask("b1", two, store.index.id, {}))
+        await asyncio.sleep(0)
+        assert not first.done()
+        async with asyncio.timeout(30):
+            offer = await carousels.ask("b2", two, store.index.id, {})
+            assert offer is not None
+            assert await first == offer
+    finally:
+        carousels.close()
+
+
+async def test_nobody_waits_long_for_others_who_do_not_come(store: Store) -> None:
+    """Who waited is told to go on by HTTP."""
+    two = replace(HERE, multicast=replace(GROUP, boards=2))
+    carousels = Carousels(store.root.joinpath, store.root.joinpath, lambda *_: None, hold=0.05, expected=len)
+    async with asyncio.timeout(30):
+        assert await carousels.ask("b1", two, store.index.id, {}) is None
+
+
+async def test_a_board_alone_waits_for_nobody(store: Store) -> None:
+    """Nor one that has begun by HTTP already, when others are on their way later."""
+    two = replace(HERE, multicast=replace(GROUP, boards=2))
+    expected = 1
+    carousels = Carousels(
+        store.root.joinpath, store.root.joinpath, lambda *_: None, hold=3600.0, expected=lambda _: expected
+    )
+    async with asyncio.timeout(30):
+        assert await carousels.ask("b1", two, store.index.id, {}) is None
+        expected = 9
+        assert await carousels.ask("b1", two, store.index.id, {}) is None
 
 
 async def test_a_slow_store_keeps_nobody_waiting(tmp_path: Path) -> None:

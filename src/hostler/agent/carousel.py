@@ -1,8 +1,9 @@
 """Listening to the rack's multicast carousel: chunks that several boards want at once come once for all.
 
-The agent asks its rack while it installs; if there is a carousel for its image it joins the group, and tells
-twice a second what it lacks. It leaves when it hears nothing or loses too much, and fetches the rest by
-HTTP: so no multicast, or a bad cable, costs seconds and nothing else.
+The agent asks its rack before it installs and meanwhile; if there is a carousel for its image it joins the
+group, and tells twice a second what it lacks, and at once when the sender has nothing more to send. It
+leaves when it hears nothing or loses too much, and fetches the rest by HTTP: so no multicast, or a bad
+cable, costs seconds and nothing else.
 """
 
 from __future__ import annotations
@@ -119,6 +120,7 @@ class _Listening:
         self._lock = threading.Lock()
         self._frames: queue.Queue[tuple[int, memoryview]] = queue.Queue(_WAITING)
         self._end = threading.Event()
+        self._news = threading.Event()  # something to tell before it is time
         self._failures: list[BaseException] = []
         self._heard_at = self._got_at = time.monotonic()
         self._pending = 0
@@ -183,7 +185,8 @@ class _Listening:
                 hopeless = 0
             if hopeless >= HOPELESS_REPORTS:
                 raise NoCarouselError(f"{lost} fragments of the carousel are lost on the way")
-            self._end.wait(REPORT_SECONDS)
+            self._news.wait(REPORT_SECONDS)
+            self._news.clear()
 
     def _read(self) -> None:
         buffer = bytearray(_READ)
@@ -203,6 +206,8 @@ class _Listening:
                 self._pending += len(whole)
                 if self._receiver.turn != before:
                     self._heard_at = time.monotonic()
+                    if self._receiver.over:
+                        self._news.set()
             for one in whole:
                 self._put(one)
 
@@ -228,6 +233,8 @@ class _Listening:
                 self._pending -= 1
                 if right:
                     self._got_at = time.monotonic()
+                    if not self._pending and not self._receiver.wanted:
+                        self._news.set()
                 else:
                     self._receiver.again(chunk)
 
@@ -237,6 +244,7 @@ class _Listening:
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             self._failures.append(error)
             self._end.set()
+            self._news.set()
 
 
 def _joined(group: str, port: int, here: str) -> socket.socket:

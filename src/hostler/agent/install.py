@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from hostler.agent.carousel import Caller
+    from hostler.agent.looking import Looking
     from hostler.agent.media import Media
     from hostler.agent.work import Work
     from hostler.model.chunkindex import ChunkIndex
@@ -141,29 +142,38 @@ def _bring(
         writing.fetch(extents, looking)
         return
     artefact = index.id
-    with _asking(caller, artefact) as offered:
-        left = writing.fetch(extents, looking, lambda: offered() is not None)
-    offer = offered()
+    # Before anything is fetched: boards begin together, and what each fetches by itself delays all.
+    offer, left = caller.carousel(artefact, {}), extents
+    if offer is None:
+        offer, left = _bring_until_offered(writing, extents, looking, caller, artefact)
     if left and offer is not None:
         left = writing.share(left, looking, offer, caller, artefact)
         writing.fetch(left, None)
 
 
+def _bring_until_offered(
+    writing: Writing, extents: list[Extent], looking: Looking | None, caller: Caller, artefact: str
+) -> tuple[Document | None, list[Extent]]:
+    """Fetch by HTTP until there is a carousel; return where it is, and what still lacks then."""
+    with _asking(caller, artefact) as offered:
+        left = writing.fetch(extents, looking, lambda: offered() is not None)
+    return offered(), left
+
+
 @contextmanager
 def _asking(caller: Caller, artefact: str) -> Iterator[Callable[[], Document | None]]:
-    """Ask for a carousel, at once and then from time to time, until there is one."""
+    """Ask for a carousel from time to time until there is one."""
     offers: list[Document] = []
     over = threading.Event()
 
     def ask() -> None:
         delay = _ASK_FIRST
-        while not over.is_set():
+        while not over.wait(delay):
+            delay = min(2 * delay, _ASK_SECONDS)
             answer = caller.carousel(artefact, {})
             if answer is not None:
                 offers.append(answer)
                 return
-            over.wait(delay)
-            delay = min(2 * delay, _ASK_SECONDS)
 
     thread = threading.Thread(target=ask, name="carousel-offer")
     thread.start()

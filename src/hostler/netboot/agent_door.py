@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 
 from hostler.model.json import foreign_object
 from hostler.model.trace import TraceEvent
+from hostler.netboot.capture_door import CaptureDoor
 from hostler.netboot.carousels import Carousels
 from hostler.netboot.file_response import send_file
 from hostler.netboot.refused import Refused
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hostler.model.json import Document
+    from hostler.model.json import JSON, Document
     from hostler.netboot.table import Address, BootTable, NetworkConfig, Target
 
 RACK_SECONDS = 10.0
@@ -86,7 +87,10 @@ class AgentDoor:
         self._table = table
         self._store = store
         self._networks = networks
-        self._carousels = Carousels(self._index_path, self._chunk_path, self._tell_carousel)
+        self._carousels = Carousels(
+            self._index_path, self._chunk_path, self._tell_carousel, expected=self._installing
+        )
+        self._captures = CaptureDoor(store)
         self._mac_of = mac_of
         self._emit = emit
         self._rack = rack
@@ -108,6 +112,10 @@ class AgentDoor:
         if request.method == hdrs.METH_POST:
             if name == "carousel" and rest:
                 return await self._carousel(request, rest, target, client)
+            if name == "capture" and rest.startswith("finish/"):
+                return await self._finish_capture(rest.removeprefix("finish/"), target, boot)
+            if name == "capture" and rest:
+                return await self._captures.handle(request, rest, target)
             if name not in REPORT_LIMITS or rest:
                 raise Refused(HTTPStatus.NOT_FOUND, "no such report")
             return await self._report(request, name, target, boot)
@@ -121,6 +129,8 @@ class AgentDoor:
             return await self._index(request, rest, target, boot)
         if name == "chunk" and _SHA256.match(rest):
             return await self._chunk(request, rest, target, boot)
+        if name == "file" and rest:
+            return await self._file(request, rest, target, boot)
         raise Refused(HTTPStatus.NOT_FOUND, "no such thing for an agent")
 
     def _admit(self, request: web.BaseRequest, client: Address) -> tuple[Target, str]:
@@ -179,6 +189,31 @@ class AgentDoor:
         fetched.last = time.time()
         return response
 
+    async def _file(
+        self, request: web.BaseRequest, artefact: str, target: Target, boot: str
+    ) -> web.StreamResponse:
+        """Send the tool pack of a step that names it."""
+        params = target.step.get("params") if target.step else None
+        path = self._table.artefact(artefact)
+        if not isinstance(params, dict) or params.get("tools") != artefact or path is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "not a file of this board's step")
+        try:
+            response, transfer = await send_file(request, path, artefact)
+        except OSError as error:
+            self._trace(target, boot, "missing", f"{target.board}: tools {artefact[:12]}: {error.strerror}")
+            raise Refused(HTTPStatus.NOT_FOUND, "the file cannot be read") from error
+        text = f"{target.board}: tools, {transfer.bytes / 1e6:.1f} MB"
+        self._trace(target, boot, "get", text, {"file": "tools", "bytes": transfer.bytes})
+        return response
+
+    async def _finish_capture(self, index: str, target: Target, boot: str) -> web.Response:
+        """Have the rack put a captured image into the store; 202: it is at it, ask again."""
+        step = target.step or {}
+        if step.get("kind") != "capture" or not _SHA256.match(index):
+            raise Refused(HTTPStatus.CONFLICT, "this board captures nothing at present")
+        body: Document = {"run": step.get("run"), "step": step.get("step"), "index": index}
+        return web.Response(status=await reported(self._rack, "capture", target.board, boot, body))
+
     async def _carousel(
         self, request: web.BaseRequest, artefact: str, target: Target, client: Address
     ) -> web.Response:
@@ -190,7 +225,12 @@ class AgentDoor:
 
     async def close(self) -> None:
         """End what was begun for agents."""
+        self._captures.close()
         await asyncio.to_thread(self._carousels.close)
+
+    def _installing(self, artefact: str) -> int:
+        """How many boards are at a step that installs an image, or on their way to it."""
+        return sum(_index_of(target) == artefact for target in self._table.boards())
 
     def _index_path(self, artefact: str) -> Path:
         return self._table.artefact(artefact) or self._store / "artefacts" / artefact
@@ -235,9 +275,14 @@ async def reported(rack: Rack, kind: str, board: str, boot: str, body: Document)
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the rack did not answer; come again") from None
 
 
-def _check_index(target: Target, artefact: str) -> None:
+def _index_of(target: Target) -> JSON:
+    """The chunk index of the image that a board's step installs; None: it does not."""
     params = target.step.get("params") if target.step else None
-    if not isinstance(params, dict) or params.get("index") != artefact or not _SHA256.match(artefact):
+    return params.get("index") if isinstance(params, dict) else None
+
+
+def _check_index(target: Target, artefact: str) -> None:
+    if _index_of(target) != artefact or not _SHA256.match(artefact):
         raise Refused(HTTPStatus.NOT_FOUND, "not an index of this board's step")
 
 

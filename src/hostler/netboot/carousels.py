@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import secrets
 import time
@@ -33,6 +34,9 @@ INTEREST_SECONDS = 10.0
 """How long somebody who asked for an image counts as wanting it: an agent asks once a second."""
 IDLE_SECONDS = 15.0
 """How long a carousel goes on without listeners."""
+HOLD_SECONDS = 1.0
+"""How long the first who ask are kept waiting while others are to install the same image: what each would
+fetch by itself meanwhile, megabytes, would keep the carousel from beginning."""
 
 
 @dataclass(slots=True)
@@ -52,6 +56,8 @@ class Carousels:
         say: Takes a board's name and a line about it.
         clock: Seconds, only forward.
         idle: See ``IDLE_SECONDS``.
+        hold: See ``HOLD_SECONDS``.
+        expected: Returns how many boards are to install an image, whether they have asked or not.
     """
 
     def __init__(
@@ -61,9 +67,13 @@ class Carousels:
         say: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
         idle: float = IDLE_SECONDS,
+        hold: float = HOLD_SECONDS,
+        expected: Callable[[str], int] = lambda _artefact: 0,
     ) -> None:
+        self._expected = expected
         self._clock = clock
         self._idle = idle
+        self._hold_seconds = hold
         self._looking = False
         self._index = index
         self._chunk = chunk
@@ -71,6 +81,7 @@ class Carousels:
         self._interest: dict[tuple[str, str], dict[str, float]] = {}
         self._running: dict[tuple[str, str], _Carousel] = {}
         self._beginning: set[tuple[str, str]] = set()
+        self._held: dict[tuple[str, str], asyncio.Event] = {}
         self._closed = False
 
     async def ask(
@@ -98,23 +109,15 @@ class Carousels:
             self._leave(running, board, printable(str(body["leave"]), 200))
             return None
         interest = self._interest.setdefault(key, {})
+        first = board not in interest
         interest[board] = now
         if running is None:
-            if len(interest) < group.boards or key in self._beginning:
-                return None
-            self._beginning.add(key)
-            try:
-                # A large image's index takes its time to read, and others are waiting for their chunks.
-                running = await asyncio.to_thread(self._made, key, network.server, group)
-            finally:
-                self._beginning.discard(key)
-            if running is None or self._closed:
-                return None
-            self._running[key] = running
-            self._share_out(network.name)
-            running.sender.start()
-            self._look_later()
-            log.info("network %s: carousel for %s to %s", *key, group.address)
+            if len(interest) >= group.boards and key not in self._beginning:
+                running = await self._begin(key, network.server, group)
+            elif first and self._expected(artefact) >= group.boards:
+                running = await self._hold(key)
+        if running is None:
+            return None
         if body.get("session") == running.sender.session:
             lacking = lacking_of(body, running.chunks)
             running.busy_at = now
@@ -136,6 +139,35 @@ class Carousels:
         for running in self._running.values():
             running.sender.stop()
         self._running.clear()
+
+    async def _begin(
+        self, key: tuple[str, str], source: IPv4Address, group: MulticastGroup
+    ) -> _Carousel | None:
+        """Begin to send, and tell those who are kept waiting for it."""
+        self._beginning.add(key)
+        try:
+            # A large image's index takes its time to read, and others are waiting for their chunks.
+            running = await asyncio.to_thread(self._made, key, source, group)
+        finally:
+            self._beginning.discard(key)
+            if (held := self._held.pop(key, None)) is not None:
+                held.set()
+        if running is None or self._closed:
+            return None
+        self._running[key] = running
+        self._share_out(key[0])
+        running.sender.start()
+        self._look_later()
+        log.info("network %s: carousel for %s to %s", *key, group.address)
+        return running
+
+    async def _hold(self, key: tuple[str, str]) -> _Carousel | None:
+        """Wait a moment for a carousel to begin."""
+        begun = self._held.setdefault(key, asyncio.Event())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._hold_seconds):
+                await begun.wait()
+        return self._running.get(key)
 
     def _made(self, key: tuple[str, str], source: IPv4Address, group: MulticastGroup) -> _Carousel | None:
         try:

@@ -1,4 +1,4 @@
-"""How fast a multicast carousel sends: up slowly while nothing is lost, down quickly when most lose.
+"""How fast a multicast carousel sends: as fast as it is let, and slower as soon as most listeners lose.
 
 The median listener decides: one on a bad cable, or ten times slower than the others, holds up nobody.
 """
@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 EVERY = 0.5
 """Seconds between two changes: listeners tell as often."""
+CREDIT = 512 * 1024
+"""Bytes that may be caught up, for a thread that sleeps until its next send wakes up a little late each time:
+what the buffers of a small switch hold."""
 _TOLERATED = 0.02  # a bad link loses this much at any rate, and slower would not help it
-_FIRST_UP, _UP, _DOWN = 2.0, 1.1, 0.7  # as TCP begins: quickly until the first loss shows where the end is
-_FIRST = 100e6
+_UP = 1.1
+_MARGIN = 0.95  # of what arrived: the queue before the narrow place is full and must drain
+_SETTLE = 2 * EVERY  # after a fall: what is told meanwhile is of the time before it
 _LEAST = 20e6  # slower than this HTTP would be quicker, even for all of them
 
 
@@ -22,25 +26,27 @@ class Rate:
     """Bits a second, and the time at which the next datagrams may leave.
 
     Args:
-        most: Never more than this, in bits a second.
+        most: Where it begins and never more than this, in bits a second: who wrote it into ``lab.toml`` knows
+            the network, and one that is narrower shows with the first reports.
     """
 
     def __init__(self, most: float) -> None:
         self._most = most
-        self.bits = min(most, _FIRST)
+        self.bits = most
         self._changed = 0.0
-        self._up = _FIRST_UP
+        self._settled = 0.0
         self._free = 0.0
 
     def adapt(self, losses: Sequence[float], now: float) -> None:
         """Take in what share each listener loses, in ascending order; at most once in ``EVERY`` seconds."""
-        if not losses or now < self._changed + EVERY:
+        if not losses or now < max(self._changed + EVERY, self._settled):
             return
         self._changed = now
         loss = losses[(len(losses) - 1) // 2]  # of two, the better: the other may have a bad cable
+        factor = _UP
         if loss > _TOLERATED:
-            self._up = _UP
-        factor = _DOWN if loss > _TOLERATED else self._up
+            factor = _MARGIN * (1 - loss)  # so much arrived
+            self._settled = now + _SETTLE
         self.bits = max(min(_LEAST, self._most), min(self._most, self.bits * factor))
 
     def limit(self, most: float) -> None:
@@ -50,6 +56,6 @@ class Rate:
 
     def delay(self, size: int, now: float) -> float:
         """Return how long to wait before ``size`` bytes may leave, and count them as sent then."""
-        begin = max(now, self._free)
+        begin = max(now - CREDIT * 8 / self.bits, self._free)
         self._free = begin + size * 8 / self.bits
-        return begin - now
+        return max(0.0, begin - now)

@@ -80,6 +80,8 @@ class Receiver:
         self._held = 0
         self._partial: OrderedDict[int, _Partial] = OrderedDict()
         self._turn = 0
+        self._before = 0  # fragments of the turn it came into that were sent before: they are not lost
+        self._over = False
         self._expected = 0
         self._came = 0
         self._received = 0
@@ -100,6 +102,11 @@ class Receiver:
         """The latest turn heard of; 0: nothing was heard."""
         return self._turn
 
+    @property
+    def over(self) -> bool:
+        """Whether the sender said last that it has nothing more to send."""
+        return self._over
+
     def receive(self, data: memoryview, size: int = DATAGRAM) -> list[tuple[int, memoryview]]:
         """Take in datagrams that arrived together; return the chunks that became whole, and their frames.
 
@@ -109,19 +116,35 @@ class Receiver:
         whole: list[tuple[int, memoryview]] = []
         if size != DATAGRAM:
             return whole
-        for at in range(0, len(data) - DATAGRAM + 1, DATAGRAM):
-            magic, version, kind, session, turn, chunk, length, number = HEADER.unpack_from(data, at)
-            if session != self._session or magic != MAGIC or version != VERSION:
-                continue
-            if turn != self._turn:
-                if turn < self._turn:
-                    continue  # late: it is asked for again if it lacks
-                self._pass(turn)
-            if kind == Kind.NOTHING or chunk not in self._wanted:
-                continue
-            frame = self._take(kind, turn, chunk, length, number, data[at + HEADER.size : at + DATAGRAM])
-            if frame is not None:
-                whole.append((chunk, frame))
+        count = len(data) // DATAGRAM
+        first = 0
+        while first < count:
+            header = HEADER.unpack_from(data, first * DATAGRAM)
+            magic, version, kind, session, turn, chunk, length, number = header
+            run = 1
+            if session == self._session and magic == MAGIC and version == VERSION and turn >= self._turn:
+                # A late one is left alone: what it brings is asked for again if it lacks.
+                if not self._turn:
+                    self._before = number
+                elif turn != self._turn:
+                    self._before = 0
+                if turn != self._turn:
+                    self._pass(turn)
+                self._over = kind == Kind.NOTHING
+                wanted = kind != Kind.NOTHING and chunk in self._wanted
+                if wanted or self._expected:
+                    run = _run(data, header, first, count)
+                    if kind == Kind.FRAGMENT:
+                        self._count(length, run)
+                if wanted:
+                    payloads = [
+                        data[at + HEADER.size : at + DATAGRAM]
+                        for at in range(first * DATAGRAM, (first + run) * DATAGRAM, DATAGRAM)
+                    ]
+                    frame = self._take(kind, turn, chunk, length, number, payloads)
+                    if frame is not None:
+                        whole.append((chunk, frame))
+            first += run
         return whole
 
     def drop(self, chunk: int) -> None:
@@ -160,9 +183,16 @@ class Receiver:
         self._turn = turn
         self._expected = self._came = 0
 
+    def _count(self, length: int, came: int) -> None:
+        """Count fragments of a turn; also those that come after the frame is whole."""
+        if 0 < length <= self._frame_limit:
+            self._expected = max(0, fragment_count(length) - self._before)
+            self._came += came
+
     def _take(
-        self, kind: int, turn: int, chunk: int, length: int, number: int, payload: memoryview
+        self, kind: int, turn: int, chunk: int, length: int, number: int, payloads: list[memoryview]
     ) -> memoryview | None:
+        """Take in payloads with this number and those that follow; return the frame if it is whole now."""
         partial = self._partial.get(chunk)
         if partial is None:
             if not 0 < length <= self._frame_limit:
@@ -173,26 +203,35 @@ class Receiver:
         count = len(partial.have)
         partial.turn = turn
         if kind in (Kind.FRAGMENT, Kind.REPAIR):
-            if number >= count:
-                return None
-            if kind == Kind.FRAGMENT:
-                self._expected = count
-                self._came += 1
-            if partial.have[number]:
-                return None
-            partial.buffer[number * UNIT : (number + 1) * UNIT] = payload
-            partial.have[number] = 1
-            partial.missing -= 1
-            if partial.parities:
-                self._bring_back(partial, number % partial.groups)
-        elif kind == Kind.PARITY and number < partial.groups:
-            partial.parities[number] = bytes(payload)
-            self._bring_back(partial, number)
+            del payloads[max(0, count - number) :]  # there are no more of them
+            self._put(partial, number, payloads)
+        elif kind == Kind.PARITY:
+            for parity, payload in enumerate(payloads, number):
+                if parity < partial.groups:
+                    partial.parities[parity] = bytes(payload)
+                    self._bring_back(partial, parity)
         if partial.missing:
             return None
         self._wanted.discard(chunk)
         self._forget(chunk)
         return memoryview(partial.buffer)[:length]
+
+    def _put(self, partial: _Partial, number: int, payloads: list[memoryview]) -> None:
+        """Put fragments into the frame, those that are not there yet."""
+        end = number + len(payloads)
+        if partial.have.find(1, number, end) < 0:
+            partial.buffer[number * UNIT : end * UNIT] = b"".join(payloads)
+            partial.have[number:end] = b"\1" * len(payloads)
+            partial.missing -= len(payloads)
+        else:
+            for one, payload in enumerate(payloads, number):
+                if not partial.have[one]:
+                    partial.buffer[one * UNIT : (one + 1) * UNIT] = payload
+                    partial.have[one] = 1
+                    partial.missing -= 1
+        if partial.parities:
+            for group in {one % partial.groups for one in range(number, end)}:
+                self._bring_back(partial, group)
 
     def _begin(self, chunk: int, length: int, turn: int) -> _Partial:
         count = fragment_count(length)
@@ -222,3 +261,27 @@ class Receiver:
         partial.buffer[number * UNIT : (number + 1) * UNIT] = restored
         partial.have[number] = 1
         partial.missing -= 1
+
+
+def _run(data: memoryview, header: tuple[object, ...], first: int, count: int) -> int:
+    """Return how many datagrams from ``first`` on are one turn's with numbers one after the other.
+
+    Numbers of a turn only go up, so where the last fits, all between do: nearly always all of one read.
+    """
+    *same, number = header
+    assert isinstance(number, int)
+
+    def fits(ahead: int) -> bool:
+        *other, its = HEADER.unpack_from(data, (first + ahead) * DATAGRAM)
+        return other == same and its == number + ahead
+
+    fitting, beyond = 1, count - first
+    if beyond > 1 and fits(beyond - 1):
+        return beyond
+    while beyond - fitting > 1:
+        middle = (fitting + beyond) // 2
+        if fits(middle - 1):
+            fitting = middle
+        else:
+            beyond = middle
+    return fitting

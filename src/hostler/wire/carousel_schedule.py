@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from hostler.wire.carousel_receiver import Lacking
 
 HOPELESS_LOSS = 0.3
-"""A listener that loses more than this is sent nothing again: it would hold up all the others, and fetches
-what it lacks by HTTP."""
+"""A listener that loses more than this, while the others do not, is sent nothing again: it would hold up all
+of them, and fetches what it lacks by HTTP. Where most lose so much, the rate is what is wrong, and has
+``ADAPT_SECONDS`` to fall."""
+ADAPT_SECONDS = 3.0
 DEAF_SECONDS = 3.0
 """One that hears nothing at all for so long is sent nothing either: multicast does not reach it."""
-_ENOUGH = 500  # fragments, to speak of a share
+_ENOUGH = 200  # fragments, to speak of a share
+_LATEST = 1000  # fragments, of which a share is spoken
 _PARITY_LOSS = 0.0005
 _IN_FLIGHT = 4096  # turns remembered: seconds, at any rate
 MOST_TURNS = 8
@@ -52,12 +55,14 @@ class _Listener:
     received: float = 0.0
     lost: float = 0.0
     lacks: bool = True
+    hopeless_at: float | None = None
+    given_up: bool = False
 
     def count(self, received: int, lost: int) -> None:
         """Take in what it counted since it told last; the latest weigh most."""
         self.received += received
         self.lost += lost
-        fade = min(1.0, 2 * _ENOUGH / max(1.0, self.received + self.lost))
+        fade = min(1.0, _LATEST / max(1.0, self.received + self.lost))
         self.received *= fade
         self.lost *= fade
 
@@ -102,7 +107,8 @@ class Schedule:
                 break
             on_its_way.add(chunk)
         deaf = not lacking.passed and now > listener.since + DEAF_SECONDS
-        if deaf or listener.loss > HOPELESS_LOSS or self._spent(who, lacking):
+        listener.given_up = self._hopeless(listener, now)
+        if deaf or listener.given_up or self._spent(who, lacking):
             return
         anew = lacking.chunks & ~_bits(on_its_way) & ~self._whole
         self._accounts[who][0] += anew.bit_count()
@@ -111,6 +117,17 @@ class Schedule:
             if chunk not in on_its_way:
                 self._accounts[who][0] += chunk not in self._repairs
                 self._repairs.setdefault(chunk, set()).update(numbers)
+
+    def _hopeless(self, listener: _Listener, now: float) -> bool:
+        """Tell whether a listener loses too much, and not because too much is sent."""
+        if listener.loss <= HOPELESS_LOSS:
+            listener.hopeless_at = None
+            return False
+        if listener.hopeless_at is None:
+            listener.hopeless_at = now
+        losses = sorted(one.loss for one in self._listeners.values())
+        common = losses[(len(losses) - 1) // 2]
+        return common <= HOPELESS_LOSS or now >= listener.hopeless_at + ADAPT_SECONDS
 
     def _spent(self, who: str, lacking: Lacking) -> bool:
         """Tell whether a listener has had its share; it does not begin anew by leaving."""
@@ -132,9 +149,9 @@ class Schedule:
         return silent
 
     def losses(self) -> list[float]:
-        """Return the share of fragments that each listener loses, the hopeless ones left out."""
-        losses = (listener.loss for listener in self._listeners.values() if listener.lacks)
-        return sorted(loss for loss in losses if loss <= HOPELESS_LOSS)
+        """Return the share of fragments that each listener loses, those left out that are given up."""
+        listeners = self._listeners.values()
+        return sorted(one.loss for one in listeners if one.lacks and not one.given_up)
 
     def next(self) -> Turn | None:
         """Return what to send now; None: nobody is known to lack anything that is not on its way."""
