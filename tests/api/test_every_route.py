@@ -135,6 +135,11 @@ ROUTES: dict[str, Row] = {
     "PUT /agents/{arch}": Row(admins(422), {"kernel": "none", "initrd": "none"}),
     # Whoever sends nonsense is told so in the stream that tells how far it is.
     "POST /images/netboot": Row((401, 200, 403, 200, 200), content=b"x", query="?name=net"),
+    "GET /images/{name}/diff": Row(SIGNED_IN, query="?other=tiny"),
+    "GET /images/{name}/content": Row((401, 200, 403, 200, 200)),
+    "GET /images/{name}/bmap": Row((401, 200, 403, 200, 200)),
+    "POST /images/verify": Row((401, 200, 403, 200, 200)),
+    "POST /images/sweep": Row(admins(200)),
     "POST /images": Row((401, 200, 403, 409, 409), content=b"x", query="?name=new&arch=amd64"),
     "POST /images/{name}/signatures": Row(members(422), {"key": "none", "signature": "none"}),
     "DELETE /images/{name}/signatures/{key}": Row(holder(404)),

@@ -18,6 +18,7 @@ from hostler.api import (
     health_routes,
     hook_routes,
     image_routes,
+    image_store_routes,
     lab_routes,
     login_routes,
     network_routes,
@@ -98,8 +99,9 @@ def routed_app() -> FastAPI:
     problems.install(app)
     app.include_router(health)
     for module in (
-        claim_routes, board_routes, image_routes, lab_routes, console_routes, ssh_routes, health_routes,
-        hook_routes, wire_routes, access_routes, login_routes, event_routes, network_routes, verdict_routes,
+        claim_routes, board_routes, image_store_routes, image_routes, lab_routes, console_routes, ssh_routes,
+        health_routes, hook_routes, wire_routes, access_routes, login_routes, event_routes, network_routes,
+        verdict_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     return app

@@ -158,6 +158,17 @@ class SignatureDocument(_Document):
     signature: str
 
 
+class ProvenanceDocument(_Document):
+    """How an image came: who brought it, the hash of what, by which version; sizes in bytes."""
+
+    principal: str | None
+    sha256: str | None
+    version: str | None
+    chunks: int
+    new_chunks: int
+    stored_bytes: int
+
+
 class ImageDocument(_Document):
     """An image of the catalogue; sizes in bytes. ``index`` is null for one that comes over the network."""
 
@@ -173,6 +184,7 @@ class ImageDocument(_Document):
     netboot: NetbootDocument | None
     created: str
     source: str
+    provenance: ProvenanceDocument
     signatures: list[SignatureDocument]
 
 
@@ -351,6 +363,14 @@ def image_document(image: ImageRecord) -> ImageDocument:
         netboot=_netboot_document(image.netboot) if image.netboot else None,
         created=iso(image.created),
         source=image.source,
+        provenance=ProvenanceDocument(
+            principal=image.principal or None,
+            sha256=image.provenance.sha256 or None,
+            version=image.provenance.version or None,
+            chunks=image.provenance.chunks,
+            new_chunks=image.provenance.new_chunks,
+            stored_bytes=image.provenance.stored_bytes,
+        ),
         signatures=[
             SignatureDocument(id=key_id(one.key), key=one.key, signature=one.value)
             for one in image.signatures

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import threading
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,8 +14,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import ClientDisconnect
 
 from hostler.api.documents import ImageDocument, image_document
+from hostler.api.followed_work import MEDIA_TYPE, follow
 from hostler.api.gate import Caller, TheHub
-from hostler.api.problems import problem, problem_response
+from hostler.api.problems import problem_response
 from hostler.hub import netboot_imports, signing
 from hostler.hub.errors import InvalidError, NotFoundError, Refusal
 from hostler.hub.image_desk import ImageDesk, ImageTerms
@@ -25,9 +24,10 @@ from hostler.hub.netboot_description import Instead
 from hostler.hub.netboot_imports import NetbootTerms
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 from hostler.model.netboot_order import DoneSignal
+from hostler.model.trace import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractContextManager
 
     from starlette.types import Receive, Scope, Send
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 
+_LONGEST_BMAP = 32 * 1024 * 1024  # as much as is read of one
 _FILES = Query(default_factory=list, max_length=100)
 
 
@@ -103,18 +104,30 @@ _STREAMED: dict[str, Any] = {
 async def import_image(
     hub: TheHub, caller: Caller, request: Request, name: str, arch: str, platforms: str = "",
     done_console: str = BOOT_PATTERN, done_seconds: float = Query(BOOT_SECONDS, gt=0, le=86400),
-    url: str | None = None,
+    url: str | None = None, filename: str = Query("", max_length=255),
+    bmap_bytes: int = Query(0, ge=0, le=_LONGEST_BMAP), bmap_url: str | None = None,
 ) -> Response:  # fmt: skip
-    """Import an image from the body or a URL: raw, or as gzip, xz or zstd."""
+    """Import an image of a disk from the body, which came from a file of some name, or a URL.
+
+    A block map (``.bmap``) of it is checked against it, and says what of it matters: it comes from a URL, or
+    as the first ``bmap_bytes`` of the body.
+    """
     _refuse_address(url)
+    _refuse_address(bmap_url)
+    if url is not None and bmap_bytes:
+        raise InvalidError("of an image at a URL the block map is at one too: name it with bmap_url=")
     desk = hub.images
     terms = ImageTerms(name, arch, _words(platforms), done_console, done_seconds)
     return _Import(
         desk,
         lambda: desk.reserve(caller, terms),
-        lambda source, told, progress: desk.take(caller, terms, source, told, progress),
+        lambda source, told, mapped, progress: desk.take(
+            caller, terms, source, told, progress, mapped or bmap_url
+        ),
         request,
         url,
+        filename,
+        bmap_bytes,
     )
 
 
@@ -126,6 +139,7 @@ async def import_netboot_image(
     file: list[str] = _FILES,
     append: str = Query("", max_length=2000), done: DoneSignal | None = None, done_console: str | None = None,
     done_seconds: float | None = Query(None, gt=0, le=86400), url: str | None = None,
+    filename: str = Query("", max_length=255),
 ) -> Response:  # fmt: skip
     """Import a system that comes over the network, from the body or a URL.
 
@@ -143,9 +157,10 @@ async def import_netboot_image(
     return _Import(
         hub.images,
         lambda: hub.images.reserve_name(caller, name),
-        lambda source, told, progress: netboot_imports.take(hub, caller, terms, source, told, progress),
+        lambda source, told, _, progress: netboot_imports.take(hub, caller, terms, source, told, progress),
         request,
         url,
+        filename,
     )
 
 
@@ -158,10 +173,6 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-class _GoneError(Exception):
-    """Whoever asked for the import is no longer there."""
-
-
 class _Import(Response):
     """Does the import while it is being sent, so that all of it ends when the client goes away."""
 
@@ -169,100 +180,67 @@ class _Import(Response):
         self,
         desk: ImageDesk,
         reserve: Callable[[], AbstractContextManager[None]],
-        take: Callable[[Path | str, str, Callable[[Progress], None]], Awaitable[ImageRecord]],
+        take: Callable[[Path | str, str, Path | None, Callable[[Progress], None]], Awaitable[ImageRecord]],
         request: Request,
         url: str | None,
+        filename: str,
+        bmap_bytes: int = 0,
     ) -> None:
-        super().__init__(media_type="application/x-ndjson")
+        super().__init__(media_type=MEDIA_TYPE)
         self._desk = desk
         self._reserve = reserve
         self._take = take
         self._request = request
         self._url = url
+        self._filename = filename
+        self._bmap_bytes = bmap_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._reserve())
                 source: Path | str
+                mapped = None
                 if self._url is not None:
                     source, told = self._url, self._url
                 else:
-                    file = stack.enter_context(self._desk.spool_file())
-                    await self._desk.spool(self._request.stream(), file)  # type: ignore[arg-type]
-                    source, told = Path(file.name), "upload"
-                    if source.stat().st_size == 0:
-                        raise InvalidError("the body is empty; send the image, or name it with url=")
-                await self._tell(source, told, receive, send)
+                    told = printable(self._filename, 255) or "upload"
+                    source, mapped = await self._spooled(stack)
+                await follow(
+                    lambda progress: self._take(source, told, mapped, progress),
+                    lambda image: {"image": image_document(image).model_dump(mode="json")},
+                    receive,
+                    send,
+                )
         except Refusal as refusal:
             await problem_response(refusal)(scope, receive, send)
         except ClientDisconnect:
             return
 
-    async def _tell(self, source: Path | str, told: str, receive: Receive, send: Send) -> None:
-        """Import and send a line for each piece of progress, then one for how it ended."""
-        headers = [(b"content-type", b"application/x-ndjson")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        follower = _Follower()
-        work = asyncio.ensure_future(self._take(source, told, follower.progress))
-        watch = asyncio.ensure_future(_until_gone(receive, follower))
-        try:
-            while not work.done():
-                if (line := await follower.next_line(work)) is not None:
-                    await send({"type": "http.response.body", "body": _line(line), "more_body": True})
-            last = _outcome(work)
-            if last is not None:
-                await send({"type": "http.response.body", "body": _line(last), "more_body": False})
-        finally:
-            follower.gone.set()
-            watch.cancel()
-            await asyncio.gather(work, watch, return_exceptions=True)
+    async def _spooled(self, stack: ExitStack) -> tuple[Path, Path | None]:
+        """Write the body to files that go with the stack: the image, and the block map before it."""
+        file = stack.enter_context(self._desk.spool_file())
+        mapped = stack.enter_context(self._desk.spool_file()) if self._bmap_bytes else None
+        body = self._request.stream()
+        if mapped is not None:
+            body = _split(body, self._bmap_bytes, mapped.write)  # type: ignore[assignment]
+        await self._desk.spool(body, file)  # type: ignore[arg-type]
+        if mapped is not None:
+            mapped.flush()
+        if file.seek(0, os.SEEK_END) == 0:
+            raise InvalidError("the body is empty; send the image, or name it with url=")
+        return Path(file.name), Path(mapped.name) if mapped else None
 
 
-def _outcome(work: asyncio.Future[ImageRecord]) -> dict[str, Any] | None:
-    error = work.exception()
-    if error is None:
-        return {"event": "done", "image": image_document(work.result()).model_dump(mode="json")}
-    if isinstance(error, Refusal):
-        return {"event": "error", "problem": problem(error)}
-    if isinstance(error, _GoneError):
-        return None
-    raise error
-
-
-class _Follower:
-    """Hands progress from the importing thread to the loop; only the newest counts."""
-
-    def __init__(self) -> None:
-        self.gone = threading.Event()
-        self._loop = asyncio.get_running_loop()
-        self._newest: Progress | None = None
-        self._news = asyncio.Event()
-
-    def progress(self, progress: Progress) -> None:
-        """Take news; ends the import when nobody wants it any more."""
-        if self.gone.is_set():
-            raise _GoneError
-        self._newest = progress
-        self._loop.call_soon_threadsafe(self._news.set)
-
-    async def next_line(self, work: asyncio.Future[Any]) -> dict[str, Any] | None:
-        """Wait for news or the end of the work."""
-        news = asyncio.ensure_future(self._news.wait())
-        await asyncio.wait((news, work), return_when=asyncio.FIRST_COMPLETED)
-        news.cancel()
-        self._news.clear()
-        newest, self._newest = self._newest, None
-        if newest is None:
-            return None
-        return {"event": "progress", "read": newest.read, "of": newest.total, "out": newest.written}
-
-
-async def _until_gone(receive: Receive, follower: _Follower) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    follower.gone.set()
-
-
-def _line(document: dict[str, Any]) -> bytes:
-    return json.dumps(document).encode() + b"\n"
+async def _split(
+    body: AsyncIterator[bytes], count: int, into: Callable[[bytes], object]
+) -> AsyncIterator[bytes]:
+    """Hand on what comes after so many bytes of a body; raises InvalidError if there are fewer."""
+    async for block in body:
+        if count:
+            into(block[:count])
+        count, rest = max(0, count - len(block)), block[count:]
+        if rest:
+            yield rest
+    if count:
+        raise InvalidError(f"the body ends {count} bytes before the end of its block map", kind="bad-source")

@@ -1,4 +1,4 @@
-"""The verb image: import, presets, list, show, rm; its signatures are in ``cli/signing.py``."""
+"""The verb image: import, presets, list, show, rm; the rest is in ``signing`` and ``image_store``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hostler.cli import signing
+from hostler.cli import image_store, signing
 from hostler.cli.progress import progress
 from hostler.cli.words import local_time, size_text
 from hostler.client.client import Client
@@ -30,7 +30,9 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     import argparse as names
 
     verbs = parser.add_subparsers(
-        dest="action", required=True, metavar="import|presets|list|show|rm|key|sign|unsign"
+        dest="action",
+        required=True,
+        metavar="import|presets|list|show|rm|diff|verify|gc|export|key|sign|unsign",
     )
     add = verbs.add_parser(
         "import",
@@ -73,6 +75,7 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--sign-with", type=Path, metavar="FILE", help="sign it with this private key, which stays here"
     )
+    image_store.add_block_map_options(add)
     ready = verbs.add_parser("presets", help="installers and systems described already", allow_abbrev=False)
     ready.add_argument("preset", metavar="PRESET", nargs="?")
     ready.add_argument("--to", metavar="FOLDER", help="copy its files there, to be changed and imported")
@@ -81,7 +84,7 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     listing = verbs.add_parser("list", help="every image", allow_abbrev=False)
     remove = verbs.add_parser("rm", help="remove an image", allow_abbrev=False)
     remove.add_argument("name", metavar="NAME")
-    for verb in (add, ready, show, listing, remove, *signing.add_verbs(verbs)):
+    for verb in (add, ready, show, listing, remove, *image_store.add_verbs(verbs), *signing.add_verbs(verbs)):
         verb.add_argument("--json", action="store_true", default=names.SUPPRESS)
 
 
@@ -91,6 +94,8 @@ def image(args: argparse.Namespace, out: Output) -> int:
         return _presets(args, out)
     if args.action in signing.ACTIONS:
         return signing.signing(args, out)
+    if args.action in image_store.ACTIONS:
+        return image_store.store_verb(args, out)
     with Client() as client:
         if args.action == "import":
             return _import(client, args, out)
@@ -124,6 +129,7 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
     if kind == "netboot" and args.sign_with:
         out.note("hostler: only an image of a disk can be signed; what comes over the network cannot")
         return 2
+    block_map = image_store.block_map(args, out) if kind == "disk" else None
     key = signing.signing_key(args.sign_with, out) if args.sign_with else None
     with progress(live=out.live, quiet=out.json) as view:
 
@@ -138,7 +144,7 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
             if kind == "disk":
                 source = args.source if remote else Path(args.source)
                 made = client.import_image(
-                    args.name, source, arch=args.arch, platforms=platforms, **terms
+                    args.name, source, arch=args.arch, platforms=platforms, block_map=block_map, **terms
                 )  # fmt: skip
             else:
                 place = _preset(args.source) if args.source.startswith(_PRESET) else Path(args.source)
@@ -152,7 +158,9 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
         made = signing.sign(client, args.name, key)
     if out.json:
         out.document(made)
-    of_it = "" if made["netboot"] else f", {size_text(made['data_bytes'])} of it data"
+    of_it = (
+        "" if made["netboot"] else f", {size_text(made['data_bytes'])} of it data; new: {_new_words(made)}"
+    )
     by = f", signed by {signing.signers(made)}" if key is not None else ""
     out.line(f"image {made['name']}: {size_text(made['size'])}{of_it}{by}")
     return 0
@@ -264,8 +272,27 @@ def _show(image: Image, out: Output) -> None:
     else:
         rows += [("size", size_text(image["size"])), *_netboot_rows(netboot)]
         rows += [("booted", booted)] if netboot["installs"] else []
-    rows += [("created", local_time(image["created"])), ("source", image["source"])]
+    rows += [("created", local_time(image["created"])), *_origin_rows(image)]
     out.pairs(rows)
+
+
+def _origin_rows(image: Image) -> list[tuple[str, str]]:
+    """Say who brought it, from what, and what it added to the store."""
+    origin = image["provenance"]
+    by = f", by {origin['principal']}" if origin["principal"] else ""
+    version = f", with version {origin['version']}" if origin["version"] else ""
+    rows = [("source", f"{image['source']}{by}{version}")]
+    if origin["sha256"]:
+        rows.append(("sha256", origin["sha256"]))
+    if origin["chunks"]:
+        rows.append(("new then", _new_words(image)))
+    return rows
+
+
+def _new_words(image: Image) -> str:
+    origin = image["provenance"]
+    stored = f", {size_text(origin['stored_bytes'])} in the store" if origin["new_chunks"] else ""
+    return f"{origin['new_chunks']} of {origin['chunks']} chunks{stored}"
 
 
 def _kind_words(image: Image) -> str:

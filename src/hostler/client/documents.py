@@ -233,6 +233,17 @@ class ImageSignature(TypedDict):
     signature: str
 
 
+class Provenance(TypedDict):
+    """How an image came: by whom, the hash of what, by which version, and what it added to the store."""
+
+    principal: str | None
+    sha256: str | None
+    version: str | None
+    chunks: int
+    new_chunks: int
+    stored_bytes: int
+
+
 class Image(TypedDict):
     """An image in the server's catalogue; ``netboot`` for the kind of that name only."""
 
@@ -248,7 +259,62 @@ class Image(TypedDict):
     netboot: Netboot | None
     created: str
     source: str
+    provenance: Provenance
     signatures: list[ImageSignature]
+
+
+class Share(TypedDict):
+    """Distinct chunks: how many, their plain bytes, and their bytes as stored."""
+
+    chunks: int
+    bytes: int
+    stored_bytes: int
+
+
+class ImageDiff(TypedDict):
+    """How image ``other`` differs from ``image``; stretches as offset and length in bytes."""
+
+    image: str
+    other: str
+    shared: Share
+    gone: Share
+    new: Share
+    stretches: list[list[int]]
+    differing_bytes: int
+
+
+class StoreFault(TypedDict):
+    """A chunk or file of images and agents that is ``missing``, ``damaged`` or ``unreadable``."""
+
+    kind: str
+    chunk: bool
+    id: str
+    images: list[str]
+    agents: list[str]
+    text: str
+
+
+class Verified(TypedDict):
+    """What a look through stored images found."""
+
+    images: list[str]
+    chunks: int
+    files: int
+    read_bytes: int
+    faults: list[StoreFault]
+
+
+class Swept(TypedDict):
+    """What was, or would be, cleared away from the image store."""
+
+    files: int
+    chunks: int
+    unfinished: int
+    damaged: int
+    freed_bytes: int
+    waiting: int
+    damaged_index: str | None
+    dry_run: bool
 
 
 class ImportProgress(TypedDict):

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from hostler.client.errors import RefusedError, refusal
+from hostler.client.followed_work import SECONDS, followed
 from hostler.client.transport import part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from hostler.client.documents import Image, ImportProgress, Problem
+    from hostler.client.documents import Image, ImportProgress
     from hostler.client.image_bundle import Instead
     from hostler.client.transport import Transport
 
 _BLOCK = 1024 * 1024
-_SECONDS = 600.0  # an archive on a slow disk of the server is long in coming
 
 
 class ImageCalls:
@@ -39,7 +38,7 @@ class ImageCalls:
 
     def image_index(self, name: str) -> bytes:
         """Return the encoded chunk index of an image of a disk: what a signature is made over."""
-        with self._http.stream("GET", f"images/{part(name)}/index", seconds=_SECONDS) as response:
+        with self._http.stream("GET", f"images/{part(name)}/index", seconds=SECONDS) as response:
             return response.read()
 
     def sign_image(self, name: str, key: str, signature: str) -> Image:
@@ -60,6 +59,7 @@ class ImageCalls:
         platforms: list[str],
         done_console: str | None = None,
         done_seconds: float | None = None,
+        block_map: Path | str | None = None,
         progress: Callable[[ImportProgress], None] = lambda _: None,
     ) -> Image:
         """Import a disk image: a file is uploaded from here, an ``http(s)://`` one is fetched by the server.
@@ -71,13 +71,19 @@ class ImageCalls:
             platforms: Platforms it boots on.
             done_console: Pattern on the console that means it has booted.
             done_seconds: Longest time until then.
+            block_map: Path or address of a ``.bmap`` of it; of one at an address an address.
             progress: Called with bytes sent while uploading, then with what the server tells.
 
         Raises:
-            OSError: the file cannot be read.
+            OSError: a file cannot be read.
         """
         query = _terms(name, arch, platforms, done_console, done_seconds)
-        return self._import("images", query, source, progress)
+        if isinstance(block_map, Path):
+            text = block_map.read_bytes()
+            query["bmap_bytes"] = str(len(text))
+            blocks = chain((text,), _blocks(Path(source), progress))
+            return self._import("images", {**query, "filename": Path(source).name}, blocks, progress)
+        return self._import("images", {**query, "bmap_url": block_map}, source, progress)
 
     def import_netboot_image(
         self,
@@ -120,6 +126,7 @@ class ImageCalls:
             return self._import("images/netboot", query, source, progress)
         changed = instead or Instead()
         tar = bundle(source, changed, arch).tar(progress)
+        query["filename"] = source.name
         return self._import("images/netboot", {**query, **changed.query()}, tar, progress)
 
     def _import(
@@ -133,25 +140,15 @@ class ImageCalls:
         content: Iterator[bytes] | None = None
         if isinstance(source, (Path, str)):
             content = None if remote else _blocks(Path(source), progress)
+            query = {**query, "filename": None if remote else Path(source).name}
         else:
             content = source
         query = {**query, "url": str(source) if remote else None}
         headers = {} if remote else {"Content-Type": "application/octet-stream"}
         with self._http.stream(
-            "POST", path, query=query, content=content, headers=headers, seconds=_SECONDS
+            "POST", path, query=query, content=content, headers=headers, seconds=SECONDS
         ) as response:
-            for line in response.iter_lines():
-                message: Any = json.loads(line) if line.strip() else {"event": ""}
-                if message["event"] == "progress":
-                    progress(message)
-                elif message["event"] == "done":
-                    return cast("Image", message["image"])
-                elif message["event"] == "error":
-                    raise refusal(int(message["problem"].get("status", 500)), message["problem"])
-        broken: Problem = {
-            "detail": f'the import of "{query["name"]}" ended without a result; look at the server\'s log'
-        }
-        raise RefusedError(502, broken)
+            return cast("Image", followed(response, f'the import of "{query["name"]}"', progress)["image"])
 
 
 def _terms(

@@ -69,7 +69,7 @@ PERMITTED: dict[str, frozenset[str]] = {
 """By verb, the names its arguments have once they are read (``argparse``'s ``dest``)."""
 
 SUBVERBS: dict[str, frozenset[str]] = {
-    "image": frozenset({"list", "show", "rm", "unsign"}),
+    "image": frozenset({"list", "show", "rm", "diff", "verify", "gc", "unsign"}),
     "hook": frozenset({"list", "remove", "test"}),
     "token": frozenset({"add", "list", "revoke"}),
     "key": frozenset({"list", "remove"}),

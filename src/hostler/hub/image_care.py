@@ -103,6 +103,14 @@ class ImageCare:
         index = self._disk(name).index
         return await self._hub.images.in_thread(lambda: self._files.block_map(index))
 
+    def may_verify(self, by: Principal, name: str | None) -> list[str]:
+        """Return the names of the images ``verify`` would look through; raises as that does."""
+        member_only(by, "verify images")
+        chosen = sorted(self._hub.state.images) if name is None else [self._image(name).name]
+        if self._verifying:
+            raise ConflictError("the images are being verified at this moment", kind="verifying")
+        return chosen
+
     async def verify(
         self, by: Principal, name: str | None, progress: Callable[[Progress], None]
     ) -> VerifyReport:
@@ -117,14 +125,11 @@ class ImageCare:
             NotFoundError: there is no such image.
             ConflictError: somebody does so at this moment.
         """
-        member_only(by, "verify images")
+        chosen = self.may_verify(by, name)
         state = self._hub.state
-        chosen = sorted(state.images) if name is None else [self._image(name).name]
         wanted = frozenset().union(*(state.images[one].artefacts for one in chosen))
         if name is None:
             wanted |= self._hub.images.artefacts()
-        if self._verifying:
-            raise ConflictError("the images are being verified at this moment", kind="verifying")
         self._verifying = True
         try:
             found = await self._hub.images.in_thread(lambda: self._files.verify(wanted, progress))
