@@ -16,6 +16,7 @@ plain = zstandard.ZstdDecompressor().decompress(zstandard.ZstdCompressor().compr
 document = {
     "event": "hello",
     "config": json.loads(pathlib.Path("/etc/hostler/boot.json").read_text()),
+    "trust": json.loads(pathlib.Path("/etc/hostler/trust.json").read_text()),
     "zstd": plain.decode(),
     "disks": sorted(path.name for path in pathlib.Path("/sys/block").iterdir()),
     "uptime": float(pathlib.Path("/proc/uptime").read_text().split()[0]),

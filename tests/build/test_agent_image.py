@@ -23,12 +23,13 @@ STUB = {
     "hostler/agent/__init__.py": b"",
     "hostler/agent/__main__.py": (Path(__file__).parent / "stub_agent.py").read_bytes(),
 }
+TRUSTED = ["d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"]
 CONSOLE = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
 NETWORK = ["-nic", "user,model=virtio-net-pci"]
 
 
 def stub_agent(arch: str, images: Path, packages: Path) -> AgentImage:
-    return build_agent(arch, images, packages, code=STUB)
+    return build_agent(arch, images, packages, code=STUB, trusted_keys=TRUSTED)
 
 
 def with_config(image: AgentImage, path: Path, document: dict[str, str] | None = None) -> Path:
@@ -48,7 +49,7 @@ def hello(board: Board) -> dict[str, object]:
 @pytest.mark.qemu
 @pytest.mark.parametrize("arch", ["amd64", "arm64"])
 def test_boots_and_starts_the_agent(arch: str, packages: Path, images: Path, tmp_path: Path) -> None:
-    """Kernel → drivers → DHCP → agent, which finds its configuration and the disk; status 11 powers off."""
+    """Kernel → drivers → DHCP → agent, which finds its configuration, whom it trusts, and the disk."""
     image = stub_agent(arch, images, packages)
     disk = tmp_path / "disk"
     with disk.open("wb") as stream:
@@ -60,9 +61,10 @@ def test_boots_and_starts_the_agent(arch: str, packages: Path, images: Path, tmp
     ) as board:
         document = hello(board)
         assert document["config"] == {"board": "b1"}
+        assert document["trust"] == {"keys": TRUSTED, "require_signed": False}
         assert document["zstd"] == "ok"
         assert "vda" in document["disks"]
-        board.wait(30)
+        board.wait(30)  # status 11 powers off
 
 
 @pytest.mark.qemu
@@ -144,7 +146,7 @@ def test_without_network_it_says_so(packages: Path, images: Path, tmp_path: Path
 def test_same_inputs_same_bytes(arch: str, packages: Path, images: Path, tmp_path: Path) -> None:
     """Built again elsewhere, kernel and initramfs are the same to the last byte, and within 60 MB."""
     first = stub_agent(arch, images, packages)
-    second = build_agent(arch, tmp_path, packages, code=STUB)
+    second = build_agent(arch, tmp_path, packages, code=STUB, trusted_keys=TRUSTED)
     assert file_digest(second.initrd) == file_digest(first.initrd)
     assert file_digest(second.kernel) == file_digest(first.kernel)
     assert second.kernel.stat().st_size + second.initrd.stat().st_size <= 60_000_000
@@ -154,7 +156,7 @@ def test_same_inputs_same_bytes(arch: str, packages: Path, images: Path, tmp_pat
 def test_a_second_call_is_instant(packages: Path, images: Path, tmp_path: Path) -> None:
     """What is there is handed out without a look at the packages."""
     first = stub_agent("amd64", images, packages)
-    assert build_agent("amd64", images, tmp_path / "no-cache", code=STUB) == first
+    assert build_agent("amd64", images, tmp_path / "no-cache", code=STUB, trusted_keys=TRUSTED) == first
     assert not (tmp_path / "no-cache").exists()
 
 
