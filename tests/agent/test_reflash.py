@@ -117,6 +117,16 @@ def test_a_step_that_begins_again_goes_on_where_it_was(tmp_path: Path) -> None:
     assert result.kept_bytes + len(source.asked) * GRID == len(image)
 
 
+def test_a_step_that_was_cut_off_early_goes_on_too(tmp_path: Path, work: Work) -> None:
+    """A beginning that is too short for any of the spread probes to hit it is kept all the same."""
+    image = noise(64 * MIB, 1)
+    disk = on_disk(tmp_path / "disk", image[: 4 * MIB] + noise(60 * MIB, 2))
+    with Media(disk, write=True) as media:
+        result = install((source := Frames(image, GRID)).index, media, source, work)
+    assert result.kept_bytes == 4 * MIB
+    assert disk.read_bytes()[: len(image)] == image
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.lists(st.integers(0, 2), max_size=60), after=st.lists(st.integers(0, 2), max_size=60))
 def test_whatever_was_there_the_disk_is_the_image(

@@ -76,14 +76,20 @@ class Writing:
         self.written: list[Extent] = []
 
     def first_look(self) -> Looking:
-        """Read a few chunks all over the disk."""
-        chosen = probes(list(self._index))
+        """Read the first chunk, and a few all over the disk."""
+        looking = Looking()
+        chunks = list(self._index)
         buffer = aligned_buffer(self._index.chunk_size)
+        if chunks and self._is_there(chunks[0], buffer):
+            # A write that was broken off has left its beginning, however little that is of the whole; where
+            # only the first chunk is there, a few extents are read in vain.
+            looking.began(1, 1)
+            return looking
+        chosen = probes(chunks)
         equal = 0
         for chunk in chosen:
             equal += self._is_there(chunk, buffer)
             self._work.check()
-        looking = Looking()
         looking.began(equal, len(chosen))
         return looking
 
