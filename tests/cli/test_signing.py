@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from simulated_lab import SimulatedLab, simulated_lab
 
+from hostler.client.client import Client
 from hostler.model.chunkindex import ChunkIndex
 from hostler.model.signature import Signature
 
@@ -28,6 +29,7 @@ class Shell:
     """Runs ``hostler`` against one server."""
 
     def __init__(self, lab: SimulatedLab) -> None:
+        self.lab = lab
         self._environment = {**os.environ, **lab.environment}
 
     def __call__(self, *arguments: str | Path, status: int = 0) -> str:
@@ -176,6 +178,20 @@ def test_a_locked_key_signs_with_its_passphrase(tmp_path: Path) -> None:
     assert Signature.of(made.hex, key.sign(b"index")).holds(b"index")
     with pytest.raises(ClientError, match="passphrase is another one"):
         load(file, lambda: "sesame", pytest.fail)
+
+
+def test_an_agent_that_trusts_somebody_is_not_replaced_by_accident(shell: Shell, tmp_path: Path) -> None:
+    """Before anything is built: who builds it anew has to say whom it trusts, or nobody."""
+    file = tmp_path / "agent"
+    file.write_bytes(b"kernel")
+    file.chmod(0o644)
+    key = shell.json("image", "key", "new", tmp_path / "trusted.key")["key"]
+    with Client(shell.lab.settings) as client:
+        registered = client.register_agent("amd64", file, file, trusted_keys=[key], require_signed=True)
+        assert (registered["trusted_keys"], registered["require_signed"]) == ([key], True)
+        said = shell("agent", "build", "--arch", "amd64", status=1)
+        assert "say --trust-nobody" in said
+        assert client.agents() == [registered, *client.agents()[1:]]
 
 
 WRONG: list[tuple[tuple[str, ...], int, str]] = [
