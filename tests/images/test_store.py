@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -94,6 +97,61 @@ def test_removal_takes_nothing_from_an_import(store: ImageStore) -> None:
     assert store.indexes() == [other]
     assert store.references() == {one}
     assert store.chunk_path(one).read_bytes() == chunk_of(1)[1]
+
+
+class Interrupted(ImageStore):
+    """A store whose users are interrupted: something else is done when they take its lock or keep a file."""
+
+    when_locked: Callable[[], object] | None = None
+    when_kept: Callable[[], object] | None = None
+
+    def lock(self, seconds: float = 1.0) -> AbstractContextManager[None]:
+        """Do that first."""
+        todo, self.when_locked = self.when_locked, None
+        if todo is not None:
+            todo()
+        return super().lock(seconds)
+
+    def artefact_path(self, artefact: str) -> Path:
+        """Do that first."""
+        todo, self.when_kept = self.when_kept, None
+        if todo is not None:
+            todo()
+        return super().artefact_path(artefact)
+
+
+def test_a_sweep_looks_again_before_it_removes(store: ImageStore) -> None:
+    """An image that comes after it has read the indexes keeps a chunk that nobody needed until then."""
+    store.artefact_path(put(store, [1])).unlink()
+    digest = chunk_of(1)[0].hex()
+    sweeping = Interrupted(store.root)
+    with store.ingest() as ingest:
+        assert ingest.knows(digest)
+        index = ChunkIndex.build(GRID, GRID, [(0, chunk_of(1)[0])])
+        sweeping.when_locked = lambda: setattr(
+            sweeping, "when_locked", lambda: ingest.commit(index)
+        )  # the first lock is for the folder of this import, the second for the chunks
+        assert sweep(sweeping).chunks == 0
+    assert store.indexes() == [index.id]
+    assert store.chunk_path(digest).exists()
+
+
+def test_nobody_removes_between_the_chunks_and_their_index(store: ImageStore) -> None:
+    """An import that is about to make its index visible is not overtaken by a sweep."""
+    store.artefact_path(put(store, [1])).unlink()
+    importing = Interrupted(store.root)
+    sweeping = threading.Thread(target=sweep, args=[store])
+
+    def overtake() -> None:
+        sweeping.start()
+        sweeping.join(0.5)
+
+    with importing.ingest() as ingest:
+        assert ingest.knows(chunk_of(1)[0].hex())
+        importing.when_kept = overtake
+        ingest.commit(ChunkIndex.build(GRID, GRID, [(0, chunk_of(1)[0])]))
+    sweeping.join(60)
+    assert {path.name for path in (store.root / "chunks").glob("*/*")} == store.references() != set()
 
 
 def test_a_store_that_is_busy_says_so(store: ImageStore) -> None:

@@ -60,7 +60,7 @@ def sweep(store: ImageStore, lost: Collection[str] = (), *, dry_run: bool = Fals
     """
     artefacts = [store.artefact_path(artefact) for artefact in lost if store.artefact_path(artefact).exists()]
     files = sum(_size(path) for path in artefacts)
-    if not dry_run:
+    if artefacts and not dry_run:
         with store.lock():
             for path in artefacts:
                 path.unlink(missing_ok=True)
