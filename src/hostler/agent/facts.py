@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from hostler.agent.disks import find_disks
 from hostler.agent.drives import health_of
+from hostler.agent.mtd import find_flash
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,7 @@ def discover(machine: Machine) -> Document:
         "cpu": _cpu(machine),
         "nics": cast("JSON", _nics(machine)),
         "disks": cast("JSON", [_disk(disk, machine) for disk in find_disks(machine)]),
+        "flash": [flash.to_json() for flash in find_flash(machine)],
     }
 
 

@@ -27,15 +27,15 @@ HOLE_SAMPLE = 64 * 1024
 HOLE_STRIDE = 64 * 1024 * 1024
 
 
-def clear_holes(index: ChunkIndex, media: Media, work: Work) -> str:
-    """Make the holes and the end of the disk read as zeros; return what did it, in words.
+def clear_holes(index: ChunkIndex, media: Media, work: Work, *, keep_rest: bool = False) -> str:
+    """Make the holes and the end of the disk, unless that is to be kept, zeros; return what did it, in words.
 
     Raises:
         DiskFaultError: the disk fails.
     """
     holes = [(offset, up(offset + length, media.block) - offset) for offset, length in index.holes()]
     tail = max(up(index.size, media.block), media.size - TAIL)
-    ends = [(tail, media.size - tail)] if tail < media.size else []
+    ends = [(tail, media.size - tail)] if tail < media.size and not keep_rest else []
     counted = 0
     for hole in holes + ends:
         for offset, length in pieces(*hole):

@@ -82,6 +82,7 @@ def install(
     workers: int = WORKERS,
     verify: bool = True,
     look: bool = True,
+    keep_rest: bool = False,
 ) -> Installed:
     """Write an image to a disk and prove it.
 
@@ -94,6 +95,7 @@ def install(
         workers: How many extents are under way at once.
         verify: Read everything back afterwards; only measurements leave it out.
         look: Read what is on the disk where that pays; likewise.
+        keep_rest: Leave what lies behind the image as it is.
 
     Raises:
         StepError: the image does not fit (nothing was written), a chunk is not to be had, the disk fails,
@@ -106,7 +108,7 @@ def install(
     )
     started = time.monotonic()
     work.begin("executing", index.size)
-    result.holes_zeroed_by = clear_holes(index, media, work)
+    result.holes_zeroed_by = clear_holes(index, media, work, keep_rest=keep_rest)
     result.seconds["holes"] = time.monotonic() - started
     writing = Writing(index, media, source, work, workers)
     _bring(writing, extents, index, caller, look=look)

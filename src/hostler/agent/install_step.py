@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from hostler.agent.disks import choose_disk, find_disks
 from hostler.agent.drives import health_of
+from hostler.agent.emmc_boot import emmc_with, refuse_protected, set_boot, writable
 from hostler.agent.first_boot import first_boot_of, tell
 from hostler.agent.install import install
+from hostler.agent.install_flash import install_flash
 from hostler.agent.media import Media
+from hostler.agent.mtd import KernelFlash, choose_flash, find_flash
 from hostler.agent.signed import proven_index
 from hostler.agent.work import ImageFaultError, StepError
 from hostler.model.install_target import InstallTarget, InstallTargetError
 
 if TYPE_CHECKING:
-    from hostler.agent.disks import Machine
+    from hostler.agent.disks import Disk, Machine
     from hostler.agent.rack import Rack
     from hostler.agent.signed import Trust
     from hostler.agent.work import Work
@@ -44,18 +47,50 @@ def install_step(params: Document, machine: Machine, rack: Rack, work: Work, tru
         target = InstallTarget.from_params(params)
     except InstallTargetError as error:
         raise StepError(str(error)) from error
+    if target.flash is not None:
+        return _to_flash(target.flash, _index(artefact, params, rack, work, trust), machine, rack, work)
     told = first_boot_of(params)
-    disk = choose_disk(find_disks(machine, removable=target.removable), target.disk)
+    disk = _disk(target, machine)
     index = _index(artefact, params, rack, work, trust)
     work.say(f"install: {index.size} bytes, {len(index)} chunks, to {disk}")
-    with Media(Path(disk.path), write=True) as media:
-        result = install(index, media, rack, work, caller=rack)
-    report: Document = {"disk": disk.to_json(), "size": index.size, **result.to_json()}
+    report: Document = {"disk": disk.to_json(), "size": index.size, "to": target.to}
+    if target.boot_partition is not None:
+        report |= _to_boot_partition(disk, target.boot_partition, index, machine, rack, work)
+    else:
+        with Media(Path(disk.path), write=True) as media:
+            report |= install(index, media, rack, work, caller=rack).to_json()
     if (health := health_of(disk, machine)) is not None:
         report["health"] = health.to_json()
     if told is not None:
         report["first_boot"] = tell(disk, told, machine, work)
+    if target.emmc_boot is not None:
+        report["emmc_boot"] = set_boot(disk, target.emmc_boot)
+        work.say(f"install: {disk.path} boots as: {report['emmc_boot']}")
     return report
+
+
+def _disk(target: InstallTarget, machine: Machine) -> Disk:
+    disks = find_disks(machine, removable=target.removable)
+    if target.boot_partition is not None:
+        return emmc_with(target.boot_partition, disks, target.disk)
+    return choose_disk(disks, target.disk)
+
+
+def _to_boot_partition(
+    disk: Disk, part: str, index: ChunkIndex, machine: Machine, rack: Rack, work: Work
+) -> Document:
+    refuse_protected(disk, part)
+    device = Path(disk.path + part)
+    with writable(device, machine), Media(device, write=True) as media:
+        return install(index, media, rack, work, caller=rack, keep_rest=True).to_json()
+
+
+def _to_flash(name: str, index: ChunkIndex, machine: Machine, rack: Rack, work: Work) -> Document:
+    flash = choose_flash(find_flash(machine), name)
+    work.say(f"install: {index.size} bytes, {len(index)} chunks, to {flash}")
+    with KernelFlash(flash, machine) as opened:
+        result = install_flash(index, opened, rack, work)
+    return {"flash": flash.to_json(), "size": index.size, "to": f"mtd:{name}", **result.to_json()}
 
 
 def _index(artefact: str, params: Document, rack: Rack, work: Work, trust: Trust) -> ChunkIndex:

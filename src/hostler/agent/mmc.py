@@ -35,6 +35,7 @@ EXT_CSD_BYTES = 512
 _SECTOR = 512
 _SANITIZE_START = 165
 _BUSY_SECONDS = 15.0
+_SWITCH_SECONDS = 2.55  # the most GENERIC_CMD6_TIME (248) and PARTITION_SWITCH_TIME (199) can say
 
 
 class MmcError(Exception):
@@ -183,10 +184,24 @@ class ExtCsd:
         )
 
 
-def read_ext_csd(port: MmcPort) -> ExtCsd:
+def ext_csd_bytes(port: MmcPort) -> bytes:
     """Read the register; raises MmcError. An SD card must not be asked: its CMD8 is another one."""
-    return ExtCsd.decode(
-        port.run([MmcCommand(_SEND_EXT_CSD, 0, _RESPONSE_R1 | _READS_DATA, length=EXT_CSD_BYTES)])
+    return port.run([MmcCommand(_SEND_EXT_CSD, 0, _RESPONSE_R1 | _READS_DATA, length=EXT_CSD_BYTES)])
+
+
+def read_ext_csd(port: MmcPort) -> ExtCsd:
+    """Read what the register says; raises MmcError."""
+    return ExtCsd.decode(ext_csd_bytes(port))
+
+
+def write_ext_csd(port: MmcPort, index: int, value: int) -> None:
+    """Write one byte of the register, and wait until the card has taken it; raises MmcError."""
+    port.run(
+        [
+            MmcCommand(
+                _SWITCH, switch_argument(index, value), _RESPONSE_R1B, writes=True, seconds=_SWITCH_SECONDS
+            )
+        ]
     )
 
 

@@ -36,13 +36,12 @@ def install_target(draft: Draft, record: BoardRecord, wish: TargetWish | None) -
     """Return where an image goes on a board; raises InvalidError naming what cannot be meant."""
     wish = wish or TargetWish()
     board_class = draft.inventory.classes[record.board.board_class]
-    at_hand = record.board.disk or board_class.disk
-    on_a_disk = not wish.to.startswith("mtd:")
+    at_hand = record.board.disk or board_class.disk  # an eMMC with boot partitions may be another
     if wish.grow and wish.to != DISK:
         raise InvalidError(f"what goes to {wish.to} has no partition to grow", kind="bad-target")
     try:
         return InstallTarget(
-            disk=wish.disk if wish.disk is not None else at_hand if on_a_disk else None,
+            disk=wish.disk if wish.disk is not None else at_hand if wish.to == DISK else None,
             removable=board_class.removable,
             grow=wish.to == DISK and (board_class.grow if wish.grow is None else wish.grow),
             to=wish.to,
