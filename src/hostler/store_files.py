@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.images import bmap
+from hostler.images.captured import shrink_image
 from hostler.images.diff import DiffError, diff
 from hostler.images.export import Export, ExportForm
 from hostler.images.importer import import_image
 from hostler.images.netboot_files import Keeper
+from hostler.images.shrink import NotShrunkError
 from hostler.images.source import SourceError
 from hostler.images.store_errors import StoreError, StoreFullError
 from hostler.images.sweeping import remove_image, sweep
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from hostler.hub.image_store import Exported
+    from hostler.hub.image_store import Exported, Smaller
     from hostler.hub.images import Imported, Progress
     from hostler.images.store import ImageStore
     from hostler.model.stored_images import ImageDiff, Swept, Verified
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 class StoreFiles:
     """What ``hub.images.ImageFiles`` asks for, done by an image store."""
 
-    bad_source: tuple[type[Exception], ...] = (SourceError, DiffError)
+    bad_source: tuple[type[Exception], ...] = (SourceError, DiffError, NotShrunkError)
     no_space: tuple[type[Exception], ...] = (StoreFullError,)
     bad_store: tuple[type[Exception], ...] = (StoreError,)
 
@@ -74,6 +76,10 @@ class StoreFiles:
     def diff(self, first: str, second: str) -> ImageDiff:
         """Compare two images by their indexes."""
         return diff(self._store, self._store.index(first), self._store.index(second))
+
+    def shrink(self, index: str, progress: Callable[[Progress], None]) -> Smaller:
+        """Make a smaller image of one."""
+        return shrink_image(self._store, index, progress)
 
     def export(self, index: str, form: str) -> Exported:
         """Open an image to be given out."""

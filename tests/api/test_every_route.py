@@ -117,6 +117,7 @@ ROUTES: dict[str, Row] = {
     # The claim and its board, which is busy with a run
     "POST /boards/{name}/power": Row(holder(409), {"action": "on"}),
     "POST /boards/{name}/runs": Row(holder(409), {"plan": "wipe"}),
+    "POST /boards/{name}/capture": Row(holder(409), {"as": "tiny2"}),
     "POST /boards/{name}/deploy": Row(holder(409), {"image": "tiny"}),
     "DELETE /runs/{run_id}": Row(holder(202)),
     "POST /boards/{name}/host-key": Row(holder(200), {"key": KEY}),
@@ -138,6 +139,7 @@ ROUTES: dict[str, Row] = {
     "GET /images/{name}/diff": Row(SIGNED_IN, query="?other=tiny"),
     "GET /images/{name}/content": Row((401, 200, 403, 200, 200)),
     "GET /images/{name}/bmap": Row((401, 200, 403, 200, 200)),
+    "POST /images/{name}/shrink": Row((401, 200, 403, 200, 200), query="?new=smaller"),
     "POST /images/verify": Row((401, 200, 403, 200, 200)),
     "POST /images/sweep": Row(admins(200)),
     "POST /images": Row((401, 200, 403, 409, 409), content=b"x", query="?name=new&arch=amd64"),

@@ -6,6 +6,7 @@ import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
+from hostler.agent.capture_step import capture_step
 from hostler.agent.disks import find_disks
 from hostler.agent.drives import drive_of, health_of, unlock
 from hostler.agent.efi_boot import EfiBootError, put_network_first
@@ -77,6 +78,7 @@ class Agent:
             "install": lambda params, work: install_step(
                 params, self._machine, self._rack, work, self._trust
             ),
+            "capture": lambda params, work: capture_step(params, self._machine, self._rack, work),
             "reboot": lambda _params, _work: {},
             "poweroff": lambda _params, _work: {},
         }

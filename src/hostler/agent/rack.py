@@ -33,6 +33,8 @@ FIRST_DELAY = 0.25
 LAST_DELAY = 10.0
 LOST_AGAIN_SECONDS = 30.0
 _MAX_DOCUMENT = 1024 * 1024
+_MOST_WORDS = 1024
+_PIECE = 1 << 20
 
 
 class BootConfigError(Exception):
@@ -42,8 +44,8 @@ class BootConfigError(Exception):
 class RefusedError(StepError):
     """The rack answered that it will not have this request (4xx)."""
 
-    def __init__(self, path: str, status: int) -> None:
-        super().__init__(f"the rack refused {path} with status {status}")
+    def __init__(self, path: str, status: int, why: str = "") -> None:
+        super().__init__(f"the rack refused {path} with status {status}" + (f": {why}" if why else ""))
         self.status = status
 
 
@@ -226,6 +228,34 @@ class Rack:
 
         return self._persist(fetch)
 
+    def file(self, artefact: str, into: Path) -> None:
+        """Fetch a file that the present step names, and check it against its id.
+
+        Raises:
+            RefusedError: the rack does not have it.
+            StepError: its bytes are not those of its id.
+        """
+
+        def fetch() -> str:
+            response = self._send("GET", f"/agent/file/{artefact}", None)
+            digest = hashlib.sha256()
+            with into.open("wb") as file:
+                while piece := response.read(_PIECE):
+                    digest.update(piece)
+                    file.write(piece)
+            return digest.hexdigest()
+
+        if self._persist(fetch) != artefact:
+            raise StepError(f"the file {artefact} arrived with other bytes than its id says")
+
+    def send(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Deliver bytes; waits for the rack as long as it takes. Returns status and body of its answer.
+
+        Raises:
+            RefusedError: the rack will not have it.
+        """
+        return self._persist(lambda: self._request("POST", path, body))
+
     def carousel(self, artefact: str, body: Document) -> Document | None:
         """Ask for the multicast carousel of an image and tell what is lacking of it; None: there is none.
 
@@ -275,10 +305,13 @@ class Rack:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
         if response.status >= http.HTTPStatus.BAD_REQUEST:
-            response.read()
-            if response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            words = response.read(_MOST_WORDS).decode(errors="replace")
+            if not response.isclosed():
+                self._drop()
+            slow = response.status == http.HTTPStatus.REQUEST_TIMEOUT  # a body on a link that stalled
+            if slow or response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise _UnavailableError(f"the rack answered {path} with status {response.status}")
-            raise RefusedError(path, response.status)
+            raise RefusedError(path, response.status, " ".join(words.split()))
         return response
 
     def _drop(self) -> None:

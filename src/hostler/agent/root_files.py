@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from hostler.agent.work import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from hostler.agent.disks import Machine
     from hostler.model.first_boot import FirstBoot
@@ -39,13 +39,13 @@ def partitions_of(machine: Machine, disk: str) -> list[Path]:
 
 
 @contextmanager
-def mounted(device: Path) -> Iterator[Path | None]:
-    """Mount a partition for writing while the context lasts; None: it holds no file system we can write."""
+def mounted(device: Path, kinds: Sequence[str] = _FILE_SYSTEMS) -> Iterator[Path | None]:
+    """Mount a partition for writing while the context lasts; None: it holds no file system of these kinds."""
     with tempfile.TemporaryDirectory(prefix="hostler-root-") as place:
         flags = _MS_NODEV | _MS_NOSUID | _MS_NOEXEC
         done = any(
             _libc.mount(str(device).encode(), place.encode(), kind.encode(), flags, None) == 0
-            for kind in _FILE_SYSTEMS
+            for kind in kinds
         )
         if not done:
             yield None
@@ -77,7 +77,7 @@ def write_files(root: Path, first_boot: FirstBoot) -> list[str]:
     Raises:
         StepError: The system has no such user, or something cannot be written.
     """
-    return _within(root, lambda: _written(first_boot))
+    return within(root, lambda: _written(first_boot))
 
 
 def _written(first_boot: FirstBoot) -> list[str]:
@@ -125,8 +125,12 @@ def _write(path: str, text: str, mode: int) -> None:
     Path(new).replace(path)
 
 
-def _within(root: Path, work: Callable[[], list[str]]) -> list[str]:
-    """Do something in a process whose root directory is ``root``; returns the words it returned."""
+def within(root: Path, work: Callable[[], list[str]]) -> list[str]:
+    """Do something in a process whose root directory is ``root``; returns the words it returned.
+
+    Raises:
+        StepError: it failed.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -25,6 +25,7 @@ from hostler.api.documents import (
 )
 from hostler.api.gate import Caller, TheHub
 from hostler.api.sse import ALSO_A_STREAM, EventStream, message
+from hostler.hub.captures import CaptureWish
 from hostler.hub.first_boot import FirstBootWish
 from hostler.hub.hub import Hub
 from hostler.hub.install_target import TargetWish
@@ -98,6 +99,22 @@ class DeployRequest(_Request):
     set: dict[str, str] = Field(default_factory=dict, max_length=100)
     first_boot: FirstBootRequest | None = None
     target: TargetRequest | None = None
+
+
+class CaptureRequest(_Request):
+    """What the image is to be called, and how the disk is read."""
+
+    name: str = Field(alias="as", max_length=100, description="the image's name")
+    disk: str | None = Field(None, max_length=500, description="hint, such as bus=nvme,smallest")
+    clean: list[str] = Field(
+        default_factory=lambda: ["default"], max_length=64,
+        description="what is taken out of the image: default, machine-id, …, paths; none alone: nothing",
+    )  # fmt: skip
+    shrink: bool = Field(default=False, description="make the image as small as can be")
+
+    def wish(self) -> CaptureWish:
+        """Return it as the hub takes it."""
+        return CaptureWish(self.disk, tuple(self.clean), self.shrink)
 
 
 @router.get("/classes")
@@ -204,6 +221,12 @@ async def start_run(hub: TheHub, caller: Caller, name: str, body: RunRequest) ->
     """Begin a plan on a board one holds."""
     target = body.target.wish() if body.target is not None else None
     return run_document(await hub.start_run(caller, name, body.plan, body.set, target))
+
+
+@router.post("/boards/{name}/capture", status_code=202)
+async def capture(hub: TheHub, caller: Caller, name: str, body: CaptureRequest) -> RunDocument:
+    """Make an image of the disk of a board one holds."""
+    return run_document(await hub.capture(caller, name, body.name, body.wish()))
 
 
 @router.post("/boards/{name}/deploy", status_code=202)

@@ -11,8 +11,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from hostler.api.byte_range import UnsatisfiableError, byte_range
+from hostler.api.documents import image_document
 from hostler.api.followed_work import MEDIA_TYPE, FollowedWork, until_gone
 from hostler.api.gate import Caller, TheHub
+from hostler.hub import image_shrinking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +83,22 @@ async def verify_images(hub: TheHub, caller: Caller, name: str | None = None) ->
     hub.image_care.may_verify(caller, name)
     return FollowedWork(
         lambda progress: hub.image_care.verify(caller, name, progress), lambda found: {"found": asdict(found)}
+    )
+
+
+@router.post(
+    "/images/{name}/shrink",
+    response_class=Response,
+    openapi_extra={
+        "responses": {"200": {"content": {MEDIA_TYPE: {}}, "description": "Progress, then the new image"}}
+    },
+)
+async def shrink_image(hub: TheHub, caller: Caller, name: str, new: str) -> Response:
+    """Make an image of a disk as small as can be, as image ``new`` (a member)."""
+    image_shrinking.check(hub, caller, name, new)
+    return FollowedWork(
+        lambda progress: image_shrinking.shrink(hub, caller, name, new, progress),
+        lambda made: {"image": image_document(made[0]).model_dump(mode="json"), "note": made[1]},
     )
 
 

@@ -16,10 +16,12 @@ _EVERYWHERE = (
     *(f"drivers/net/ethernet/{vendor}/" for vendor in _ETHERNET),
     "crypto/crc32c_generic.ko",  # ext4 asks for it by name when it mounts
     "drivers/ata/",
+    "drivers/block/loop.ko",  # with dm-snapshot: what is changed of a disk that must not be written
     "drivers/block/virtio_blk.ko",
     "drivers/block/xen-blkfront.ko",
     "drivers/char/hw_random/virtio-rng.ko",
     "drivers/hv/",
+    "drivers/md/dm-snapshot.ko",
     "drivers/message/fusion/mptspi.ko",
     "drivers/mmc/",
     "drivers/mtd/spi-nor/",

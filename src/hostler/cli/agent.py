@@ -136,6 +136,7 @@ def _build(
     from hostler.build.loaders import build_loaders
     from hostler.build.media_loaders import build_media_loaders
     from hostler.build.raspberrypi import build_firmware
+    from hostler.build.tool_pack import build_tool_pack
 
     boot_files: dict[str, Path] = {}
     lacks = ""
@@ -151,6 +152,7 @@ def _build(
             )
             boot_files.update(build_loaders(arch, output, cache))
             boot_files.update(build_media_loaders(arch, output, cache))
+            boot_files.update(build_tool_pack(arch, output, cache))
         except BuildError as error:
             raise ClientError(f"cannot build the agent for {arch}: {error}") from None
         if arch == "arm64":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hostler.cli.output import Output
     from hostler.client.documents import ImportProgress, Share, StoreFault, Swept
 
-ACTIONS = frozenset({"diff", "verify", "gc", "export"})
+ACTIONS = frozenset({"diff", "verify", "gc", "export", "shrink"})
 _BLOCK = 1024 * 1024
 _HOLE = 64 * 1024  # no file system has larger blocks
 
@@ -39,7 +39,10 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> lis
     export.add_argument("--form", choices=("raw", "zst"), help="default: zst if FILE ends so, else raw")
     export.add_argument("--bmap", action="store_true", help="with a block map beside it, for bmaptool")
     export.add_argument("--force", action="store_true", help="in place of files that are there")
-    return [diff, verify, sweep, export]
+    smaller = verbs.add_parser("shrink", help="make an image of a disk fit a smaller one", allow_abbrev=False)
+    smaller.add_argument("name", metavar="NAME")
+    smaller.add_argument("--as", metavar="NEW", dest="new", required=True, help="the smaller image's name")
+    return [diff, verify, sweep, export, smaller]
 
 
 def add_block_map_options(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +92,8 @@ def store_verb(args: argparse.Namespace, out: Output) -> int:
             return _verify(client, args, out)
         if args.action == "gc":
             return _sweep(client.sweep_images(dry_run=args.dry_run), out)
+        if args.action == "shrink":
+            return _shrink(client, args, out)
         return _export(client, args, out)
 
 
@@ -117,6 +122,19 @@ def _diff(client: Client, args: argparse.Namespace, out: Output) -> int:
         out.table(("from byte", "length"), rows, "")
         if len(stretches) > len(rows):
             out.line(f"and {len(stretches) - len(rows)} more; --json tells all")
+    return 0
+
+
+def _shrink(client: Client, args: argparse.Namespace, out: Output) -> int:
+    with progress(live=out.live, quiet=out.json) as view:
+
+        def seen(now: ImportProgress) -> None:
+            view.bytes(args.new, "shrinking", now["read"], now["of"])
+
+        made, note = client.shrink_image(args.name, args.new, seen)
+    if out.json:
+        out.document({**made, "note": note})
+    out.line(f"image {made['name']}: {size_text(made['size'])}" + (f"; {note}" if note else ""))
     return 0
 
 

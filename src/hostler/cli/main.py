@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "show": ("boards", "everything about a board or a claim"),
         "deploy": ("runs", "install an image on a board and boot it"),
         "run": ("runs", "carry out a plan on a board, such as wipe,install:debian,boot"),
+        "capture": ("captures", "make an image of a board's disk"),
         "power": ("power", "switch a board on or off, or look; or every board off"),
         "console": ("console", "a board's serial console"),
         "trace": ("trace", "what happened while a board booted, and when"),

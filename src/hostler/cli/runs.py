@@ -54,7 +54,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "plan",
         metavar="STEP[,STEP…]",
         nargs="?",
-        help="steps: discover, wipe, install:IMAGE, boot, live:IMAGE",
+        help="steps: discover, wipe, install:IMAGE, capture:NAME, boot, live:IMAGE",
     )
     _set_argument(parser)
     add_target_arguments(parser)

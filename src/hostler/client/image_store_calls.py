@@ -12,7 +12,7 @@ from hostler.client.transport import part
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hostler.client.documents import ImageDiff, ImportProgress, Swept, Verified
+    from hostler.client.documents import Image, ImageDiff, ImportProgress, Swept, Verified
     from hostler.client.transport import Transport
 
 _TRIES = 5
@@ -39,6 +39,16 @@ class ImageStoreCalls:
             "POST", "images/verify", query={"name": name}, seconds=SECONDS
         ) as response:  # fmt: skip
             return cast("Verified", followed(response, "the verification", progress)["found"])
+
+    def shrink_image(
+        self, name: str, new: str, progress: Callable[[ImportProgress], None] = lambda _: None
+    ) -> tuple[Image, str]:
+        """Have the server make a smaller image of one; returns it, and why it is not smaller still."""
+        with self._http.stream(
+            "POST", f"images/{part(name)}/shrink", query={"new": new}, seconds=SECONDS
+        ) as response:
+            done = followed(response, "the shrinking", progress)
+        return cast("Image", done["image"]), str(done["note"])
 
     def sweep_images(self, *, dry_run: bool = False) -> Swept:
         """Have the server clear away what no image needs, or only tell what that is."""

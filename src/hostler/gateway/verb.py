@@ -52,6 +52,7 @@ PERMITTED: dict[str, frozenset[str]] = {
     | _TARGET
     | _WAITS,
     "run": frozenset({"board", "plan", "cancel", "set"}) | _TARGET | _WAITS,
+    "capture": frozenset({"board", "name", "disk", "clean", "shrink"}) | _WAITS,
     "power": frozenset({"board", "action", "all_off", "equipment", "yes"}) | _WAITS,
     "trace": frozenset({"board", "boot"}),
     "why": frozenset({"board", "boot"}),
@@ -69,7 +70,7 @@ PERMITTED: dict[str, frozenset[str]] = {
 """By verb, the names its arguments have once they are read (``argparse``'s ``dest``)."""
 
 SUBVERBS: dict[str, frozenset[str]] = {
-    "image": frozenset({"list", "show", "rm", "diff", "verify", "gc", "unsign"}),
+    "image": frozenset({"list", "show", "rm", "diff", "verify", "gc", "shrink", "unsign"}),
     "hook": frozenset({"list", "remove", "test"}),
     "token": frozenset({"add", "list", "revoke"}),
     "key": frozenset({"list", "remove"}),

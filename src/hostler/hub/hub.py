@@ -47,11 +47,13 @@ from hostler.hub.wire_tests import WireTests
 from hostler.link.documents import to_document
 from hostler.model.board import Lifecycle
 from hostler.model.claim import Claim, Want
+from hostler.model.plan import StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from hostler.hub.captures import CaptureWish
     from hostler.hub.database import Database
     from hostler.hub.first_boot import FirstBootWish
     from hostler.hub.images import ImageFiles
@@ -264,6 +266,11 @@ class Hub:
         return await self.change(
             lambda draft: runs.make(draft, by, board, plan, Purpose.USER, values, target=target)
         )
+
+    async def capture(self, by: Principal, board: str, name: str, wish: CaptureWish) -> RunRecord:
+        """Make an image of what is on a board's disk."""
+        plan = f"{StepKind.CAPTURE}:{name}"
+        return await self.change(lambda draft: runs.make(draft, by, board, plan, Purpose.USER, capture=wish))
 
     async def deploy(
         self, by: Principal, board: str, image: str, settings: Mapping[str, str] | None = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hostler.hub import runs
 from hostler.hub.access import admin_only, member_only
 from hostler.hub.errors import ConflictError, InvalidError
+from hostler.hub.image_names import being_captured
 from hostler.hub.image_records import ImageKind, ImageRecord
 from hostler.hub.state import Draft
 from hostler.model.stored_images import Swept
@@ -156,6 +157,7 @@ class ImageCare:
         desk = self._hub.images
         async with desk.still() as idle:
             lost = frozenset(await desk.in_thread(self._files.kept)) - desk.artefacts()
+            idle = idle and not being_captured(Draft(self._hub.state, 0.0))
             going = lost if idle else frozenset()
             found = await desk.in_thread(lambda: self._files.sweep(going, dry_run=dry_run))
         if not dry_run:

@@ -29,6 +29,35 @@ class Exported(Protocol):
         ...
 
 
+class Smaller(Protocol):
+    """What shrinking an image brought."""
+
+    @property
+    def index(self) -> str:
+        """Artefact id of the new chunk index."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes the image needs on a disk."""
+        ...
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of it that are not holes."""
+        ...
+
+    @property
+    def chunk_size(self) -> int:
+        """Grid of the index in bytes."""
+        ...
+
+    @property
+    def shrink_note(self) -> str:
+        """Why it is not smaller still; or nothing."""
+        ...
+
+
 class StoreCare(Protocol):
     """What the care needs of where the bytes are. Every method blocks and is called from a thread."""
 
@@ -50,6 +79,10 @@ class StoreCare(Protocol):
 
     def diff(self, first: str, second: str) -> ImageDiff:
         """Compare two images by their indexes."""
+        ...
+
+    def shrink(self, index: str, progress: Callable[[Progress], None]) -> Smaller:
+        """Make a smaller image of one; what ``progress`` raises undoes it."""
         ...
 
     def export(self, index: str, form: str) -> Exported:

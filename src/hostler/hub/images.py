@@ -10,6 +10,7 @@ from hostler.hub import runs
 from hostler.hub.access import admin_only, member_only
 from hostler.hub.errors import ConflictError, Fault, ForbiddenError, InvalidError
 from hostler.hub.image_limits import refuse_over_share
+from hostler.hub.image_names import name_fault, refuse_taken
 from hostler.hub.image_store import StoreCare
 from hostler.hub.records import Role
 from hostler.model.claim import ClaimState
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from hostler.hub.state import Draft
 
 ARCHITECTURES = tuple(sorted({platform.arch for platform in PLATFORMS.values()}))
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _BOOT_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -212,9 +212,8 @@ def check_new(
     """Raise a Refusal, with every reason, when an image may not be imported under these terms."""
     member_only(principal, "import images")
     faults = []
-    if not _NAME.fullmatch(name):
-        text = f'"{name}" is not an image name; use lower-case letters, digits, ".", "_" and "-", at most 63'
-        faults.append(Fault(text, key="name"))
+    if fault := name_fault(name):
+        faults.append(Fault(fault, key="name"))
     if arch not in ARCHITECTURES:
         faults.append(
             Fault(f'there is no architecture "{arch}"; known: {", ".join(ARCHITECTURES)}', key="arch")
@@ -235,14 +234,12 @@ def check_new(
     if faults:
         raise InvalidError("; ".join(fault.text for fault in faults), kind="bad-image", faults=tuple(faults))
     refuse_over_share(draft, principal, 0)
-    if name in draft.images:
-        raise ConflictError(f'there is an image "{name}" already; remove it first or choose another name')
+    refuse_taken(draft, name)
 
 
 def add(draft: Draft, principal: Principal, image: ImageRecord) -> ImageRecord:
     """Put an image whose bytes are stored into the catalogue."""
-    if image.name in draft.images:
-        raise ConflictError(f'there is an image "{image.name}" already')
+    refuse_taken(draft, image.name)
     refuse_over_share(draft, principal, image.data_bytes)
     draft.images.put(image.name, image)
     text = f'{principal.name} imported image "{image.name}" ({image.arch}, {image.size} bytes)'

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hostler.hub import access, templates
+from hostler.hub.captures import CaptureWish, capture_order, take_captured
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hostler.hub.first_boot import first_boot
 from hostler.hub.install_target import install_target, refuse_no_room
@@ -45,7 +46,7 @@ BOOT_SECONDS = 600.0
 def make(
     draft: Draft, principal: Principal, name: str, plan: str, purpose: Purpose,
     settings: Mapping[str, Any] | None = None, wish: FirstBootWish | None = None,
-    target: TargetWish | None = None,
+    target: TargetWish | None = None, capture: CaptureWish | None = None,
 ) -> RunRecord:  # fmt: skip
     """Begin a plan on a board somebody holds; raises a Refusal when it cannot be carried out.
 
@@ -58,6 +59,7 @@ def make(
         settings: Metadata for the templates of this run alone.
         wish: What the disk images it installs are to be told before their first boot, or None.
         target: Where they go, or None: as ``lab.toml`` says.
+        capture: How it captures, or None: as usual.
     """
     record = held(draft, principal, name)
     aside = record.lifecycle is Lifecycle.MAINTENANCE and principal.admin  # who repairs a board tries it out
@@ -70,7 +72,7 @@ def make(
             kind="board-not-claimed",
         )
     refuse_while_active(draft, record)
-    orders = resolve(draft, record, plan, principal, settings, wish, target)
+    orders = resolve(draft, record, plan, principal, settings, wish, target, capture)
     # What has been started is to go on: the system on the disk, or one that came over the network.
     runs_on = orders[-1].kind in (StepKind.BOOT, StepKind.LIVE)
     power = PowerState.ON if runs_on else PowerState.OFF
@@ -136,6 +138,7 @@ def observe(draft: Draft, record: BoardRecord, status: RunStatus) -> RunRecord |
         return None
     if status.state.ended and status.ended is None:
         status = replace(status, ended=draft.now)
+    take_captured(draft, record, run, status)
     run = replace(run, status=status)
     draft.runs.put(run.id, run)
     image = disk_after(run, record.image)
@@ -190,7 +193,7 @@ def disk_after(run: RunRecord, before: str | None) -> str | None:
 def resolve(
     draft: Draft, record: BoardRecord, plan: str, holder: Principal = HUB,
     settings: Mapping[str, Any] | None = None, wish: FirstBootWish | None = None,
-    target: TargetWish | None = None,
+    target: TargetWish | None = None, capture: CaptureWish | None = None,
 ) -> tuple[StepOrder, ...]:  # fmt: skip
     """Make a plan into orders with everything the rack needs; raises a Refusal naming what is missing.
 
@@ -202,17 +205,25 @@ def resolve(
         settings: Metadata for the templates of this run alone.
         wish: What the disk images it installs are to be told before their first boot, or None.
         target: Where they go, or None: as ``lab.toml`` says.
+        capture: How it captures, or None: as usual.
     """
     try:
         steps = parse_plan(plan)
     except PlanError as error:
         raise InvalidError(str(error), kind="bad-plan") from error
     platform = draft.inventory.platform(record.board.board_class)
+    captured = [step.image for step in steps if step.kind is StepKind.CAPTURE]
+    if len(set(captured)) < len(captured):
+        raise InvalidError("the plan captures two images of the same name", kind="bad-plan")
     on_disk = record.image
     orders = []
     for step in steps:
         if step.kind in (StepKind.INSTALL, StepKind.LIVE):
             orders.append(_image_order(draft, record, platform, step, holder, settings or {}, wish, target))
+        elif step.kind is StepKind.CAPTURE:
+            done = _done_of(draft, on_disk)
+            name = step.image or ""
+            orders.append(capture_order(draft, record, platform, name, holder, capture, done))
         else:
             orders.append(_order(draft, record, step, on_disk))
         if step.kind is StepKind.INSTALL:
@@ -303,20 +314,26 @@ def _on_disk(order: StepOrder) -> bool:
 
 
 def images_of(plan: str) -> frozenset[str]:
-    """Return the images a plan names; none of one that is not a plan."""
+    """Return the images a plan needs; none of one that is not a plan."""
     with suppress(PlanError):
-        return frozenset(step.image for step in parse_plan(plan) if step.image)
+        steps = parse_plan(plan)
+        return frozenset(step.image for step in steps if step.image and step.kind is not StepKind.CAPTURE)
     return frozenset()
 
 
 def _order(draft: Draft, record: BoardRecord, step: Step, on_disk: str | None) -> StepOrder:
     if step.kind is StepKind.BOOT:
-        known = draft.images.get(on_disk) if on_disk else None
-        pattern, seconds = (known.pattern, known.seconds) if known else (BOOT_PATTERN, BOOT_SECONDS)
+        pattern, seconds = _done_of(draft, on_disk)
         return StepOrder(step.kind, {"image": on_disk, "pattern": pattern, "seconds": seconds}, seconds)
     if step.kind is StepKind.WIPE:
         return wipe_order(draft, record)
     return StepOrder(step.kind, {}, DISCOVER_SECONDS)
+
+
+def _done_of(draft: Draft, on_disk: str | None) -> tuple[str, float]:
+    """Return what a console shows when the image on a disk has booted, and within how many seconds."""
+    known = draft.images.get(on_disk) if on_disk else None
+    return (known.pattern, known.seconds) if known else (BOOT_PATTERN, BOOT_SECONDS)
 
 
 def wipe_order(draft: Draft, record: BoardRecord) -> StepOrder:

@@ -16,6 +16,7 @@ class StepKind(StrEnum):
         WIPE: The agent clears every writable disk and proves it.
         INSTALL: The agent writes an image to the disk and reads it back; or an installer of its own, brought
             over the network, does its work until its done-signal.
+        CAPTURE: The agent reads a disk, and what it holds becomes an image.
         BOOT: The board starts from its own disk, until the image's done-signal.
         LIVE: A system brought over the network runs on the board until its done-signal.
     """
@@ -23,12 +24,13 @@ class StepKind(StrEnum):
     DISCOVER = "discover"
     WIPE = "wipe"
     INSTALL = "install"
+    CAPTURE = "capture"
     BOOT = "boot"
     LIVE = "live"
 
 
-_AGENT_STEPS = frozenset({StepKind.DISCOVER, StepKind.WIPE, StepKind.INSTALL})
-_IMAGE_STEPS = frozenset({StepKind.INSTALL, StepKind.LIVE})
+_AGENT_STEPS = frozenset({StepKind.DISCOVER, StepKind.WIPE, StepKind.INSTALL, StepKind.CAPTURE})
+_IMAGE_STEPS = frozenset({StepKind.INSTALL, StepKind.LIVE, StepKind.CAPTURE})
 
 _LIMIT = 32  # a longer plan is a mistake, not a plan
 

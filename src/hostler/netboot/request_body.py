@@ -17,23 +17,26 @@ if TYPE_CHECKING:
 BODY_SECONDS = 10.0
 
 
-async def limited_body(request: web.BaseRequest, limit: int, what: str) -> bytes:
+async def limited_body(
+    request: web.BaseRequest, limit: int, what: str, seconds: float = BODY_SECONDS
+) -> bytes:
     """Read a request's body.
 
     Args:
         request: The request.
         limit: Most bytes it may have.
         what: What it is, for the refusal: ``a done report``.
+        seconds: Longest time until all of it is there.
 
     Raises:
-        Refused: It is larger, is cut off or garbled, or did not come within ``BODY_SECONDS``.
+        Refused: It is larger, is cut off or garbled, or did not come in time.
     """
     too_large = Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{what} may have {limit} bytes")
     if (request.content_length or 0) > limit:
         raise too_large
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for part in request.content.iter_any():
                 body += part
                 if len(body) > limit:

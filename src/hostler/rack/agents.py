@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from hostler.model.identity import contradiction
-from hostler.model.keeper_view import Report
+from hostler.model.keeper_view import Report, agent_step
+from hostler.model.plan import StepKind
 from hostler.model.run import Phase
 from hostler.model.trace import printable
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostler.model.json import Document
+    from hostler.model.plan import StepOrder
+    from hostler.rack.captures import Captures
     from hostler.rack.keeper import Keeper
 
 _LOG_LINES = 200
@@ -30,10 +33,12 @@ class AgentReports:
 
     Args:
         keeper_of: The keeper of a board, or None.
+        captures: Stores what agents capture.
     """
 
-    def __init__(self, keeper_of: Callable[[str], Keeper | None]) -> None:
+    def __init__(self, keeper_of: Callable[[str], Keeper | None], captures: Captures) -> None:
         self._keeper_of = keeper_of
+        self._captures = captures
 
     def seen(self, board: str, boot: str, at: float) -> None:
         """Note that the agent of a boot spoke."""
@@ -73,17 +78,35 @@ class AgentReports:
             phase = Phase(values.get("phase", Phase.EXECUTING))
             keeper.agent_progress(run, step, phase, int(values["done"]), int(values["total"]))
             return HTTPStatus.NO_CONTENT
+        capture = _capture(keeper, run, step)
+        if kind == "capture":
+            if capture is None:
+                return HTTPStatus.CONFLICT
+            smaller = capture.params.get("shrink") is True
+            return self._captures.finish(run, step, str(values["index"]), smaller=smaller)
         if kind == "done":
             report = Report(run, step, result=dict(values.get("result") or {}))
+            if capture is not None:
+                report = self._captured(report)
         elif kind == "fail":
             log = tuple(printable(str(line)) for line in values.get("log") or ())[-_LOG_LINES:]
             error = printable(str(values.get("error") or "the agent gave no reason"))
+            if capture is not None and (why := self._captures.trouble(run, step)):
+                error = f"{error}: {why}"
             report = Report(
                 run, step, error=error, log=log, cause=printable(str(values.get("cause") or ""))[:32]
             )
         else:
             return HTTPStatus.NOT_FOUND
         return HTTPStatus.NO_CONTENT if await keeper.agent_report(report) else HTTPStatus.CONFLICT
+
+    def _captured(self, report: Report) -> Report:
+        """Return the report with what the image became in the store, which the agent has no say in."""
+        stored = self._captures.stored(report.run, report.step)
+        if stored is None:
+            why = "the server was restarted while it took the image in; capture the board again"
+            return Report(report.run, report.step, error=why)
+        return Report(report.run, report.step, result={**(report.result or {}), **stored})
 
     def marker(self, board: str, boot: str, marker: Document) -> None:
         """Take a marker line an agent wrote on the console: the only word of one that has no network."""
@@ -109,6 +132,14 @@ async def _take_from_system(keeper: Keeper, kind: str, boot: str, body: Document
         log = tuple(printable(line) for line in lines)[-_LOG_LINES:]
         taken = await keeper.system_report(boot, None, error, log if len(lines) > 1 else ())
     return HTTPStatus.NO_CONTENT if taken else HTTPStatus.CONFLICT
+
+
+def _capture(keeper: Keeper, run: str, step: int) -> StepOrder | None:
+    """Return the order of a board's present step if it is this one, and captures."""
+    present = agent_step(keeper.view)
+    if present is None or (present[0].id, present[0].step) != (run, step):
+        return None
+    return present[1] if present[1].kind is StepKind.CAPTURE else None
 
 
 def _is_present(keeper: Keeper, boot: str) -> bool:

@@ -21,6 +21,7 @@ from hostler.model.trace import TraceEvent
 from hostler.rack.active_check import ActiveChecks
 from hostler.rack.agents import AgentReports
 from hostler.rack.board_tcp import serve_tcp
+from hostler.rack.captures import Captures
 from hostler.rack.check import check_lab
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
@@ -111,7 +112,10 @@ class Rack:
         self._consoles_dir = state_dir / "consoles"
         self._searchers = ThreadPoolExecutor(_SEARCHERS, "console-search")
         self.wires = Wires()
-        self.reports = AgentReports(lambda name: kept.keeper if (kept := self._kept.get(name)) else None)
+        self._captures = Captures(images, self._active_runs)
+        self.reports = AgentReports(
+            lambda name: kept.keeper if (kept := self._kept.get(name)) else None, self._captures
+        )
         self.netboot = Netboot(images.root, state_dir, self._heard, self.reports)
 
     async def run(self) -> None:
@@ -121,6 +125,11 @@ class Rack:
             self._tasks = tasks
             tasks.create_task(self._publish_forever(), name="publish")
             tasks.create_task(self._follow(), name="follow")
+            tasks.create_task(self._captures.run(), name="captures")
+
+    def _active_runs(self) -> set[str]:
+        runs = (kept.keeper.view.memory.run for kept in self._kept.values())
+        return {run.id for run in runs if run is not None and not run.state.ended}
 
     # What the hub wants.
 

@@ -1,0 +1,72 @@
+"""An image of a disk made smaller, as an image of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hostler import __version__
+from hostler.hub import images, runs
+from hostler.hub.errors import InvalidError
+from hostler.hub.image_records import ImageKind, ImageRecord, Provenance
+from hostler.hub.state import Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hostler.hub.hub import Hub
+    from hostler.hub.images import Progress
+    from hostler.hub.records import Principal
+
+
+def check(hub: Hub, by: Principal, name: str, new: str) -> None:
+    """Raise a Refusal when there is no such image of a disk, or the new one may not be called so."""
+    _image(hub, name)
+    images.check_name(Draft(hub.state, 0.0), by, new)
+
+
+async def shrink(
+    hub: Hub, by: Principal, name: str, new: str, progress: Callable[[Progress], None]
+) -> tuple[ImageRecord, str]:
+    """Make an image as small as can be, under a new name; the other one stays.
+
+    Args:
+        hub: The hub.
+        by: Who asks.
+        name: The image.
+        new: What the smaller one is called.
+        progress: Called from another thread; what it raises ends the work.
+
+    Returns:
+        The new image, and why it is not smaller still; or nothing.
+
+    Raises:
+        Refusal: It cannot be shrunk; the text says why.
+    """
+    old, desk = _image(hub, name), hub.images
+    with desk.reserve_name(by, new):
+        async with desk.taking():
+            made = await desk.in_thread(lambda: desk.files.shrink(old.index, progress))
+            image = replace(
+                old, name=new, index=made.index, size=made.size, data_bytes=made.data_bytes,
+                source=f"image {name}, shrunk", principal=by.name, signatures=(),
+                provenance=Provenance("", __version__, -(-made.data_bytes // made.chunk_size)),
+            )  # fmt: skip
+            try:
+                kept = await hub.change(
+                    lambda draft: images.add(draft, by, replace(image, created=draft.now))
+                )
+            except BaseException:
+                desk.give_up([made.index])
+                raise
+    return kept, made.shrink_note
+
+
+def _image(hub: Hub, name: str) -> ImageRecord:
+    image = runs.find_image(Draft(hub.state, 0.0), name)
+    if image.kind is not ImageKind.DISK:
+        raise InvalidError(
+            f'image "{name}" is a system that comes over the network; only images of disks are shrunk',
+            kind="not-a-disk",
+        )
+    return image

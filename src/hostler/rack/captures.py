@@ -1,0 +1,106 @@
+"""Captured images on their way from netboot's spool into the store, one task for each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from hostler.images.captured import MissingChunksError, StoredCapture, drop_spools, store_capture
+from hostler.images.store_errors import StoreError, StoreFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from hostler.images.store import ImageStore
+
+log = logging.getLogger(__name__)
+
+_TIDY_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Storing:
+    """One capture being stored: its index, then what came of it."""
+
+    index: str
+    stored: StoredCapture | None = None
+    status: HTTPStatus = HTTPStatus.ACCEPTED
+    error: str = ""
+
+
+class Captures:
+    """Stores what agents captured.
+
+    Args:
+        store: Where to.
+        active: Tells the ids of the runs that have not ended.
+    """
+
+    def __init__(self, store: ImageStore, active: Callable[[], Collection[str]]) -> None:
+        self._store = store
+        self._active = active
+        self._tasks: asyncio.TaskGroup | None = None
+        self._storing: dict[tuple[str, int], _Storing] = {}
+
+    def finish(self, run: str, step: int, index: str, *, smaller: bool) -> HTTPStatus:
+        """Begin to store a capture, or tell how it stands.
+
+        Args:
+            run: The run's id.
+            step: Number of its capture step.
+            index: Id of the index that was handed in.
+            smaller: Shrink it as well.
+
+        Returns:
+            202 while it is being stored, 204 once it is, 409 when something of it must be sent again, 413
+            when there is no room.
+        """
+        known = self._storing.get((run, step))
+        if known is not None and known.index == index:
+            if known.status in (HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+                del self._storing[run, step]  # told once; whoever asks again wants it tried again
+            return known.status
+        if self._tasks is None:
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        begun = self._storing[run, step] = _Storing(index)
+        self._tasks.create_task(self._store_it(run, step, begun, smaller), name=f"capture {run}")
+        return begun.status
+
+    def stored(self, run: str, step: int) -> dict[str, Any] | None:
+        """Return what a step's capture became in the store; None: it is not there."""
+        known = self._storing.get((run, step))
+        return known.stored.to_json() if known is not None and known.stored is not None else None
+
+    def trouble(self, run: str, step: int) -> str:
+        """Say why a step's capture could not be stored, in words the agent does not have; or nothing."""
+        known = self._storing.get((run, step))
+        return known.error if known is not None else ""
+
+    async def run(self) -> None:
+        """Store what is asked for, and throw away what belongs to no run any more, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            while True:
+                await asyncio.sleep(_TIDY_SECONDS)
+                active = self._active()
+                for key in [key for key in self._storing if key[0] not in active]:
+                    del self._storing[key]
+                await asyncio.to_thread(drop_spools, self._store, active)
+
+    async def _store_it(self, run: str, step: int, storing: _Storing, smaller: bool) -> None:
+        try:
+            storing.stored = await asyncio.to_thread(
+                store_capture, self._store, run, step, storing.index, smaller=smaller
+            )
+        except MissingChunksError as error:
+            storing.status, storing.error = HTTPStatus.CONFLICT, str(error)
+        except StoreFullError as error:
+            storing.status, storing.error = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)
+        except (StoreError, OSError) as error:
+            log.exception("the capture of run %s is not stored", run)
+            storing.status, storing.error = HTTPStatus.CONFLICT, str(error)
+        else:
+            storing.status = HTTPStatus.NO_CONTENT
