@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hostler.agent.signed import SignatureRefusedError, Trust, proven_index
 from hostler.agent.work import StepError
+from hostler.build.agent_image import our_sources
 from hostler.images.importer import import_image
 from hostler.images.store import ImageStore
 from hostler.model.chunkindex import ChunkIndex
@@ -110,6 +112,19 @@ def test_what_an_agent_trusts_is_read_from_its_own_file(tmp_path: Path) -> None:
     for damaged in ("", "{", "[]", '{"keys": []}', '{"keys": ["00"], "require_signed": false}', "\ud800x"):
         file.write_text(damaged, errors="surrogatepass")
         assert Trust.read(file) == Trust(required=True)
+
+
+def test_no_other_part_of_the_agent_reads_an_index() -> None:
+    """What is written comes out of ``proven_index``, wherever it is written to."""
+    readers = {
+        path
+        for path, source in our_sources().items()
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Attribute)
+        and isinstance(call.value, ast.Name)
+        and (call.value.id, call.attr) == ("ChunkIndex", "decode")
+    }
+    assert readers == {"hostler/agent/signed.py"}
 
 
 def brought(store: ImageStore, tmp_path: Path) -> str:

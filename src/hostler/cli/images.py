@@ -155,7 +155,13 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
         except OSError as error:
             raise ClientError(f"cannot read {args.source}: {error.strerror or error}") from None
     if key is not None:
-        made = signing.sign(client, args.name, key)
+        try:
+            made = signing.sign(client, args.name, key)
+        except ClientError as error:
+            raise ClientError(
+                f"image {args.name} was imported and is not signed: {error}",
+                f"hostler image sign {args.name} --key {args.sign_with}",
+            ) from error
     if out.json:
         out.document(made)
     of_it = (
