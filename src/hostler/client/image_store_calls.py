@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TRIES = 5
 """How often a download is taken up again without a byte having come."""
-_PAUSE = 0.5  # seconds longer before each of these, so that a server may be restarted
+_PAUSE = 1.0  # seconds longer each time that nobody answers: a server may be restarted
 _SILENCE = 60.0  # seconds without a byte
 
 
@@ -71,12 +71,13 @@ class ImageStoreCalls:
         done, total, tag, tries = 0, -1, "", 0
         while done != total:
             headers = {"Range": f"bytes={done}-", "If-Range": tag} if tag else {}
-            before = done
+            before, answered = done, False
             try:
                 with self._http.stream(
                     "GET", f"images/{part(name)}/content", query={"form": form}, headers=headers,
                     seconds=_SILENCE,
                 ) as response:  # fmt: skip
+                    answered = True
                     if done and response.status_code != 206:
                         raise ClientError(f'image "{name}" changed while it was fetched', "fetch it again")
                     tag = response.headers["etag"]
@@ -95,7 +96,7 @@ class ImageStoreCalls:
                     f'image "{name}" came only to byte {done} of {total}',
                     f"look what is wrong with it: hostler image verify {name}",
                 )
-            if done != total:
+            if not answered:
                 time.sleep(tries * _PAUSE)
 
     def image_block_map(self, name: str) -> bytes:
