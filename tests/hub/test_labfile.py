@@ -30,6 +30,13 @@ MISTAKES = [
     ('interface = "eth1"', "", 'networks.boot: a network of this host lacks "interface"; add it'),
     ('interface = "eth1"', 'interface = "eth1"\nrelayed = "boot"', 'a network behind a relay lacks "subnet"'),
     ('range = "10.77.0.100-10.77.0.199"', 'dhcp = "maybe"', "networks.boot.dhcp: "),
+    ('interface = "eth1"', 'interface = "eth1"\ninstalls = {}', 'needs "boards", how many at once'),
+    ('interface = "eth1"', 'interface = "eth1"\ninstalls = { rate = "9" }', "is not a rate"),
+    (
+        'interface = "eth1"',
+        'interface = "eth1"\ninstalls = { boards = 21, rate = "100M" }',
+        "lets 21 boards share 100 Mbit/s; 20 at most can",
+    ),
     ('interface = "eth1"', 'interface = "eth1"\nlease = "soon"', "is not a length of time"),
     ('interface = "eth1"', 'interface = "eth1"\nrouter = "10.9.9.9"', "router 10.9.9.9 is outside 10.77."),
     ('driver = "snmp-poe"', 'driver = "snmp"', 'there is no driver "snmp"; known: '),
@@ -113,7 +120,7 @@ def test_a_good_file_is_an_inventory(tmp_path: Path):
         "relayed": None, "subnet": "10.77.0.0/24", "router": None,
             "address6": None, "subnet6": None, "range6": None, "dns": [], "http_port": 8067,
         "lease": 3600.0,
-        "multicast": None,
+        "multicast": None, "installs": None,
         "netns_pidfile": str(tmp_path / "lab.pid"),
     }  # fmt: skip
     board = inventory.boards["pc-1"]
@@ -121,6 +128,21 @@ def test_a_good_file_is_an_inventory(tmp_path: Path):
     assert board.labels == {"ram": "4096", "rev": "b"}
     assert (board.network, board.power[0].driver, board.power[0].params) == ("boot", "snmp-poe", {"port": 1})
     assert board.console.params == {"host": "127.0.0.1", "port": 16201}
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("{ boards = 8 }", {"boards": 8, "rate": None}),
+        ('{ rate = "1G" }', {"boards": 200, "rate": 1e9}),
+        ('{ rate = "2M" }', {"boards": 1, "rate": 2e6}),
+        ('{ boards = 4, rate = "500M" }', {"boards": 4, "rate": 5e8}),
+    ],
+)
+def test_how_many_may_install_at_once(written: str, told: dict[str, object]):
+    """A number, or as many as a rate is enough for."""
+    text = LAB.replace('interface = "eth1"', f'interface = "eth1"\ninstalls = {written}')
+    assert read_labfile(text).networks["boot"]["installs"] == told
 
 
 def test_drivers_are_asked_about_their_wires():

@@ -107,6 +107,26 @@ def test_a_keeper_that_was_away_gives_the_board_its_time_again():
     assert [a.purpose for a in w.actions if isinstance(a, StartBoot)] == ["agent"]
 
 
+def test_the_time_of_a_step_begins_when_its_turn_comes():
+    """A board that waits for its turn to fetch its image is not slow; afterwards its time is that of any."""
+    w = world(INSTALL, step_takes=10**6)
+    while w.view.memory.run is None or w.view.memory.run.phase is not Phase.EXECUTING:
+        w.act()
+    began, limit = w.now, w.view.desired.run.steps[0].seconds
+    w.tick(limit + 100)
+    w.see(agent_at=w.now, agent_phase=Phase.WAITING, agent_waited=w.now)
+    assert isinstance(decide(w.view, w.now), Wait)
+    waited = w.now
+    w.tick(limit - 1)
+    w.see(agent_at=w.now, agent_phase=Phase.EXECUTING)
+    assert isinstance(decide(w.view, w.now), Wait)
+    w.tick(2)
+    action = decide(w.view, w.now)
+    assert isinstance(action, Record)
+    assert action.memory.run.state is RunState.TIMED_OUT
+    assert began < waited < w.now
+
+
 def test_a_cancelled_run_ends_cancelled():
     """The hub's word is enough."""
     w = world(INSTALL)

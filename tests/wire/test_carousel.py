@@ -18,9 +18,10 @@ from hostler.wire.carousel import (
     nothing,
     parity_count,
 )
-from hostler.wire.carousel_rate import CREDIT, Rate
+from hostler.wire.carousel_rate import Rate
 from hostler.wire.carousel_receiver import Lacking, Receiver
 from hostler.wire.carousel_schedule import DEAF_SECONDS, HOPELESS_LOSS, MOST_TURNS, Schedule
+from hostler.wire.pace import CREDIT, Pace
 
 SESSION = 77
 LIMIT = 1 << 20
@@ -327,7 +328,7 @@ def test_the_rate_follows_the_median() -> None:
 
 def test_what_leaves_keeps_to_the_rate() -> None:
     """A thousand sends of 10,000 bytes at 8 Mbit/s take ten seconds, less what may be caught up, once."""
-    rate = Rate(8e6)
+    rate = Pace(8e6)
     now = 5.0
     for _ in range(1000):
         now += rate.delay(10_000, now)

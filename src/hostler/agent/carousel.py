@@ -48,6 +48,10 @@ class Caller(Protocol):
         """Tell what is lacking; return where the carousel is, or None: there is none for us."""
         ...
 
+    def ask(self, path: str) -> Document:
+        """Fetch a JSON object; waits for the rack as long as it takes."""
+        ...
+
     def address_here(self) -> str:
         """Return the board's own address on the network by which the rack is reached."""
         ...
@@ -157,7 +161,6 @@ class _Listening:
                 lacking = self._receiver.lacking()
                 done = not self._receiver.wanted and not self._pending
             if done:
-                self._caller.carousel(self._artefact, {"leave": "it has the whole image"})
                 return
             body: Document = {
                 "session": session,

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from hostler.agent.extents import EXTENT, Extent, equal_chunks, in_threads
 from hostler.agent.holes import clear_holes, sample_holes
 from hostler.agent.media import aligned_buffer, up
+from hostler.agent.turn import offer_or_turn
 from hostler.agent.work import DiskFaultError, StepError, TooLargeError
 from hostler.agent.writing import ChunkSource, Writing
 
@@ -111,7 +112,7 @@ def install(
     result.holes_zeroed_by = clear_holes(index, media, work, keep_rest=keep_rest)
     result.seconds["holes"] = time.monotonic() - started
     writing = Writing(index, media, source, work, workers)
-    _bring(writing, extents, index, caller, look=look)
+    _bring(writing, extents, index, caller, work, look=look)
     media.sync()
     result.seconds["write"] = time.monotonic() - started
     brought = writing.kept_bytes + sum(chunk.length for extent in writing.written for chunk in extent)
@@ -136,7 +137,13 @@ def check_fits(index: ChunkIndex, media: Media) -> None:
 
 
 def _bring(
-    writing: Writing, extents: list[Extent], index: ChunkIndex, caller: Caller | None, *, look: bool
+    writing: Writing,
+    extents: list[Extent],
+    index: ChunkIndex,
+    caller: Caller | None,
+    work: Work,
+    *,
+    look: bool,
 ) -> None:
     """Have everything on the disk that it lacks."""
     looking = writing.first_look() if look else None
@@ -145,12 +152,14 @@ def _bring(
         return
     artefact = index.id
     # Before anything is fetched: boards begin together, and what each fetches by itself delays all.
-    offer, left = caller.carousel(artefact, {}), extents
+    offer, left = offer_or_turn(caller, artefact, work, index.size), extents
     if offer is None:
         offer, left = _bring_until_offered(writing, extents, looking, caller, artefact)
     if left and offer is not None:
         left = writing.share(left, looking, offer, caller, artefact)
+    if left:
         writing.fetch(left, None)
+    caller.carousel(artefact, {"leave": "it has the whole image"})  # to others it is the turn
 
 
 def _bring_until_offered(

@@ -84,6 +84,7 @@ class NetworkRules:
             "http_port": table.http_port,
             "lease": table.lease,
             "multicast": _multicast(table),
+            "installs": table.installs.plan() if table.installs else None,
             "netns_pidfile": str((self._base / pidfile).resolve()) if pidfile else None,
         }
 

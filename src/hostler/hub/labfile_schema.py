@@ -165,6 +165,41 @@ class MulticastTable(_Closed):
     boards: int = Field(default=2, ge=1, le=10_000)
 
 
+_BITS_A_BOARD = 5e6
+"""Least bits a second for each board that fetches: four chunks of a MiB each are under way for it, and what
+takes longer than ten seconds looks like a rack that is lost."""
+
+
+class InstallsTable(_Closed):
+    """``[networks.NAME.installs]``."""
+
+    boards: int | None = Field(default=None, ge=1, le=10_000)
+    rate: Annotated[float, BeforeValidator(_bits)] | None = None
+
+    @model_validator(mode="after")
+    def _enough_for_each(self) -> InstallsTable:
+        if self.boards is None and self.rate is None:
+            raise ValueError('needs "boards", how many at once, or "rate", such as "500M"')
+        if self.rate is not None and self.boards is not None and self.boards > self._most(self.rate):
+            most = self._most(self.rate)
+            raise ValueError(
+                f"lets {self.boards} boards share {self.rate / 1e6:g} Mbit/s; {most} at most can"
+            )
+        return self
+
+    @staticmethod
+    def _most(rate: float) -> int:
+        return max(1, int(rate // _BITS_A_BOARD))
+
+    def plan(self) -> dict[str, Any]:
+        """Return it as the rack is told of it."""
+        boards = self.boards
+        if boards is None:
+            assert self.rate is not None
+            boards = self._most(self.rate)
+        return {"boards": boards, "rate": self.rate}
+
+
 class NetworkTable(_Closed):
     """``[networks.NAME]``."""
 
@@ -184,6 +219,7 @@ class NetworkTable(_Closed):
     lease: Annotated[float, BeforeValidator(seconds), Field(ge=60, le=30 * 86400)] = 3600.0
     netns_pidfile: str | None = None
     multicast: MulticastTable | None = None
+    installs: InstallsTable | None = None
 
     @model_validator(mode="after")
     def _here_or_relayed(self) -> NetworkTable:

@@ -137,7 +137,8 @@ def _executing(view: View, status: RunStatus, step: StepOrder, now: float) -> Ac
         return end(view, RunState.FAILED, now, report.error, report.log)
     if seen.power.state is PowerState.OFF:
         return try_again(view, status, now, f"the board lost power during step {step.kind}")
-    if now > status.since + step.seconds:
+    since = max(status.since, seen.agent_waited)  # who waits for its turn is not slow
+    if now > since + step.seconds:
         return end(view, RunState.TIMED_OUT, now, f"step {step.kind} took longer than {step.seconds:g} s")
     heard = max(began(status, seen), seen.agent_at if seen.agent_boot == status.boot else 0.0)
     if now > heard + STALL_SECONDS:
@@ -147,7 +148,7 @@ def _executing(view: View, status: RunStatus, step: StepOrder, now: float) -> Ac
             now,
             f"the agent went silent for {STALL_SECONDS:g} s during step {step.kind}{_trouble(seen)}",
         )
-    return Wait(min(heard + STALL_SECONDS, status.since + step.seconds))
+    return Wait(min(heard + STALL_SECONDS, since + step.seconds))
 
 
 def _trouble(seen: Seen) -> str:
@@ -169,6 +170,7 @@ PHASES = {
     Phase.PREPARING: _preparing,
     Phase.POWERING: _powering,
     Phase.BOOTING: _booting,
+    Phase.WAITING: _executing,
     Phase.EXECUTING: _executing,
     Phase.VERIFYING: _executing,
 }

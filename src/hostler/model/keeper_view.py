@@ -77,6 +77,7 @@ class Seen:
         agent_boot: Id of the boot whose agent spoke last.
         agent_at: Unix time it spoke.
         agent_phase: The phase it reported.
+        agent_waited: Unix time it last reported that it waits for its turn, or 0.
         agent_trouble: What it last complained of on the console, or empty.
         done: Bytes it reported done in that phase.
         total: Bytes it reported to be done in that phase.
@@ -101,6 +102,7 @@ class Seen:
     agent_boot: str | None = None
     agent_at: float = 0.0
     agent_phase: Phase = Phase.EXECUTING
+    agent_waited: float = 0.0
     agent_trouble: str = ""
     done: int = 0
     total: int = 0

@@ -31,6 +31,7 @@ class Phase(StrEnum):
     PREPARING = "preparing"
     POWERING = "powering"
     BOOTING = "booting"
+    WAITING = "waiting"
     EXECUTING = "executing"
     VERIFYING = "verifying"
 

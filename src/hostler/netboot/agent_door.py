@@ -20,6 +20,7 @@ from hostler.model.trace import TraceEvent
 from hostler.netboot.capture_door import CaptureDoor
 from hostler.netboot.carousels import Carousels
 from hostler.netboot.file_response import send_file
+from hostler.netboot.install_turns import InstallTurns
 from hostler.netboot.refused import Refused
 from hostler.netboot.request_body import limited_body
 
@@ -39,6 +40,7 @@ REPORT_LIMITS = {"hello": 256 << 10, "progress": 4 << 10, "done": 1 << 20, "fail
 CAROUSEL_LIMIT = 512 << 10
 """Most bytes of a list of what is lacking: 8,000 fragments, and a bit for each of two million chunks."""
 
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -90,6 +92,7 @@ class AgentDoor:
         self._carousels = Carousels(
             self._index_path, self._chunk_path, self._tell_carousel, expected=self._installing
         )
+        self._turns = InstallTurns(networks, self._tell_turn)
         self._captures = CaptureDoor(store)
         self._mac_of = mac_of
         self._emit = emit
@@ -127,8 +130,10 @@ class AgentDoor:
             return web.json_response(target.step)
         if name == "index" and rest:
             return await self._index(request, rest, target, boot)
+        if name == "turn" and rest:
+            return self._turn(request, rest, target, client)
         if name == "chunk" and _SHA256.match(rest):
-            return await self._chunk(request, rest, target, boot)
+            return await self._chunk(request, rest, target, boot, client)
         if name == "file" and rest:
             return await self._file(request, rest, target, boot)
         raise Refused(HTTPStatus.NOT_FOUND, "no such thing for an agent")
@@ -154,6 +159,7 @@ class AgentDoor:
         body = _object(await limited_body(request, REPORT_LIMITS[kind], f"a {kind} report"))
         status = await reported(self._rack, kind, target.board, boot, body)
         if kind in ("done", "fail"):
+            self._turns.leave(target.board)
             self._tell_fetched(target)
         return web.Response(status=status)
 
@@ -171,13 +177,13 @@ class AgentDoor:
         return response
 
     async def _chunk(
-        self, request: web.BaseRequest, digest: str, target: Target, boot: str
+        self, request: web.BaseRequest, digest: str, target: Target, boot: str, client: Address
     ) -> web.StreamResponse:
         started = time.time()
+        path = self._chunk_path(digest)
         try:
-            response, transfer = await send_file(
-                request, self._chunk_path(digest), digest, "application/zstd"
-            )
+            await self._turns.chunk(target.board, self._network_of(client), path.stat().st_size)
+            response, transfer = await send_file(request, path, digest, "application/zstd")
         except OSError as error:
             self._trace(target, boot, "missing", f"{target.board}: chunk {digest[:12]}: {error.strerror}")
             raise Refused(HTTPStatus.NOT_FOUND, "the chunk is not in the store") from error
@@ -221,7 +227,20 @@ class AgentDoor:
         body = _object(await limited_body(request, CAROUSEL_LIMIT, "what a listener lacks"))
         network = next((one for one in self._networks if client in one.subnet), None)
         answer = await self._carousels.ask(target.board, network, artefact, body)
+        if answer is not None or "leave" in body:
+            self._turns.leave(target.board)
         return web.Response(status=HTTPStatus.NO_CONTENT) if answer is None else web.json_response(answer)
+
+    def _turn(self, request: web.BaseRequest, artefact: str, target: Target, client: Address) -> web.Response:
+        """Tell an agent whether it may fetch its image now."""
+        _check_index(target, artefact)
+        told = request.query.get("waited", "0")
+        if not _SECONDS.match(told):
+            raise Refused(HTTPStatus.BAD_REQUEST, "waited is a number of seconds")
+        return web.json_response(self._turns.ask(target.board, self._network_of(client), float(told)))
+
+    def _network_of(self, client: Address) -> NetworkConfig | None:
+        return next((one for one in self._networks if one.contains(client)), None)
 
     async def close(self) -> None:
         """End what was begun for agents."""
@@ -237,6 +256,11 @@ class AgentDoor:
 
     def _chunk_path(self, digest: str) -> Path:
         return self._store / "chunks" / digest[:2] / digest
+
+    def _tell_turn(self, board: str, text: str) -> None:
+        target = self._table.by_board(board)
+        if target is not None and target.boot is not None:
+            self._trace(target, target.boot, "turn", f"{board} {text}")
 
     def _tell_carousel(self, board: str, text: str) -> None:
         target = self._table.by_board(board)

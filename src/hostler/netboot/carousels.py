@@ -106,6 +106,7 @@ class Carousels:
         key = (network.name, artefact)
         running = self._running.get(key)
         if "leave" in body:
+            self._interest.get(key, {}).pop(board, None)
             self._leave(running, board, printable(str(body["leave"]), 200))
             return None
         interest = self._interest.setdefault(key, {})

@@ -19,6 +19,7 @@ from hostler.model.first_stages import Loader
 from hostler.model.identity import serial_digits
 from hostler.model.json import Document
 from hostler.model.netboot_order import NetbootOrder
+from hostler.netboot.install_limit import InstallLimit
 from hostler.netboot.multicast_group import MulticastGroup
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class NetworkConfig:
         dns6: Name servers told to boards by DHCPv6.
         dhcp6_port: 547; tests that may not have it use another.
         multicast: Where images go to many boards at once; None: nowhere.
+        installs: How much of it images may take by HTTP; None: all.
     """
 
     name: str
@@ -167,6 +169,7 @@ class NetworkConfig:
     dns6: tuple[IPv6Address, ...] = ()
     dhcp6_port: int = 547
     multicast: MulticastGroup | None = None
+    installs: InstallLimit | None = None
 
     @property
     def subnet(self) -> IPv4Network:
@@ -219,6 +222,7 @@ class NetworkConfig:
             "dns6": [str(server) for server in self.dns6],
             "dhcp6_port": self.dhcp6_port,
             "multicast": self.multicast.to_json() if self.multicast else None,
+            "installs": self.installs.to_json() if self.installs else None,
         }
 
     @classmethod
@@ -227,7 +231,7 @@ class NetworkConfig:
         router, behind = document["router"], document["behind"]
         first, last = document["range_first"], document["range_last"]
         address6, behind6 = document["address6"], document["behind6"]
-        multicast = document["multicast"]
+        multicast, installs = document["multicast"], document["installs"]
         first6, last6 = document["range6_first"], document["range6_last"]
         return cls(
             name=str(document["name"]),
@@ -250,6 +254,7 @@ class NetworkConfig:
             dns6=tuple(IPv6Address(server) for server in cast("list[str]", document["dns6"])),
             dhcp6_port=int(cast("int", document["dhcp6_port"])),
             multicast=MulticastGroup.from_json(cast("Document", multicast)) if multicast else None,
+            installs=InstallLimit.from_json(cast("Document", installs)) if installs else None,
         )
 
 

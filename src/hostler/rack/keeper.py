@@ -120,9 +120,12 @@ class Keeper:
             return
         if phase is not self._view.seen.agent_phase:
             self._trace("agent", str(phase), f"step {step + 1}: {phase}", {"total": total})
-        if (stuck := self._standstill.note((run, step, phase), done, total, time.monotonic())) is not None:
+        waits = phase is Phase.WAITING
+        stuck = None if waits else self._standstill.note((run, step, phase), done, total, time.monotonic())
+        if stuck is not None:
             self._trace("agent", *stuck)
-        self._see(agent_phase=phase, done=done, total=total)
+        waited = time.time() if waits else self._view.seen.agent_waited
+        self._see(agent_phase=phase, agent_waited=waited, done=done, total=total)
 
     def agent_trouble(self, text: str) -> None:
         """Note what an agent complained of on the console; it is told when a deadline passes."""

@@ -15,6 +15,7 @@ from ipaddress import (
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hostler.netboot.install_limit import InstallLimit
 from hostler.netboot.multicast_group import MulticastGroup
 from hostler.netboot.table import DhcpMode, NetworkConfig
 
@@ -52,6 +53,7 @@ def network_config(
         http_port=int(here.get("http_port", 8067)),
         dhcp=DhcpMode(str(values.get("dhcp", "own"))),
         multicast=MulticastGroup.from_json(multicast) if multicast else None,
+        installs=InstallLimit.from_json(values["installs"]) if values.get("installs") else None,
         behind=IPv4Network(str(values["subnet"])) if through is not None else None,
         address6=IPv6Interface(str(here["address6"])) if here.get("address6") else None,
         range6_first=IPv6Address(first6) if first6 else None,

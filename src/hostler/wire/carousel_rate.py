@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hostler.wire.pace import Pace
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EVERY = 0.5
 """Seconds between two changes: listeners tell as often."""
-CREDIT = 512 * 1024
-"""Bytes that may be caught up, for a thread that sleeps until its next send wakes up a little late each time:
-what the buffers of a small switch hold."""
 _TOLERATED = 0.02  # a bad link loses this much at any rate, and slower would not help it
 _UP = 1.1
 _MARGIN = 0.95  # of what arrived: the queue before the narrow place is full and must drain
@@ -22,8 +21,8 @@ _SETTLE = 2 * EVERY  # after a fall: what is told meanwhile is of the time befor
 _LEAST = 20e6  # slower than this HTTP would be quicker, even for all of them
 
 
-class Rate:
-    """Bits a second, and the time at which the next datagrams may leave.
+class Rate(Pace):
+    """A pace that follows what the listeners lose.
 
     Args:
         most: Where it begins and never more than this, in bits a second: who wrote it into ``lab.toml`` knows
@@ -31,11 +30,10 @@ class Rate:
     """
 
     def __init__(self, most: float) -> None:
+        super().__init__(most)
         self._most = most
-        self.bits = most
         self._changed = 0.0
         self._settled = 0.0
-        self._free = 0.0
 
     def adapt(self, losses: Sequence[float], now: float) -> None:
         """Take in what share each listener loses, in ascending order; at most once in ``EVERY`` seconds."""
@@ -53,9 +51,3 @@ class Rate:
         """Never go beyond this from now on, in bits a second."""
         self._most = most
         self.bits = min(self.bits, most)
-
-    def delay(self, size: int, now: float) -> float:
-        """Return how long to wait before ``size`` bytes may leave, and count them as sent then."""
-        begin = max(now - CREDIT * 8 / self.bits, self._free)
-        self._free = begin + size * 8 / self.bits
-        return max(0.0, begin - now)

@@ -1,0 +1,239 @@
+"""Boards that install over one network, more than it may carry at once, with the agent's own client."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import socket
+import threading
+from dataclasses import replace
+from ipaddress import IPv4Interface
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from netboot_peers import NETWORK
+
+from hostler.agent.console import Console
+from hostler.agent.install import install
+from hostler.agent.media import Media
+from hostler.agent.rack import BootConfig, Rack
+from hostler.agent.turn import offer_or_turn
+from hostler.agent.work import Work
+from hostler.images.importer import import_image
+from hostler.images.store import ImageStore
+from hostler.model.boot import BootIntent
+from hostler.model.chunkindex import ChunkIndex
+from hostler.netboot.http_server import BootHttp
+from hostler.netboot.install_limit import InstallLimit
+from hostler.netboot.install_turns import AGAIN_SECONDS, InstallTurns
+from hostler.netboot.refused import Refused
+from hostler.netboot.table import BootTable, NetworkConfig, Target
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from hostler.model.json import Document
+    from hostler.model.trace import TraceEvent
+
+SIZE = 40 << 20
+
+
+class Silent:
+    """A rack that takes everything."""
+
+    def seen(self, board: str, boot: str, at: float) -> None:
+        del board, boot, at
+
+    async def report(self, kind: str, board: str, boot: str, body: Document) -> int:
+        del kind, board, boot, body
+        return 204
+
+
+class Site:
+    """A rack's boot listener on loopback, an image in its store, and boards that are to install it."""
+
+    def __init__(self, place: Path, limit: InstallLimit) -> None:
+        image = place / "image"
+        image.write_bytes(random.Random(5).randbytes(SIZE))
+        store = ImageStore(place / "store")
+        self.image = image.read_bytes()
+        self.index_id = import_image(image, store).index
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.network = replace(
+            NETWORK, interface="lo", address=IPv4Interface("127.0.0.1/8"), range_first=None, range_last=None,
+            http_port=self.port, installs=limit,
+        )  # fmt: skip
+        self.events: list[TraceEvent] = []
+        self.order: list[int] = []
+        self.place = place
+        table = BootTable()
+        for number in range(3):
+            step: Document = {"run": "r", "step": 0, "kind": "install", "params": {"index": self.index_id}}
+            mac = f"52:54:00:00:00:{number:02x}"
+            table.put(
+                Target(
+                    f"b{number}", "x86-uefi", "amd64", (mac,), intent=BootIntent.STEP, boot=f"boot-{number}",
+                    token=f"t{number}", step=step,
+                )
+            )  # fmt: skip
+        self._store = place / "store"
+        self._table = table
+        self.http = self.listener()
+
+    def listener(self) -> BootHttp:
+        return BootHttp(
+            self._table, [self.network], lambda _: None, self.events.append, Silent(), self._store,
+            lambda *_: None,
+        )  # fmt: skip
+
+    def rack(self, number: int) -> Rack:
+        order = self.order
+
+        class Watched(Rack):
+            """The agent's client, and who fetched when."""
+
+            def chunk(self, digest: str, into: memoryview) -> int:
+                order.append(number)
+                return super().chunk(digest, into)
+
+        config = BootConfig(f"http://127.0.0.1:{self.port}", f"t{number}", f"b{number}", f"boot-{number}")
+        return Watched(config, Console(io.StringIO()), threading.Event())
+
+    def install(self, number: int, lines: list[str]) -> None:
+        rack = self.rack(number)
+        index = ChunkIndex.decode(rack.index(self.index_id))
+        disk = self.place / f"disk-{number}"
+        with disk.open("wb") as file:
+            file.truncate(SIZE)
+
+        def say(text: str) -> None:
+            lines.append(f"b{number} {text}")
+
+        with Media(disk, write=True) as media:
+            install(index, media, rack, Work(say), caller=rack, verify=False, look=False)
+        assert disk.read_bytes() == self.image
+
+
+@pytest.fixture
+async def one_at_a_time(tmp_path: Path) -> AsyncIterator[Site]:
+    """A network that one board may install over at once."""
+    site = Site(tmp_path, InstallLimit(1, None))
+    await site.http.start()
+    yield site
+    await site.http.close()
+
+
+async def test_boards_install_one_after_the_other(one_at_a_time: Site) -> None:
+    """Three begin over a network for one: who waits says so, all get the image, no two at the same time."""
+    lines: list[str] = []
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(asyncio.to_thread(one_at_a_time.install, number, lines))
+    order = one_at_a_time.order
+    assert sum(before != after for before, after in pairwise(order)) == 2
+    told = [event for event in one_at_a_time.events if event.kind == "turn"]
+    waits = [event.board for event in told if "waits for its turn" in event.text]
+    assert 2 <= len(waits) <= 3  # the first one too where the listener has just begun
+    assert [event.board for event in told if "after it waited" in event.text] == waits
+    assert sum("waits for its turn to fetch" in line for line in lines) == len(waits)
+    assert sum("s for its turn" in line and "waited" in line for line in lines) == len(waits)
+
+
+async def test_a_board_that_waits_outlives_a_restart_of_its_rack(one_at_a_time: Site) -> None:
+    """It keeps its place by what it says it has waited; who fetches keeps its turn by fetching."""
+    site = one_at_a_time
+    first, second, third = (site.rack(number) for number in range(3))
+    turn = f"/agent/turn/{site.index_id}"
+    digest = ChunkIndex.decode(await asyncio.to_thread(first.index, site.index_id)).distinct()[0]
+    frame = memoryview(bytearray(2 << 20))
+    await asyncio.to_thread(first.chunk, digest, frame)
+    assert await asyncio.to_thread(second.ask, f"{turn}?waited=0") == {"place": 1, "again": AGAIN_SECONDS}
+    await site.http.close()
+    site.http = site.listener()
+    await site.http.start()
+    assert (await asyncio.to_thread(third.ask, f"{turn}?waited=0"))["place"] == 1
+    assert (await asyncio.to_thread(second.ask, f"{turn}?waited=30.5"))["place"] == 1
+    await asyncio.to_thread(first.chunk, digest, frame)
+    assert (await asyncio.to_thread(third.ask, f"{turn}?waited=1"))["place"] == 2
+
+
+async def test_who_leaves_makes_room_at_once(one_at_a_time: Site) -> None:
+    """Whether it says that it has the image, or that its step is done."""
+    clock = [100.0]
+    said: list[str] = []
+    turns = InstallTurns(
+        [one_at_a_time.network], lambda board, text: said.append(f"{board} {text}"), lambda: clock[0]
+    )
+    clock[0] += 10
+    network = one_at_a_time.network
+    assert turns.ask("b1", network, 0) == {"place": 0}
+    assert turns.ask("b2", network, 0) == {"place": 1, "again": AGAIN_SECONDS}
+    turns.leave("b1")
+    clock[0] += 3
+    assert turns.ask("b2", network, 3) == {"place": 0}
+    assert said == [
+        "b2 waits for its turn to fetch its image, at place 1: 1 at once may on network bench",
+        "b2 fetches its image after it waited 3 s for its turn",
+    ]
+
+
+async def test_other_networks_know_no_turns() -> None:
+    """Nor does an address that is on none."""
+    turns = InstallTurns([NETWORK], lambda *_: None)
+    assert turns.ask("b1", NETWORK, 0) == turns.ask("b1", None, 0) == {"place": 0}
+    await turns.chunk("b1", NETWORK, 1 << 20)
+
+
+async def test_chunks_keep_to_the_rate_of_the_network() -> None:
+    """One after the other, and what would wait so long that an agent takes its rack for lost is refused."""
+    network = replace(NETWORK, installs=InstallLimit(9, 1e6))
+    turns = InstallTurns([network], lambda *_: None, lambda: 50.0)
+    size = 1_200_000  # at 1 Mbit/s 9.6 s, of which the first has some to its credit
+    async with asyncio.timeout(5):
+        await turns.chunk("b1", network, size)
+    second = asyncio.create_task(turns.chunk("b2", network, size))
+    await asyncio.sleep(0)
+    with pytest.raises(Refused, match="come again"):
+        await turns.chunk("b3", network, size)
+    assert not second.done()
+    second.cancel()
+
+
+def test_a_turn_that_never_comes_is_not_waited_for_for_ever() -> None:
+    """After its longest wait the board begins without, and says so."""
+    lines: list[str] = []
+    phases: list[str] = []
+    work = Work(lines.append)
+
+    class Full:
+        """A rack that lets nobody in."""
+
+        def carousel(self, artefact: str, body: Document) -> Document | None:
+            del artefact, body
+
+        def ask(self, path: str) -> Document:
+            phases.append(work.progress()[0])
+            assert "?waited=" in path
+            return {"place": 7, "again": 0.0}
+
+        def address_here(self) -> str:
+            return "127.0.0.1"
+
+    assert offer_or_turn(Full(), "0" * 64, work, 10, most=0.2) is None
+    assert phases[0] == "executing"
+    assert set(phases[1:]) == {"waiting"}
+    assert work.progress() == ("executing", 0, 10)
+    assert "at place 7" in lines[0]
+    assert "begins without" in lines[1]
+
+
+def test_a_limit_travels_to_the_process_that_serves_it() -> None:
+    """As a part of its network."""
+    for limit in (InstallLimit(3, None), InstallLimit(3, 5e8), None):
+        network = replace(NETWORK, installs=limit)
+        assert NetworkConfig.from_json(network.to_json()) == network
