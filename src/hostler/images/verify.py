@@ -56,18 +56,18 @@ class _Verification:
 
     def run(self, artefacts: list[str]) -> Verified:
         faults: list[StoreFault] = []
-        users: dict[str, list[str]] = defaultdict(list)
+        digests: dict[str, None] = {}
         for artefact in artefacts:
             found = self._artefact(artefact)
             if isinstance(found, StoreFault):
                 faults.append(found)
-            for digest in found if isinstance(found, list) else ():
-                users[digest].append(artefact)
-        self._total = self._read + sum(self._sizes(users))
-        suspects = [(digest, kind, text) for digest, kind, text in self._chunks(users) if kind is not None]
+            digests |= dict.fromkeys(found if isinstance(found, list) else ())
+        self._total = self._read + sum(self._sizes(digests))
+        suspects = [(digest, kind, text) for digest, kind, text in self._chunks(digests) if kind is not None]
+        users = self._users({digest for digest, *_ in suspects}) if suspects else {}
         faults += [fault for suspect in suspects if (fault := self._settled(*suspect, users)) is not None]
         self._progress(ImportProgress(self._read, self._total, self._plain))
-        return Verified(len(users), len(artefacts), self._read, tuple(faults))
+        return Verified(len(digests), len(artefacts), self._read, tuple(faults))
 
     def _artefact(self, artefact: str) -> StoreFault | list[str]:
         """Hash a file; returns the chunks it speaks of."""
@@ -87,6 +87,18 @@ class _Verification:
             return StoreFault(FaultKind.DAMAGED, artefact, (artefact,), chunk=False, text=str(error))
         except OSError as error:
             return StoreFault(FaultKind.UNREADABLE, artefact, (artefact,), chunk=False, text=str(error))
+
+    def _users(self, digests: set[str]) -> dict[str, list[str]]:
+        """Return which indexes of the store need each of these chunks, those not looked at included."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for artefact in self._store.indexes():
+            try:
+                mine = digests.intersection(self._store.index(artefact).distinct())
+            except StoreError:
+                continue  # removed just now, or a fault of its own
+            for digest in mine:
+                found[digest].append(artefact)
+        return found
 
     def _sizes(self, digests: Iterable[str]) -> Iterator[int]:
         for digest in digests:
@@ -136,7 +148,7 @@ class _Verification:
         self, digest: str, kind: FaultKind, text: str, users: dict[str, list[str]]
     ) -> StoreFault | None:
         """Look once more, and set aside what is damaged; None: it was well, or nobody needs it any more."""
-        needed = tuple(index for index in users[digest] if self._store.artefact_path(index).exists())
+        needed = users.get(digest)
         if not needed:
             return None
         with self._store.lock():
@@ -148,7 +160,7 @@ class _Verification:
                 path.rename(self._store.damaged / digest)
                 sync_directory(self._store.damaged)
                 sync_directory(path.parent)
-        return StoreFault(kind, digest, needed, chunk=True, text=text)
+        return StoreFault(kind, digest, tuple(needed), chunk=True, text=text)
 
     def _tell(self) -> None:
         if time.monotonic() - self._told >= _PROGRESS_SECONDS:
