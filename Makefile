@@ -2,7 +2,7 @@
 bin := .venv/bin
 paths := src tests benchmarks
 
-.PHONY: demo test matrix lint types bench
+.PHONY: demo test matrix faults lint types bench
 
 demo:            ## the main job on a virtual lab; ARGS="--exit --json" to stop at its end
 	@scripts/setup demo
@@ -15,6 +15,10 @@ test:            ## all tests; ARGS="-k name" for some
 matrix:          ## every way a board boots, and the table in docs/boot.md; ARGS="-k uefi" for some
 	@scripts/setup test
 	@$(bin)/python -m pytest -m matrix tests/matrix --record $(ARGS)
+
+faults:          ## what goes wrong with boards, and what `hostler why` says; ARGS="-k dhcp" for some
+	@scripts/setup test
+	@$(bin)/python -m pytest -m "qemu or faults" tests/faults $(ARGS)
 
 lint: types      ## style, types (of the pages, too) and who may import whom
 	@$(bin)/ruff check --no-cache $(paths)

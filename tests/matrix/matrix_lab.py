@@ -55,7 +55,7 @@ class MatrixLab(WholeLab):
         self.virtual = None
         self.paths = {path.key: path for path in paths}
         self.media = state / "media"
-        api, switch, *consoles = _free_ports(2 + len(paths))
+        api, switch, *consoles = free_ports(2 + len(paths))
         self.url = f"http://127.0.0.1:{api}"
         self.toml, self._virtual_toml = state / "lab.toml", state / "virtual.toml"
         community = secrets.token_urlsafe(12)
@@ -140,7 +140,7 @@ class MatrixLab(WholeLab):
         media = f'media = "{self.media / path.key}"\n' if path.first == "media" else ""
         return (
             f'[[boards]]\nname = "{path.key}"\nkind = "{path.kind}"\nport = {number}\n'
-            f'mac = "{_mac(number)}"\nuuid = "{_uuid(number)}"\nserial = "VM{number:04}"\n'
+            f'mac = "{mac_of(number)}"\nuuid = "{uuid_of(number)}"\nserial = "VM{number:04}"\n'
             f'memory = 1024\ndisk = "{DISK >> 20}M"\n'
             f'console = "127.0.0.1:{console}"\nfirst = "{path.first}"\n{media}'
             f"secure_boot = {str(path.secure_boot).lower()}\n"
@@ -154,7 +154,7 @@ def _class_and_board(number: int, path: BootPath, console: int, *, relayed: bool
     who = (
         'network = "far"\ncircuit_id = "down0"\n'
         if relayed
-        else f'mac = "{_mac(number)}"\nuuid = "{_uuid(number)}"\nserial = "VM{number:04}"\n'
+        else f'mac = "{mac_of(number)}"\nuuid = "{uuid_of(number)}"\nserial = "VM{number:04}"\n'
     )
     return (
         f'[classes.{path.key}]\nplatform = "{path.platform}"\n{loader}'
@@ -164,15 +164,15 @@ def _class_and_board(number: int, path: BootPath, console: int, *, relayed: bool
     )
 
 
-def _mac(number: int) -> str:
+def mac_of(number: int) -> str:
     return f"52:54:00:77:01:{number:02x}"
 
 
-def _uuid(number: int) -> str:
+def uuid_of(number: int) -> str:
     return f"b0a2d0e4-01{number:02x}-4c6f-9a35-6d1f2c7e01{number:02x}"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that neither TCP nor UDP uses; all are held until all are chosen."""
     chosen: list[int] = []
     with ExitStack() as held:

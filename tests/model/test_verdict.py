@@ -175,6 +175,10 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
         Cause.OTHER_CONSOLE,
         (*FETCHED, (16, "console", "other-board", "the agent of pi speaks")),
     ),
+    "cannot fetch by HTTP, for ever": (
+        Cause.NO_FILE_ASKED,
+        (ON, *((at + n * 30, *row[1:]) for n in range(5) for at, row in ((8, ASKS), (9, GETS)))),
+    ),
     "words nobody knows": (Cause.NO_SIGN, (ON, (3, "console", "speaks", "first bytes"))),
     "not taken over": (Cause.TAKEOVER, (ON, (3, "bootctl", "error", "no prompt"))),
 }
@@ -306,6 +310,13 @@ def test_nothing_wrong_is_said_of_a_boot_that_is_well(what: str) -> None:
     cause, to_agent, silence, rows = WELL[what]
     verdict = judge(story(rows, to_agent=to_agent, silence=silence))
     assert verdict.cause is cause, verdict
+
+
+def test_who_goes_in_circles_is_not_waited_for() -> None:
+    """Firmware that tries again for ever is never silent; what lacks is told all the same."""
+    rows = [(at + n * 30, *row[1:]) for n in range(5) for at, row in ((8, ASKS), (9, GETS))]
+    assert judge(story([ON, *rows[:6]], silence=1)).cause is Cause.UNDER_WAY
+    assert judge(story([ON, *rows], silence=1)).cause is Cause.NO_FILE_ASKED
 
 
 def test_of_a_board_without_a_console_less_is_said() -> None:

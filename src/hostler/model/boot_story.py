@@ -40,6 +40,7 @@ class Reached(IntEnum):
 
 
 _MANY_OFFERS, _LONG_OFFERS = 4, 20.0  # firmware asks four times within a minute before it gives up
+_CIRCLES = 4  # PXE, a loader of it and a system ask once each
 _ASKS = ("discover", "request", "inform", "heard")  # of DHCPv6 too
 _KERNELS = frozenset({"kernel", "kernel8.img", "initrd", "initrd.gz", "initrd.img", "uki.efi", "boot.img"})
 _LARGEST_LOADER = 5_000_000  # bytes: no boot loader has as many, and every kernel has more
@@ -78,12 +79,21 @@ class BootStory:
     @cached_property
     def late(self) -> bool:
         """Whether so much time went by without a sign of it that what lacks may be called missing."""
+        if self.in_circles:
+            return True
         signs = [one.at for one in self.events if one.source not in ("power", "run", "bootctl")]
         begun = self.powered.at if self.powered is not None else None
         last = max(filter(None, (begun, *signs)), default=None)
         if last is None:
             return False
         return self.until - last >= (PATIENCE if self.reached > Reached.POWER else FIRST_PATIENCE)
+
+    @cached_property
+    def in_circles(self) -> bool:
+        """Whether its firmware is given an address again and again, and never comes to a kernel."""
+        given = [one for one in self.all("dhcp", "ack", "heard") if one.data.get("firmware") != "system"]
+        long = len(given) >= _CIRCLES and given[-1].at - given[0].at >= PATIENCE
+        return long and self.kernel_fetched is None and self.first("console", "kernel") is None
 
     @cached_property
     def powered(self) -> TraceEvent | None:

@@ -117,7 +117,7 @@ class AgentReports:
         if marker.get("event") == "hello" and isinstance(spoke, str) and spoke != board:
             keeper.another_spoke(printable(spoke))
         if marker.get("event") in ("lost", "fail"):
-            text = str(marker.get("error") or marker.get("text") or "no reason given")
+            text = str(marker.get("error") or marker.get("why") or "no reason given")
             keeper.agent_trouble(printable(text))
 
 

@@ -1,0 +1,302 @@
+"""A whole Hostler in which things go wrong: virtual lab and server as people run them, a board a fault."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import tomllib
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fault_rows import PEER, Fault
+from matrix_lab import OWN, READY_SECONDS, free_ports, mac_of, uuid_of
+from whole_lab import BOOT_SECONDS, WholeLab
+
+from hostler.client.client import Client
+from hostler.client.settings import Settings
+from hostler.client.waiting import poll, wait_claim
+from hostler.demo.children import Child
+from hostler.demo.material import PLATFORMS
+from netns import CLIENT_INTERFACE, SERVER_INTERFACE, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hostler.client.documents import Why
+    from hostler.demo.material import Material
+
+MiB = 1 << 20
+VERDICT_SECONDS = 900.0
+"""Longest until there is a verdict: a boot on a busy host, two attempts, and the patience of the rules."""
+_TWIN = 200  # a board that is in lab.toml and nowhere else
+_OPEN = ("none", "under-way")
+
+
+class FaultLab(WholeLab):
+    """One board for each fault, and one that lends others what is its own.
+
+    Args:
+        state: Its folder.
+        faults: Which; the order gives them their ports.
+    """
+
+    def __init__(self, state: Path, faults: Sequence[Fault]) -> None:
+        state.mkdir(parents=True, exist_ok=True)
+        self.state, self.data = state, state / "server"
+        self.starts = 0
+        self.boot_tokens: set[str] = set()
+        self.virtual = None
+        self.faults = (PEER, *faults)
+        api, switch, silent, *consoles = free_ports(3 + len(self.faults))
+        self._consoles = dict(zip((one.key for one in self.faults), consoles, strict=True))
+        self.url = f"http://127.0.0.1:{api}"
+        self.toml, self._virtual_toml = state / "lab.toml", state / "virtual.toml"
+        community = secrets.token_urlsafe(12)
+        (state / "community").write_text(community + "\n")
+        self.toml.write_text(
+            f'[lab]\nname = "faults"\n{OWN}\n'
+            + "".join(
+                f'[equipment.{name}]\ndriver = "snmp-poe"\nhost = "127.0.0.1:{port}"\n'
+                'community = "file:community"\n'
+                for name, port in (("switch1", switch), ("nowhere", silent))
+            )
+            + "".join(self._board(number, fault) for number, fault in enumerate(self.faults, 1))
+            + f'[boards.twin]\nclass = "peer"\nmac = "{mac_of(_TWIN)}"\nuuid = "{uuid_of(_TWIN)}"\n'
+        )
+        self._virtual_toml.write_text(
+            '[lab]\nstate_dir = "virtual"\naddress = "10.77.0.1/24"\n'
+            f'[switch]\nlisten = "127.0.0.1:{switch}"\ncommunity = "{community}"\nports = 48\n'
+            + "".join(self._machine(number, fault) for number, fault in enumerate(self.faults, 1))
+        )
+        self._switch = tomllib.loads(self._virtual_toml.read_text())["switch"]
+
+    def start_with(self, material: Material) -> None:
+        """Start both, with the agents registered and the images imported."""
+        for fault in self.faults:
+            if fault.on_disk:
+                self.disk(fault.key).parent.mkdir(parents=True)
+                shutil.copyfile(material.images[fault.on_disk], self.disk(fault.key))
+        self.virtual = virtual = Child(
+            "virtual lab", ["virtual", "--config", str(self._virtual_toml)], self.log("virtual")
+        )
+        virtual.wait_until(lambda: virtual.printed(r"\bready\b"), seconds=READY_SECONDS, what="being ready")
+        self.serve()
+        self.server.wait_until(lambda: bool(self.server.tokens), seconds=READY_SECONDS, what="a token")
+        self.token = self.server.tokens[0]
+        self.client = Client(Settings(self.url, self.token))
+        self.settle()
+        self.import_images(material)
+        self._import(material)
+        self.inside("nft", "add table bridge faults")
+        for chain, hook in (("from", "input"), ("to", "output")):
+            self.inside("nft", f"add chain bridge faults {chain} {{ type filter hook {hook} priority 0; }}")
+
+    def verdict(self, fault: Fault) -> Why:
+        """Bring a fault about and return what is said of it: of the first boot of which something is."""
+        claim = self.client.claim(fault.key, ttl="2h", wait=True)
+        wait_claim(self.client, claim["id"], seconds=BOOT_SECONDS)
+        try:
+            with fault.inject(self, fault):
+                self.start_run(fault)
+                return poll(
+                    lambda: self.client.why(fault.key),
+                    lambda why: why["boot"] is not None and why["cause"] not in _OPEN,
+                    seconds=VERDICT_SECONDS,
+                    what=f"a verdict on {fault.key}",
+                )
+        finally:
+            for run in self.client.runs(fault.key):
+                with suppress(Exception):  # it has ended meanwhile
+                    self.client.cancel_run(run["id"])
+            self.client.set_power(fault.key, "off")
+
+    def start_run(self, fault: Fault) -> None:
+        """Deploy its image, or let the agent look at it."""
+        if fault is PEER:
+            claim = self.client.claim(PEER.key, ttl="2h", wait=True)
+            wait_claim(self.client, claim["id"], seconds=BOOT_SECONDS)
+        if fault.image:
+            self.client.deploy(fault.key, fault.image)
+        else:
+            self.client.start_run(fault.key, "discover")
+
+    def told(self, fault: Fault) -> str:
+        """Return trace and console of a board for whoever reads why a verdict is wrong."""
+        lines = [
+            f"{event['since']:8.1f} {event['source']} {event['kind']} {event['text']}"
+            for event in self.events(fault.key)
+        ]
+        console = self.client.console_log(fault.key, tail=3000).decode(errors="replace")
+        return "\n".join([*lines, "", console])
+
+    def tap(self, fault: Fault) -> str:
+        """The interface of a board's port."""
+        return f"port{self._number(fault)}"
+
+    def inside(self, *command: str) -> str:
+        """Run a command in the boards' network, and return what it prints."""
+        pid = (self.state / "virtual" / "namespace.pid").read_text().strip()
+        words = ["nsenter", "--net", "--target", pid, "--", *command]
+        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout
+
+    @contextmanager
+    def filtered(self, fault: Fault, *lines: str) -> Iterator[None]:
+        """Rules for a board, each ``from …`` or ``to …``, until the end of the block."""
+        self._filter(fault, *lines)
+        yield  # its board is used for nothing else
+
+    @contextmanager
+    def filtered_after(self, fault: Fault, file: str, *lines: str) -> Iterator[None]:
+        """The same, from when the board has a whole file."""
+
+        def begin() -> None:
+            self._seen(fault, lambda event: event["kind"] == "done" and event["data"].get("file") == file)
+            self._filter(fault, *lines)
+
+        with self.meanwhile(begin):
+            yield
+
+    @contextmanager
+    def meanwhile(self, work: Callable[[], None]) -> Iterator[None]:
+        """Do something beside; it has been done, or has failed, at the end of the block."""
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+    def freeze(self, fault: Fault) -> None:
+        """Stop a board's machine once its agent writes; its power stays on."""
+        self._seen(fault, lambda event: (event["source"], event["kind"]) == ("agent", "executing"))
+        time.sleep(3)  # in the midst of it
+        pid = self.board_process(fault.key)
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+
+    def damage_chunk(self, image: str) -> None:
+        """Let one chunk of an image have bytes of another."""
+        digests = self.client.image_index(image)[-32:].hex()  # of the last entry
+        (path,) = (self.data / "images" / "chunks" / digests[:2]).glob(digests)
+        others = (self.data / "images" / "chunks").glob("*/*")
+        path.write_bytes(next(other for other in others if other != path).read_bytes())
+
+    @contextmanager
+    def rogue_dhcp(self, fault: Fault) -> Iterator[None]:
+        """Somebody else's dnsmasq, which offers this board a file."""
+        mac = mac_of(self._number(fault))
+        with joined(None, client_mac="02:00:00:77:00:02") as lan:
+            pid = (self.state / "virtual" / "namespace.pid").read_text().strip()
+            move = ["ip", "-n", lan.server.name, "link", "set", SERVER_INTERFACE, "netns", pid]
+            subprocess.run(move, check=True, timeout=10)
+            self.inside("ip", "link", "set", SERVER_INTERFACE, "master", "br0", "up")
+            lan.client.run(*f"ip address add 10.77.0.66/24 brd + dev {CLIENT_INTERFACE}".split())
+            server = lan.client.popen(
+                "dnsmasq", "--no-daemon", "--port=0", "--conf-file=/dev/null", "--leasefile-ro",
+                f"--interface={CLIENT_INTERFACE}", "--dhcp-range=10.77.0.67,10.77.0.80,255.255.255.0,1h",
+                f"--dhcp-host={mac},set:known", "--dhcp-ignore=tag:!known", "--dhcp-boot=nothing.0",
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
+                yield
+            finally:
+                server.terminate()
+                server.wait(10)
+
+    def _seen(self, fault: Fault, wanted: Callable[..., bool]) -> None:
+        poll(
+            lambda: self.events(fault.key),
+            lambda events: any(wanted(event) for event in events),
+            seconds=VERDICT_SECONDS,
+            what=f"what {fault.key} waits for",
+        )
+
+    def _filter(self, fault: Fault, *lines: str) -> None:
+        mac = mac_of(self._number(fault))
+        for line in lines:
+            chain, _, rule = line.partition(" ")
+            side = "saddr" if chain == "from" else "daddr"
+            self.inside("nft", f"add rule bridge faults {chain} ether {side} {mac} {rule}")
+
+    def _number(self, fault: Fault) -> int:
+        return self.faults.index(fault) + 1
+
+    def _board(self, number: int, fault: Fault) -> str:
+        loader = f'loader = "{fault.loader}"\n' if fault.loader and fault.loader != "ipxe" else ""
+        keys = {
+            "power": f'{{ equipment = "switch1", port = {number} }}',
+            "console": f'{{ driver = "raw-tcp", address = "127.0.0.1:{self._consoles[fault.key]}" }}',
+            **dict(fault.board),
+        }
+        lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
+        return (
+            f'[classes.{fault.key}]\nplatform = "{fault.platform}"\n{loader}'
+            f'[boards.{fault.key}]\nclass = "{fault.key}"\nmac = "{mac_of(number)}"\n'
+            f'uuid = "{uuid_of(number)}"\nserial = "VM{number:04}"\n'
+            + lines.replace(":PEER", f":{self._consoles[PEER.key]}")
+        )
+
+    def _machine(self, number: int, fault: Fault) -> str:
+        uuid = "" if "uuid" in fault.machine else f'uuid = "{uuid_of(number)}"\n'
+        return (
+            f'[[boards]]\nname = "{fault.key}"\nkind = "{fault.kind}"\nport = {number}\n'
+            f'mac = "{mac_of(number)}"\n{uuid}serial = "VM{number:04}"\nmemory = 512\n'
+            f'console = "127.0.0.1:{self._consoles[fault.key]}"\n'
+            + fault.machine.replace("TWIN", f'"{uuid_of(_TWIN)}"')
+            + fault.disk
+        )
+
+    def _import(self, material: Material) -> None:
+        """Bring the images that the faults deploy: none of them is as it should be, but the first."""
+        wanted = {fault.image for fault in self.faults}
+        folder = self.state / "images"
+        folder.mkdir()
+        tiny = material.images["tiny-amd64"]
+        arch, platforms = PLATFORMS["tiny-amd64"]
+        disks = {
+            "tiny-amd64": (lambda path: shutil.copyfile(tiny, path), "login:", BOOT_SECONDS),
+            "other-words": (lambda path: shutil.copyfile(tiny, path), "never said", BOOT_SECONDS),
+            "bulk": (lambda path: path.write_bytes(os.urandom(96 * MiB)), "login:", BOOT_SECONDS),
+            "damaged": (lambda path: path.write_bytes(os.urandom(8 * MiB)), "login:", BOOT_SECONDS),
+            "noise": (lambda path: path.write_bytes(os.urandom(MiB)), "login:", BOOT_SECONDS),
+        }
+        for name, (make, words, seconds) in disks.items():
+            if name in wanted:
+                make(folder / name)
+                self.client.import_image(
+                    name,
+                    folder / name,
+                    arch=arch,
+                    platforms=platforms,
+                    done_console=words,
+                    done_seconds=seconds,
+                )
+        kernel, initrd = material.agents["amd64"]
+        systems = {
+            "bad-kernel": (os.urandom(4 * MiB), initrd.read_bytes(), "15m"),
+            "no-init": (kernel.read_bytes(), b"", "15m"),
+            "never-done": (kernel.read_bytes(), initrd.read_bytes(), "2m"),
+        }
+        for name, (first, second, within) in systems.items():
+            if name in wanted:
+                self._import_system(folder / name, first, second, within)
+
+    def _import_system(self, folder: Path, kernel: bytes, initrd: bytes, within: str) -> None:
+        folder.mkdir()
+        (folder / "kernel").write_bytes(kernel)
+        (folder / "initrd").write_bytes(initrd)
+        (folder / "end.sh").write_text('wget "{{ done_url }}"\n')  # which nobody runs
+        (folder / "image.toml").write_text(
+            f'description = "{folder.name}"\narch = "amd64"\nkernel = "kernel"\n'
+            + ('initrd = "initrd"\n' if initrd else "")
+            + 'installs = true\ncmdline = "console={{ board.console }}"\n[templates]\nend = "end.sh"\n'
+            f'[done]\nsignal = "callback"\nwithin = "{within}"\n'
+        )
+        said = self.hostler("image", "import", folder.name, str(folder / "image.toml"))
+        assert said.status == 0, said.err

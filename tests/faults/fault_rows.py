@@ -1,0 +1,207 @@
+"""What goes wrong with boards, one row each: how it is brought about, and what the verdict must be.
+
+A new fault is a new row. Each has a board of its own, in one lab that all share.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hostler.model.cause import Cause
+from hostler.model.first_stages import Loader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from fault_lab import FaultLab
+
+
+def _nothing(_lab: FaultLab, _fault: Fault) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        key: Its short name: of its test, its board and its class.
+        title: What the table calls it.
+        causes: The right verdicts.
+        kind: Kind of the virtual board.
+        platform: As in ``lab.toml``.
+        loader: What brings the kernel, or None.
+        machine: More keys of the board in ``virtual.toml``.
+        disk: The lines of its disk there.
+        board: Keys of the board in ``lab.toml`` that take the place of the usual ones.
+        image: Image to deploy; empty: the agent looks at the hardware, no more.
+        on_disk: What its disk holds before, by the demo's name; empty: nothing.
+        inject: Brings it about, from before the board is switched on until its verdict is known.
+        quick: Whether it runs with all other tests, too.
+    """
+
+    key: str
+    title: str
+    causes: tuple[Cause, ...]
+    kind: str = "x86-bios"
+    platform: str = "x86-bios"
+    loader: Loader | None = Loader.IPXE
+    machine: str = ""
+    disk: str = 'disk = "64M"\n'
+    board: tuple[tuple[str, str], ...] = ()
+    image: str = ""
+    on_disk: str = ""
+    inject: Callable[[FaultLab, Fault], AbstractContextManager[Any]] = _nothing
+    quick: bool = False
+
+
+def rules(*lines: str) -> Callable[[FaultLab, Fault], AbstractContextManager[None]]:
+    """Return an injection: rules on the bridge, ``from`` or ``to`` the board, then nftables' words."""
+
+    def inject(lab: FaultLab, fault: Fault) -> AbstractContextManager[None]:
+        return lab.filtered(fault, *lines)
+
+    return inject
+
+
+def after_kernel(*lines: str) -> Callable[[FaultLab, Fault], AbstractContextManager[None]]:
+    """Return an injection: rules that begin as soon as the board has its kernel and initramfs."""
+
+    def inject(lab: FaultLab, fault: Fault) -> AbstractContextManager[None]:
+        return lab.filtered_after(fault, "initrd", *lines)
+
+    return inject
+
+
+@contextmanager
+def _no_link(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    lab.inside("ip", "link", "set", lab.tap(fault), "nomaster")
+    yield
+
+
+@contextmanager
+def _poe_fault(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    lab.disk(fault.key).mkdir(parents=True)  # a board whose machine cannot run draws no proper power
+    yield
+
+
+@contextmanager
+def _frozen(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    with lab.meanwhile(lambda: lab.freeze(fault)):
+        yield
+
+
+@contextmanager
+def _damaged(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    lab.damage_chunk(fault.image)
+    yield
+
+
+@contextmanager
+def _rogue(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    with lab.rogue_dhcp(fault), lab.filtered(fault, "to ip saddr 10.77.0.1 udp sport 67 drop"):
+        yield
+
+
+@contextmanager
+def _crossed(lab: FaultLab, _fault: Fault) -> Iterator[None]:
+    lab.start_run(PEER)
+    yield
+
+
+_WRITES = '[[boards.disks]]\nkind = "virtio"\nsize = "256M"\n'
+PEER = Fault("peer", "nothing: it lends others what is its own", (Cause.NONE,))
+TINY = "tiny-amd64"
+
+FAULTS = (
+    Fault(
+        "equipment-silent", "the switch does not answer", (Cause.POWER,), quick=True,
+        board=(("power", '{ equipment = "nowhere", port = 1 }'),),
+    ),
+    Fault("poe-fault", "its port delivers no power", (Cause.POWER,), inject=_poe_fault),
+    Fault(
+        "other-outlet", "the switch says done, and another port has power", (Cause.NO_SIGN,),
+        board=(("power", '{ equipment = "switch1", port = 47 }'),),
+    ),
+    Fault("cable-out", "its cable is in no port of the boot network", (Cause.DID_NOT_ASK,), inject=_no_link),
+    Fault(
+        "booted-disk", "its disk is first in the boot order", (Cause.BOOTED_DISK,),
+        kind="x86-uefi", platform="x86-uefi", machine='first = "disk"\n', on_disk=TINY,
+    ),
+    Fault(
+        "identity", "two boards with one identity", (Cause.IDENTITY,), quick=True,
+        machine="uuid = TWIN\n",
+    ),
+    Fault(
+        "architecture", "its firmware is another than its class says", (Cause.NO_ANSWER,), quick=True,
+        kind="x86-uefi", loader=Loader.PXELINUX,
+    ),
+    Fault("other-dhcp", "another DHCP server answers it", (Cause.OTHER_SERVER,), inject=_rogue),
+    Fault(
+        "offers-lost", "the answers to its DHCP do not reach it", (Cause.OFFER_IGNORED,),
+        inject=rules("to udp sport 67 drop"),
+    ),
+    Fault(
+        "tftp-blocked", "a firewall drops TFTP", (Cause.NO_FILE_ASKED,), kind="x86-uefi", platform="x86-uefi",
+        inject=rules("from udp dport 69 drop"),
+    ),
+    Fault(
+        "tftp-stalls", "TFTP breaks off", (Cause.TRANSFER,), kind="x86-uefi", platform="x86-uefi",
+        inject=rules("to ip saddr 10.77.0.1 udp sport 1024-65535 quota over 200000 bytes drop"),
+    ),
+    Fault(
+        "mtu", "large packets do not reach it", (Cause.PACKET_SIZE,), kind="x86-uefi", platform="x86-uefi",
+        inject=rules("to ip length > 1400 drop"),
+    ),
+    Fault(
+        "http-blocked", "a firewall drops HTTP", (Cause.NO_FILE_ASKED,),
+        inject=rules("from tcp flags syn drop"),
+    ),
+    Fault(
+        "unsigned", "Secure Boot refuses its boot loader", (Cause.SECURE_BOOT,), kind="x86-uefi",
+        platform="x86-uefi", machine="secure_boot = true\n",
+    ),
+    Fault("bad-kernel", "its kernel is no kernel", (Cause.LOADER,), image="bad-kernel"),
+    Fault("panic", "its kernel finds no init", (Cause.PANIC,), image="no-init", quick=True),
+    Fault(
+        "agent-no-address", "the agent gets no address", (Cause.SYSTEM_NETWORK, Cause.AGENT_SILENT),
+        inject=after_kernel("from udp dport 67 drop"),
+    ),
+    Fault(
+        "agent-cut-off", "the agent does not reach its host", (Cause.AGENT_SILENT, Cause.AGENT_TROUBLE),
+        inject=after_kernel("from tcp flags syn drop"),
+    ),
+    Fault(
+        "agent-freezes", "the board freezes in mid-write", (Cause.AGENT_SILENT,), image="bulk",
+        disk=_WRITES + 'write_limit = "2M"\n', inject=_frozen,
+    ),
+    Fault("too-large", "the image is larger than the disk", (Cause.TOO_LARGE,), image="bulk", quick=True),
+    Fault(
+        "damaged", "a chunk of the image is damaged", (Cause.IMAGE,), image="damaged", quick=True,
+        disk='disk = "256M"\n', inject=_damaged,
+    ),
+    Fault(
+        "disk-dies", "the disk fails in mid-write", (Cause.DISK,), image="bulk", quick=True,
+        disk=_WRITES + '[[boards.disks.faults]]\naccess = "write"\nat = "24M"\n',
+    ),
+    Fault(
+        "stands-still", "the disk takes nothing more", (Cause.STUCK,), image="bulk",
+        disk=_WRITES + 'write_limit = "4K"\n',
+    ),
+    Fault("no-bootloader", "the image has no boot loader", (Cause.NOTHING_BOOTS,), image="noise"),
+    Fault("no-login", "the system never says what is waited for", (Cause.NO_LOGIN,), image="other-words"),
+    Fault(
+        "never-done", "an installer never tells that it is done", (Cause.INSTALLER,), image="never-done",
+    ),
+    Fault(
+        "console-out", "its console is not connected", (Cause.CONSOLE,), image=TINY,
+        board=(("console", '{ driver = "raw-tcp", address = "127.0.0.1:1" }'),),
+    ),
+    Fault(
+        "crossed-consoles", "its console is another board's", (Cause.OTHER_CONSOLE,), inject=_crossed,
+        board=(("console", '{ driver = "raw-tcp", address = "127.0.0.1:PEER" }'),),
+    ),
+)  # fmt: skip

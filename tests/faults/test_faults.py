@@ -1,0 +1,43 @@
+"""Things go wrong on real firmware, and what `hostler why` says of each is its right cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fault_record import SAID
+from fault_rows import FAULTS, Fault
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from fault_lab import FaultLab
+
+    from hostler.client.documents import Why
+
+pytestmark = [pytest.mark.qemu, pytest.mark.netns]
+
+Verdicts = tuple["FaultLab", "dict[str, Future[Why]]"]
+_LONGEST = 1800.0  # all before it in the pool, and its own
+
+
+def check(fault: Fault, verdicts: Verdicts, config: pytest.Config) -> None:
+    """Take down what is said of a fault, and hold it against what is right."""
+    lab, said = verdicts
+    why = said[fault.key].result(_LONGEST)
+    config.stash[SAID][fault.key] = why
+    assert why["cause"] in fault.causes, f"{why['text']}\n{lab.told(fault)}"
+    assert why["text"]
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.quick], ids=lambda fault: fault.key)
+def test_the_cause_is_named(fault: Fault, verdicts: Verdicts, pytestconfig: pytest.Config) -> None:
+    """Within moments, of faults that show at once."""
+    check(fault, verdicts, pytestconfig)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if not fault.quick], ids=lambda fault: fault.key)
+def test_the_cause_is_named_in_time(fault: Fault, verdicts: Verdicts, pytestconfig: pytest.Config) -> None:
+    """Of faults that show by what does not come."""
+    check(fault, verdicts, pytestconfig)
