@@ -62,7 +62,7 @@ def tell(disk: Disk, first_boot: FirstBoot, machine: Machine, work: Work) -> Doc
                 return {"way": "files", "device": str(device), "files": _json(written)}
         if first_boot.way is Way.FILES:
             raise StepError(
-                f"no partition of {disk.path} holds a root file system the agent can write (ext4); "
+                f"no partition of {disk.path} holds a root file system the agent writes (ext4, XFS, btrfs); "
                 "use a seed and an image with cloud-init"
             )
     seed = first_boot.seed()

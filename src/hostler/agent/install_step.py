@@ -9,6 +9,7 @@ from hostler.agent.disks import choose_disk, find_disks
 from hostler.agent.drives import health_of
 from hostler.agent.emmc_boot import emmc_with, refuse_protected, set_boot, writable
 from hostler.agent.first_boot import first_boot_of, tell
+from hostler.agent.grow import grow
 from hostler.agent.install import install
 from hostler.agent.install_flash import install_flash
 from hostler.agent.media import Media
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from hostler.agent.signed import Trust
     from hostler.agent.work import Work
     from hostler.model.chunkindex import ChunkIndex
-    from hostler.model.json import Document
+    from hostler.model.json import JSON, Document
 
 
 def install_step(params: Document, machine: Machine, rack: Rack, work: Work, trust: Trust) -> Document:
@@ -63,6 +64,8 @@ def install_step(params: Document, machine: Machine, rack: Rack, work: Work, tru
         report["health"] = health.to_json()
     if told is not None:
         report["first_boot"] = tell(disk, told, machine, work)
+    if target.grow:
+        report["growth"] = _grow(disk, machine, work, report.get("first_boot"))
     if target.emmc_boot is not None:
         report["emmc_boot"] = set_boot(disk, target.emmc_boot)
         work.say(f"install: {disk.path} boots as: {report['emmc_boot']}")
@@ -91,6 +94,11 @@ def _to_flash(name: str, index: ChunkIndex, machine: Machine, rack: Rack, work: 
     with KernelFlash(flash, machine) as opened:
         result = install_flash(index, opened, rack, work)
     return {"flash": flash.to_json(), "size": index.size, "to": f"mtd:{name}", **result.to_json()}
+
+
+def _grow(disk: Disk, machine: Machine, work: Work, first_boot: JSON) -> Document:
+    seed = first_boot.get("partition") if isinstance(first_boot, dict) else None
+    return grow(disk, machine, work, seed if isinstance(seed, int) else None)
 
 
 def _index(artefact: str, params: Document, rack: Rack, work: Work, trust: Trust) -> ChunkIndex:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hostler.model.first_boot import FirstBoot
 
 _MS_NODEV, _MS_NOSUID, _MS_NOEXEC = 4, 2, 8
-_FILE_SYSTEMS = ("ext4",)
+_FILE_SYSTEMS = ("ext4", "xfs", "btrfs")
 """What the agent's kernel can mount for writing; ext2 and ext3 are mounted as ext4."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
