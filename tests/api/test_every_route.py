@@ -97,6 +97,8 @@ ROUTES: dict[str, Row] = {
     "GET /runs/{run_id}": Row(project(200)),
     "GET /boards/{name}/trace": Row(project(200)),
     "GET /boards/{name}/why": Row(project(200)),
+    "GET /boards/{name}/wipe-certificate": Row((401, 404, 404, 404, 404)),  # it was not wiped yet
+    "GET /boards/{name}/wipe-certificate.pdf": Row((401, 404, 404, 404, 404)),
     "GET /boards/{name}/console/log": Row(holder(200)),
     "WS /boards/{name}/console": Row((4401, 4403, 4403, 101, 101), query="?mode=write"),
     # Who may do what

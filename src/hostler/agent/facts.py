@@ -53,6 +53,12 @@ def discover(machine: Machine) -> Document:
     }
 
 
+def machine_identity(machine: Machine) -> Document:
+    """Return what tells this machine from others on paper: maker, product and serial number if told."""
+    told = {**_device_tree(machine), **_dmi(machine)}
+    return {key: told[key] for key in ("vendor", "product", "model", "serial") if told.get(key)}
+
+
 def _disk(disk: Disk, machine: Machine) -> Document:
     """A disk, and what it says of its own health where it does."""
     health = health_of(disk, machine)

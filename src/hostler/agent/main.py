@@ -10,7 +10,7 @@ from hostler.agent.capture_step import capture_step
 from hostler.agent.disks import find_disks
 from hostler.agent.drives import drive_of, health_of, unlock
 from hostler.agent.efi_boot import EfiBootError, put_network_first
-from hostler.agent.facts import discover
+from hostler.agent.facts import discover, machine_identity
 from hostler.agent.install_step import install_step
 from hostler.agent.rack import RefusedError, StoppedError
 from hostler.agent.signed import NOBODY, Trust
@@ -69,12 +69,7 @@ class Agent:
         self._outcomes: dict[tuple[str, int], tuple[str, Document]] = {}
         self._kinds: dict[str, Callable[[Document, Work], Document]] = {
             "discover": lambda _params, _work: discover(self._machine),
-            "wipe": lambda params, work: wipe(
-                find_disks(self._machine, removable=params.get("removable") is True),
-                work,
-                params,
-                open_drive=lambda disk: drive_of(disk, self._machine),
-            ),
+            "wipe": self._wipe,
             "install": lambda params, work: install_step(
                 params, self._machine, self._rack, work, self._trust
             ),
@@ -164,6 +159,11 @@ class Agent:
             reporter.join()
         self._console.mark("done", run=run, step=number, kind=kind)
         return "done", {"run": run, "step": number, "result": result}
+
+    def _wipe(self, params: Document, work: Work) -> Document:
+        disks = find_disks(self._machine, removable=params.get("removable") is True)
+        result = wipe(disks, work, params, open_drive=lambda disk: drive_of(disk, self._machine))
+        return result | {"machine": machine_identity(self._machine)}
 
     def _with_health(self, error: str) -> str:
         """Add to an error what the disks that it names say of themselves."""

@@ -32,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from hostler import __version__
 from hostler.agent.disks import Disk
 from hostler.agent.media import Media, aligned_buffer, pieces
 from hostler.agent.purge import Drive, Purge, UnsafeError, Waiting, permitted, purge
@@ -129,7 +130,7 @@ def wipe(
 
     Returns:
         ``{"disks": [what was done], "skipped": [{"disk", "reason"}], "bytes", "verified_bytes", "effort",
-        "kernel"}``.
+        "version", "kernel"}``.
 
     Raises:
         StepError: not every byte of every disk is known to be zero.
@@ -160,6 +161,7 @@ def wipe(
         "bytes": sum(target.disk.size for target in targets),
         "verified_bytes": sum(target.read for target in targets),
         "effort": str(effort),
+        "version": __version__,
         "kernel": os.uname().release,
     }
 

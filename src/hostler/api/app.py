@@ -25,6 +25,7 @@ from hostler.api import (
     problems,
     ssh_routes,
     verdict_routes,
+    wipe_routes,
     wire_routes,
 )
 from hostler.api.board_news import BoardNews
@@ -101,7 +102,7 @@ def routed_app() -> FastAPI:
     for module in (
         claim_routes, board_routes, image_store_routes, image_routes, lab_routes, console_routes, ssh_routes,
         health_routes, hook_routes, wire_routes, access_routes, login_routes, event_routes, network_routes,
-        verdict_routes,
+        verdict_routes, wipe_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     return app

@@ -123,9 +123,20 @@ def _show_board(board: Board, out: Output) -> None:
             ("serial", board["serial"] or ""),
             ("address", board["address"] or ""),
             ("labels", ", ".join(f"{key}={value}" for key, value in board["labels"].items())),
+            *disk_rows(board["facts"]),
             *((f"fact {key}", _fact(value)) for key, value in sorted(board["facts"].items())),
         ]
     )  # fmt: skip
+
+
+def disk_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a line for each disk that says how it is."""
+    disks = facts.get("disks")
+    return [
+        (f"disk {disk.get('path')}", str(disk["health"].get("text", "")))
+        for disk in (disks if isinstance(disks, list) else [])
+        if isinstance(disk, dict) and isinstance(disk.get("health"), dict)
+    ]
 
 
 def _leaving(client: Client, claim: Claim) -> list[tuple[str, str]]:

@@ -53,6 +53,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "train": ("health", "boot a new board again and again before anybody gets it"),
         "maintenance": ("health", "take a board aside to work on it, and give it back"),
         "recover": ("boards", "wipe a quarantined board again"),
+        "wipe-certificate": ("wipe_certificate", "what a wipe did to each disk of a board, also on paper"),
         "events": ("events", "what happened in the lab"),
         "hook": ("hooks", "have events told elsewhere"),
         "agent": ("agent", "build the agent that runs on boards"),

@@ -13,6 +13,7 @@ from hostler.client.image_calls import ImageCalls
 from hostler.client.image_store_calls import ImageStoreCalls
 from hostler.client.settings import load_settings
 from hostler.client.transport import Transport, part
+from hostler.client.wipe_calls import WipeCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,7 +49,7 @@ _CHECK_SECONDS = 120.0  # a check asks every switch, and one that is away takes 
 _TRYING_SECONDS = 6 * 3600.0  # boards take minutes each, and are switched on one after the other
 
 
-class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls):
+class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, WipeCalls):
     """A Hostler server. Every method raises RefusedError or UnreachableError.
 
     Use it in a ``with`` block, or ``close`` it. Safe to use from several threads.

@@ -63,6 +63,8 @@ PERMITTED: dict[str, frozenset[str]] = {
     "train": frozenset({"board", "boots"}) | _WAITS,
     "maintenance": frozenset({"board", "reason", "now", "end"}),
     "recover": frozenset({"board"}) | _WAITS,
+    # Not --pdf: it would write a file of the server's.
+    "wipe-certificate": frozenset({"board", "run"}),
     "events": frozenset({"follow", "board", "after", "kind", "since", "audit", "principal"}),
     "whoami": frozenset(),
     "version": frozenset(),

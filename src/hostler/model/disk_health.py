@@ -35,34 +35,26 @@ class DiskHealth:
     failing: tuple[str, ...] = ()
 
     def to_json(self) -> Document:
-        """Return it as a JSON object."""
-        return asdict(self) | {"failing": list(self.failing)}
+        """Return it as a JSON object, with ``text`` for people."""
+        return asdict(self) | {"failing": list(self.failing), "text": str(self)}
 
     def __str__(self) -> str:
-        return health_words(self.to_json())
-
-
-def health_words(health: Mapping[str, Any]) -> str:
-    """Say in one line what ``DiskHealth.to_json`` made; empty when there is nothing to say.
-
-    It is total: facts come from boards, and what is not as it should be is left out.
-    """
-    worded = (
-        ("wear_percent", "worn {} %"),
-        ("spare_percent", "spare {} %"),
-        ("errors", "{} errors"),
-        ("hours", "on for {} h"),
-        ("temperature", "{} °C"),
-    )
-    words = [text.format(health[key]) for key, text in worded if isinstance(health.get(key), int)]
-    failing = failing_reasons(health)
-    if failing:
-        words.insert(0, "FAILING: " + "; ".join(failing))
-    return ", ".join(words)
+        worded = (
+            (self.wear_percent, "worn {} %"),
+            (self.spare_percent, "spare {} %"),
+            (self.errors, "{} errors"),
+            (self.hours, "on for {} h"),
+            (self.temperature, "{} °C"),
+        )
+        words = ["FAILING: " + "; ".join(self.failing)] if self.failing else []
+        return ", ".join(words + [text.format(value) for value, text in worded if value is not None])
 
 
 def failing_reasons(health: object) -> tuple[str, ...]:
-    """Return why a disk is failing, out of ``DiskHealth.to_json``; empty when it is not."""
+    """Return why a disk is failing, out of ``DiskHealth.to_json``; empty when it is not.
+
+    It is total: facts come from boards, and what is not as it should be is left out.
+    """
     reasons = health.get("failing") if isinstance(health, dict) else None
     return tuple(str(reason) for reason in reasons) if isinstance(reasons, list) else ()
 

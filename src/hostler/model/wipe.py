@@ -44,17 +44,20 @@ def unproven(result: dict[str, Any], facts: dict[str, Any], effort: Effort = Eff
     disks = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     if not disks:
         return "the agent names no disk that it wiped"
-    proven: dict[Any, dict[str, Any]] = {}
+    proven: dict[str, dict[str, Any]] = {}
     for entry in disks:
         disk = entry.get("disk")
         disk = disk if isinstance(disk, dict) else {}
-        if why := _open(entry, disk.get("path"), effort):
+        path = str(disk.get("path"))
+        if why := _open(entry, path, effort):
             return why
-        proven[disk.get("path")] = disk
-    for disk in facts.get("disks") or []:
+        proven[path] = disk
+    found = facts.get("disks")
+    for disk in found if isinstance(found, list) else []:
         if not isinstance(disk, dict) or any(disk.get(mark) for mark in ("removable", "read_only", "spared")):
             continue
-        path, wiped = disk.get("path"), proven.get(disk.get("path"))
+        path = str(disk.get("path"))
+        wiped = proven.get(path)
         if wiped is None:
             return f"disk {path} was not wiped"
         for key, what in (("serial", "serial number"), ("size", "size in bytes")):
@@ -63,7 +66,7 @@ def unproven(result: dict[str, Any], facts: dict[str, Any], effort: Effort = Eff
     return ""
 
 
-def _open(entry: dict[str, Any], path: Any, effort: Effort) -> str:
+def _open(entry: dict[str, Any], path: str, effort: Effort) -> str:
     """Tell what one disk's entry leaves open."""
     read = entry.get("verified_bytes")
     if not isinstance(read, int) or read <= 0:
