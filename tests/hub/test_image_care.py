@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from netboot_image import folder, imported
+from netboot_image import INSTALLER, SEED, folder, imported
 
 from hostler import __version__
 from hostler.hub.byte_size import byte_size
@@ -19,6 +21,8 @@ from hostler.hub.records import HUB, Principal, Role
 from simulated_rack import LAB, running
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from hostler.hub.image_records import ImageRecord
     from simulated_rack import Lab
 
@@ -165,6 +169,55 @@ async def test_a_sweep_waits_for_no_import_and_takes_nothing_from_it(tmp_path: P
         assert (await care.verify(HUB, None, lambda _: None)).faults == ()
         with pytest.raises(ForbiddenError):
             await care.sweep(ANNA, dry_run=True)
+
+
+async def test_an_upload_that_does_not_fit_is_told(tmp_path: Path):
+    """The server's disk is full before the image is whole: numbers are not known, the reason is."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield bytes(MIB)
+
+    async with running(tmp_path) as lab:
+        with open("/dev/full", "wb") as full, pytest.raises(NoSpaceError, match="no space left"):  # noqa: PTH123
+            await lab.hub.images.spool(body(), full)
+
+
+async def test_names_in_an_archive_lead_nowhere(tmp_path: Path):
+    """Of a tar nothing is unpacked: names are keys, links are nothing, and what lies outside is not read."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"the server's own")
+    for kernel in ("../../evil", "/evil", "link", "hard", str(secret)):
+        text = INSTALLER.replace('"linux"', f'"{kernel}"').replace('"seed.txt"', '"../seed"')
+        tar = tmp_path / "hostile.tar"
+        with tarfile.open(tar, "w") as archive:
+            for name, data in (
+                ("image.toml", text.encode()), ("../seed", SEED.encode()), ("../../evil", b"evil"),
+                ("/evil", b"evil"), ("rootfs", b"root"), ("initrd.gz", b"initrd"),
+            ):  # fmt: skip
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+            for name, kind in (
+                ("link", tarfile.SYMTYPE),
+                ("hard", tarfile.LNKTYPE),
+                ("dev", tarfile.CHRTYPE),
+            ):
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = kind, str(secret)
+                archive.addfile(member)
+        (tmp_path / "lab").mkdir(exist_ok=True)
+        before = sorted(path for path in tmp_path.rglob("*") if "lab" not in path.parts)
+        async with running(tmp_path / "lab", agents=False) as lab:
+            if "evil" in kernel:
+                made = await imported(lab, "x", tar)
+                assert made.netboot is not None
+                assert lab.store.artefact_path(made.netboot.kernel).read_bytes() == b"evil"
+                await lab.hub.images.remove(HUB, "x")
+            else:
+                with pytest.raises(InvalidError, match=f"kernel: there is no file {kernel}"):
+                    await imported(lab, "x", tar)
+            assert lab.store.artefacts() == []
+        assert sorted(path for path in tmp_path.rglob("*") if "lab" not in path.parts) == before
 
 
 async def test_systems_of_the_network_are_no_disks(tmp_path: Path):

@@ -539,23 +539,41 @@ def test_memory_stays_bounded_for_a_bomb(tmp_path: Path) -> None:
     bombs = {
         "gz": gzip.compress(bytes(64 * MIB), 9) * 4,
         "zst": zstandard.ZstdCompressor().compress(bytes(256 * MIB)),
+        "zip": zipped(disk__img=bytes(256 * MIB)),
     }
     for name, packed in bombs.items():
         (tmp_path / name).write_bytes(packed)
-        code = (
-            "import sys\n"
-            "from pathlib import Path\n"
-            "from hostler.images.importer import import_image\n"
-            "from hostler.images.store import ImageStore\n"
-            "r = import_image(Path(sys.argv[1]), ImageStore(Path(sys.argv[2])))\n"
-            "assert r.size == 256 << 20 and r.data_bytes == 0, r\n"
-            # Not ru_maxrss: that begins with the memory of the process that started this one.
-            "lines = Path('/proc/self/status').read_text().splitlines()\n"
-            "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
-        )
-        arguments = [sys.executable, "-c", code, str(tmp_path / name), str(tmp_path / "store")]
-        peak = int(subprocess.run(arguments, check=True, capture_output=True, timeout=60).stdout)
-        assert peak < 120 * KIB  # KiB, so 120 MiB with the interpreter
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from hostler.images.importer import import_image\n"
+        "from hostler.images.store import ImageStore\n"
+        "for name in sys.argv[2:]:\n"
+        "    r = import_image(Path(name), ImageStore(Path(sys.argv[1])))\n"
+        "    assert r.size == 256 << 20 and r.data_bytes == 0, r\n"
+        # Not ru_maxrss: that begins with the memory of the process that started this one.
+        "lines = Path('/proc/self/status').read_text().splitlines()\n"
+        "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
+    )
+    paths = [str(tmp_path / name) for name in ("store", *bombs)]
+    run = subprocess.run([sys.executable, "-c", code, *paths], check=True, capture_output=True, timeout=120)
+    assert int(run.stdout) < 120 * KIB  # KiB, so 120 MiB with the interpreter
+
+
+def test_what_promises_more_than_any_disk_has_is_refused(store: ImageStore, tmp_path: Path) -> None:
+    """A few bytes would keep the server writing zeros for days."""
+    header = (b"\x3a\xff\x26\xed", 1, 0, 28, 12, MIB, 2**27, 1, 0)
+    (tmp_path / "sparse").write_bytes(
+        struct.pack("<4s4H4I", *header) + struct.pack("<2H2I", 0xCAC3, 0, 2**27, 12)
+    )
+    with pytest.raises(SourceError, match="it promises 140737488355328 bytes"):
+        import_image(tmp_path / "sparse", store)
+    options = ["-f", "qcow2", "-o", "cluster_size=2M", str(tmp_path / "qcow2"), "65T"]
+    subprocess.run(["qemu-img", "create", "-q", *options], check=True, timeout=60)
+    with pytest.raises(SourceError, match=f"says that it has {65 * 1024**4} bytes"):
+        import_image(tmp_path / "qcow2", store)
+    assert files(store) == []
+    assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_no_space_left_is_clear_and_leaves_nothing(tmp_path: Path) -> None:

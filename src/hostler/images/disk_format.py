@@ -20,7 +20,7 @@ import zipfile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from hostler.images.unpack import OUTPUT_LIMIT, READ_SIZE, DamagedError
+from hostler.images.unpack import MAX_IMAGE, OUTPUT_LIMIT, READ_SIZE, DamagedError
 from hostler.model.trace import printable
 
 if TYPE_CHECKING:
@@ -180,6 +180,9 @@ def _refuse_others(info: dict[str, Any], path: Path) -> None:
             f"the disk is only part of what it needs ({what}); "
             "make it whole first: qemu-img convert -O raw FILE disk.raw"
         )
+    size = int(info.get("virtual-size", 0))
+    if size > MAX_IMAGE:
+        raise FormatError(f"the disk says that it has {size} bytes, and none has more than {MAX_IMAGE}")
     if info.get("encrypted"):
         raise FormatError("the disk is encrypted; decrypt it first")
 

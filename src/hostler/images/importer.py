@@ -15,6 +15,7 @@ import zstandard
 
 from hostler.images import bmap
 from hostler.images.source import Source, SourceError, open_source
+from hostler.images.unpack import MAX_IMAGE
 from hostler.model.chunkindex import ChunkIndex
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ written with 512 KiB, 392 with 1 MiB, 484 with 2, 616 with 4; new in a second ve
 1 MiB the requests double with each step down, and a chunk that lies alone is a write too small for flash.
 """
 SECTOR = 512
-MAX_IMAGE = 64 * 1024**4
-"""No image is larger than 64 TiB: what unpacks to more is a mistake or an attack."""
 
 _LEVEL = 3
 _PROGRESS_SECONDS = 0.1

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 READ_SIZE = 256 * 1024
 OUTPUT_LIMIT = 1024 * 1024  # plain bytes taken from a decompressor at once
 
+MAX_IMAGE = 64 * 1024**4
+"""No image is larger than 64 TiB: what unpacks to more is a mistake or an attack."""
+
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_BLOCKS = 8  # a block holds at most 128 KiB of plain bytes, so this many stay within OUTPUT_LIMIT
 _XZ_MEMORY = 256 * 1024 * 1024  # bytes; `xz -9` needs 65 MiB, and a header may ask for 4 GiB
@@ -253,6 +256,8 @@ def _android_sparse(data: Iterator[bytes]) -> Iterator[bytes]:
     if header_size < _SPARSE_HEADER.size or chunk_header_size < _SPARSE_CHUNK.size:
         raise DamagedError("its headers are too short")
     cursor.skip(header_size - _SPARSE_HEADER.size)
+    if blocks * block > MAX_IMAGE:
+        raise DamagedError(f"it promises {blocks * block} bytes")
     done = 0
     for _ in range(chunks):
         kind, _, count, total = _SPARSE_CHUNK.unpack(cursor.take(_SPARSE_CHUNK.size))
