@@ -77,10 +77,11 @@ def plug_in(lan: Lan) -> None:
 
 
 @contextlib.asynccontextmanager
-async def switched_on(lan: Lan, command: list[str]) -> AsyncIterator[Board]:
-    """Run a board while the context lasts; a reset restarts it."""
+async def switched_on(lan: Lan, command: list[str], folder: Path | None = None) -> AsyncIterator[Board]:
+    """Run a board, in ``folder``, while the context lasts; a reset restarts it."""
     process = await asyncio.create_subprocess_exec(
         *lan.client.argv(*command),
+        cwd=folder,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     machine = Board(process)
