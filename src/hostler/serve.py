@@ -238,7 +238,9 @@ def _server_settings(app: FastAPI, context: ssl.SSLContext | None) -> uvicorn.Co
 
 def _sweep(store: ImageStore, hub: Hub) -> None:
     """Remove what a crash left in the store: scraps, and images that never made it into the catalogue."""
-    swept = sweep(store, set(store.artefacts()) - hub.images.artefacts())
+    # What a capture brought is in the catalogue only once its rack has told.
+    lost = set(store.artefacts()) - hub.images.artefacts() if hub.images.quiet else ()
+    swept = sweep(store, lost)
     if swept.kept_for:
         log.error("%s has a damaged index (%s): run `hostler image verify`", store.root, swept.kept_for)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from hostler.hub import runs
 from hostler.hub.access import admin_only, member_only
 from hostler.hub.errors import ConflictError, InvalidError
-from hostler.hub.image_names import being_captured
 from hostler.hub.image_records import ImageKind, ImageRecord
 from hostler.hub.state import Draft
 from hostler.model.stored_images import Swept
@@ -155,10 +154,9 @@ class ImageCare:
         """
         admin_only(by, "clear the image store")
         desk = self._hub.images
-        async with desk.still() as idle:
+        async with desk.still() as quiet:
             lost = frozenset(await desk.in_thread(self._files.kept)) - desk.artefacts()
-            idle = idle and not being_captured(Draft(self._hub.state, 0.0))
-            going = lost if idle else frozenset()
+            going = lost if quiet else frozenset()
             found = await desk.in_thread(lambda: self._files.sweep(going, dry_run=dry_run))
         if not dry_run:
             desk.give_up(lost - going)

@@ -15,6 +15,7 @@ from hostler import __version__
 from hostler.hub import images
 from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, NotFoundError, UnavailableError
 from hostler.hub.image_limits import share_left
+from hostler.hub.image_names import being_captured
 from hostler.hub.image_records import ImageRecord, Provenance
 from hostler.hub.records import Agent, Principal
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
@@ -225,9 +226,14 @@ class ImageDesk:
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[bool]:
-        """Let no import begin; yields whether none is under way either."""
+        """Let no import begin; yields whether it is ``quiet``."""
         async with self._dropping:
-            yield not self._taking
+            yield self.quiet
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing in the store is of an import or a capture that is not in the catalogue yet."""
+        return not self._taking and not being_captured(Draft(self._hub.state, 0.0))
 
     @asynccontextmanager
     async def taking(self) -> AsyncIterator[None]:
@@ -241,7 +247,7 @@ class ImageDesk:
             await self._drop()
 
     def give_up(self, artefacts: Iterable[str]) -> None:
-        """Have these dropped, unless an image or an agent has them, once no import is under way."""
+        """Have these dropped, unless an image or an agent has them, once it is ``quiet``."""
         self._unwanted |= set(artefacts)
 
     async def _drop(self) -> None:
@@ -250,7 +256,7 @@ class ImageDesk:
         Not while an image is taken: one of the same bytes finds them there and does not store them again.
         """
         async with self._dropping:
-            while self._unwanted and not self._taking:
+            while self._unwanted and self.quiet:
                 artefact = self._unwanted.pop()
                 if artefact in self.artefacts():
                     continue
