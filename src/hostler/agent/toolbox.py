@@ -91,8 +91,8 @@ def _unpack(packed: Path, place: Path) -> None:
         with (
             packed.open("rb") as file,
             zstandard.ZstdDecompressor().stream_reader(file) as plain,
-            subprocess.Popen(  # noqa: S603
-                ["tar", "-x", "-f", "-", "-C", place],  # noqa: S607
+            subprocess.Popen(
+                ["tar", "-x", "-f", "-", "-C", place],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             ) as tar,
         ):  # fmt: skip
