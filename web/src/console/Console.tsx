@@ -6,7 +6,7 @@ import { show } from "../state/command";
 import { line } from "../words/shell";
 import { type ConsoleLink, join, type Notice, type Viewer } from "./link";
 import { LogSearch } from "./LogSearch";
-import { strictDocument } from "./strict_document";
+import { strictStyles } from "./strict_styles";
 
 // A serial line knows no size: programs on it count on this one.
 const COLUMNS = 80;
@@ -16,10 +16,11 @@ const WIDTH_OF_SIGN = 0.602; // of its height, in the fonts that terminals use
 interface ConsoleProps {
   name: string;
   mayType: boolean;
+  claim: string | null;
   close: () => void;
 }
 
-export function Console({ name, mayType, close }: ConsoleProps) {
+export function Console({ name, mayType, claim, close }: ConsoleProps) {
   const place = useRef<HTMLDivElement>(null);
   const tools = useRef<HTMLButtonElement>(null);
   const link = useRef<ConsoleLink | null>(null);
@@ -31,11 +32,11 @@ export function Console({ name, mayType, close }: ConsoleProps) {
   useEffect(() => {
     const parent = place.current;
     if (!parent) return undefined;
-    const styles = strictDocument();
+    const endStyles = strictStyles();
     const terminal = new Terminal({
-      cols: COLUMNS, rows: LINES, scrollback: 5000, documentOverride: styles.document,
+      cols: COLUMNS, rows: LINES, scrollback: 5000,
       fontFamily: "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace",
-      fontSize: Math.max(6, Math.min(14, Math.floor((parent.clientWidth - 24) / COLUMNS / WIDTH_OF_SIGN))),
+      fontSize: sizeFor(parent.parentElement?.clientWidth ?? 0),
       // A board may draw a link, but where it leads nobody here can know.
       linkHandler: { activate: () => undefined },
     });
@@ -72,11 +73,12 @@ export function Console({ name, mayType, close }: ConsoleProps) {
     terminal.onData((text) => joined.type(encoder.encode(text)));
     terminal.onBinary((text) => joined.type(Uint8Array.from(text, (sign) => sign.charCodeAt(0))));
     terminal.focus();
+    parent.scrollIntoView({ block: "nearest" });
     show(line("console", name));
     return () => {
       joined.close();
       terminal.dispose();
-      styles.dispose();
+      endStyles();
     };
   }, [name, mayType]);
 
@@ -110,8 +112,14 @@ export function Console({ name, mayType, close }: ConsoleProps) {
         </span>
       </div>
       <p class="told" role="status">{told}</p>
-      <div class="terminal" ref={place} />
-      <LogSearch name={name} />
+      <div class="screen" ref={place} />
+      <LogSearch name={name} claim={claim} />
     </div>
   );
+}
+
+/** Return the size of signs, in pixels, at which a line fits into a width; readable in any case. */
+function sizeFor(width: number): number {
+  const room = (width - 30) / COLUMNS / WIDTH_OF_SIGN;
+  return Math.max(7, Math.min(14, Math.floor(2 * room) / 2));
 }

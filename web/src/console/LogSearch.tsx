@@ -6,16 +6,19 @@ import { act, show } from "../state/command";
 import { exactly } from "../words/amounts";
 import { line } from "../words/shell";
 
-export function LogSearch({ name }: { name: string }) {
+/** The log of a claim from its beginning, for whoever is looking under one; else of the last boot. */
+export function LogSearch({ name, claim }: { name: string; claim: string | null }) {
   const [found, setFound] = useState<Matches | null>(null);
+  const part: Record<string, string> = claim === null ? {} : { claim };
+  const words = claim === null ? [] : ["--claim", claim];
   const log = `${path("boards", name)}/console/log`;
   async function search(event: SubmitEvent): Promise<void> {
     event.preventDefault();
     const pattern = String(new FormData(event.currentTarget as HTMLFormElement).get("pattern") ?? "");
-    const words = new URLSearchParams({ search: pattern }).toString();
+    const query = new URLSearchParams({ ...part, search: pattern }).toString();
     const answer = await act(
-      line("console", name, "--log", "--search", pattern),
-      () => call<Matches>(`${log}?${words}`),
+      line("console", name, "--log", ...words, "--search", pattern),
+      () => call<Matches>(`${log}?${query}`),
       (matches) => `${matches.matches.length} lines${matches.complete ? "" : ", and there are more"}.`,
     );
     setFound(answer ?? null);
@@ -24,11 +27,12 @@ export function LogSearch({ name }: { name: string }) {
     <div class="logsearch">
       <form class="actions" onSubmit={(event) => void search(event)}>
         <label>
-          In the log of the last boot
+          In the log of {claim === null ? "the last boot" : "this claim"}
           <input name="pattern" type="search" required placeholder="error|panic" spellcheck={false} />
         </label>
         <button type="submit">Search</button>
-        <a href={address(log)} download={`${name}.log`} onFocus={() => show(line("console", name, "--log"))}>
+        <a href={address(log, part)} download={`${name}.log`}
+          onFocus={() => show(line("console", name, "--log", ...words))}>
           Download the log
         </a>
       </form>

@@ -40,7 +40,8 @@ export function BoardPage({ who, name }: { who: Me; name: string }) {
       <Section title="Last boot"><BootStory board={board} /></Section>
       {board.console !== null && (
         <Section title="Console">
-          <ConsoleDoor name={name} mayType={claim.value ? mayUse(who, claim.value) : who.role === "admin"} />
+          <ConsoleDoor name={name} claim={board.claim?.id ?? null}
+            mayType={claim.value ? mayUse(who, claim.value) : who.role === "admin"} />
         </Section>
       )}
       <Section title="Facts and wires"><Facts board={board} /></Section>
@@ -56,10 +57,11 @@ function Section({ title, children }: { title: string; children: ComponentChildr
 interface DoorProps {
   name: string;
   mayType: boolean;
+  claim: string | null;
 }
 
 /** The terminal is larger than all the rest and most who look at a board open none: it is fetched when asked for. */
-function ConsoleDoor({ name, mayType }: DoorProps) {
+function ConsoleDoor({ name, mayType, claim }: DoorProps) {
   const [Terminal, setTerminal] = useState<ComponentType<DoorProps & { close: () => void }> | null>(null);
   const point = (): void => show(line("console", name));
   async function open(): Promise<void> {
@@ -70,7 +72,7 @@ function ConsoleDoor({ name, mayType }: DoorProps) {
       outcome.value = { good: false, text: "The terminal could not be fetched; load the page again." };
     }
   }
-  if (Terminal) return <Terminal name={name} mayType={mayType} close={() => setTerminal(null)} />;
+  if (Terminal) return <Terminal name={name} mayType={mayType} claim={claim} close={() => setTerminal(null)} />;
   return (
     <button type="button" onFocus={point} onMouseEnter={point} onClick={() => void open()}>Open the console</button>
   );

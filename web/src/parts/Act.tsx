@@ -26,6 +26,10 @@ export function Act<Answer>({ line, work, said, sure, plain, disabled, children 
     }
   }
   const point = (): void => show(line);
+  // A button may also come to be under a pointer that rests: that points at nothing.
+  const move = (event: MouseEvent): void => {
+    if (event.movementX !== 0 || event.movementY !== 0) point();
+  };
   return (
     <button
       type="button"
@@ -34,7 +38,7 @@ export function Act<Answer>({ line, work, said, sure, plain, disabled, children 
       aria-busy={busy}
       onClick={() => void press()}
       onFocus={point}
-      onMouseEnter={point}
+      onMouseMove={move}
     >
       {children}
     </button>
