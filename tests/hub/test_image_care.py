@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,11 @@ from hostler.hub.byte_size import byte_size
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NoSpaceError
 from hostler.hub.image_desk import ImageTerms
 from hostler.hub.labfile import LabfileError, read_labfile
-from hostler.hub.records import HUB, Principal, Role
+from hostler.hub.records import HUB, Principal, Purpose, Role, RunRecord
+from hostler.images.importer import import_image
+from hostler.model.plan import StepKind, StepOrder
+from hostler.model.run import RunOrder, RunState, RunStatus
+from hostler.serve import _sweep
 from simulated_rack import LAB, running
 
 if TYPE_CHECKING:
@@ -169,6 +174,28 @@ async def test_a_sweep_waits_for_no_import_and_takes_nothing_from_it(tmp_path: P
         assert (await care.verify(HUB, None, lambda _: None)).faults == ()
         with pytest.raises(ForbiddenError):
             await care.sweep(ANNA, dry_run=True)
+
+
+async def test_a_capture_under_way_loses_nothing(tmp_path: Path):
+    """Its index is in the store before the hub knows of it: no sweep, removal or restart takes it."""
+    order = RunOrder("r-1", (StepOrder(StepKind.CAPTURE, {"image": "mine"}),))
+    run = RunRecord(
+        "r-1", "pc-1", "capture:mine", Purpose.USER, "anna", None, 0.0, order,
+        RunStatus("r-1", RunState.RUNNING),
+    )  # fmt: skip
+    async with running(tmp_path, agents=False) as lab:
+        await lab.hub.change(lambda draft: draft.runs.put("r-1", run))
+        await take(lab, "one", disk(tmp_path, 1))
+        captured = import_image(disk(tmp_path, 2), lab.store).index
+        report = await lab.hub.image_care.sweep(HUB, dry_run=False)
+        assert (report.swept.freed_bytes, report.waiting) == (0, 1)
+        await lab.hub.images.remove(HUB, "one")
+        _sweep(lab.store, lab.hub)
+        assert captured in lab.store.artefacts()
+        ended = replace(run, status=replace(run.status, state=RunState.FAILED))
+        await lab.hub.change(lambda draft: draft.runs.put("r-1", ended))
+        assert (await lab.hub.image_care.sweep(HUB, dry_run=False)).swept.artefacts == 2
+        assert lab.store.used() == 0
 
 
 async def test_an_upload_that_does_not_fit_is_told(tmp_path: Path):
