@@ -18,6 +18,7 @@ from hostler.agent.disks import Disk
 from hostler.agent.extents import EXTENT
 from hostler.agent.install import install
 from hostler.agent.media import Media, aligned_buffer, pieces
+from hostler.agent.read_back import samples
 from hostler.agent.wipe import wipe
 from hostler.agent.work import CancelledError, StepError, Work
 
@@ -319,3 +320,41 @@ def test_what_is_no_disk_is_refused(tmp_path: Path) -> None:
         Media(tmp_path, write=False)
     with pytest.raises(StepError, match="No such file"):
         Media(tmp_path / "none", write=True)
+
+
+# Where what is known to survive a careless wipe begins, from the start or (below 0) from the end of a disk.
+LABELS = {
+    "MBR": 510, "GPT": 512, "LVM": 512, "md 1.1": 0, "md 1.2": 4096, "ext4": 1080,
+    "ZFS label 1": 393_216, "btrfs": 65_536, "btrfs, copy": 64 * MIB, "btrfs, second copy": 256 << 30,
+    "GPT, second": -512, "DDF": -512, "DDF, secondary": -16 * MIB, "IMSM": -1024, "md 0.90": -65_536,
+    "md 1.0": -8192, "ZFS label 2": -524_288, "ZFS label 3": -131_072, "Promise": -63 * 512,
+    "Silicon Image": -512, "Adaptec": -512,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_the_places_of_labels_are_always_among_the_samples(label: str) -> None:
+    """On disks of any size, and not by chance: no RAID controller or volume manager finds its disk again."""
+    for size in (300 * MIB, 32 << 30, 512_110_190_592, 20_000_588_955_648):
+        place = LABELS[label] if LABELS[label] >= 0 else size + LABELS[label]
+        if place < size:
+            assert any(offset <= place < offset + length for offset, length in samples(0, size, 512)), size
+
+
+@given(st.integers(1, 4 << 40), st.integers(0, 4 << 40), st.sampled_from([512, 4096]))
+@settings(max_examples=60, deadline=None)
+def test_samples_are_within_the_disk_and_apart(size: int, at: int, block: int) -> None:
+    """Whatever the size: whole blocks in ascending order, none twice, and both ends whole."""
+    size -= size % block - block
+    at = min(at - at % block, size)
+    found = list(samples(at, size, block))
+    reached = at
+    for offset, length in found:
+        assert offset >= reached
+        assert 0 < length <= 4 * MIB
+        assert offset % block == length % block == 0
+        reached = offset + length
+    assert reached <= size
+    if at < size:
+        assert reached == size
+        assert sum(length for _, length in found) >= min(size - at, 32 * MIB)
