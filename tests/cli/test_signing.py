@@ -28,13 +28,13 @@ DISK = ("--arch", "amd64", "--platforms", "x86-bios")
 class Shell:
     """Runs ``hostler`` against one server."""
 
-    def __init__(self, lab: SimulatedLab) -> None:
-        self.lab = lab
+    def __init__(self, lab: SimulatedLab, state: Path) -> None:
+        self.lab, self.state = lab, state
         self._environment = {**os.environ, **lab.environment}
 
     def __call__(self, *arguments: str | Path, status: int = 0) -> str:
         done = subprocess.run(
-            [HOSTLER, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False,
+            [HOSTLER, *map(str, arguments)], capture_output=True, text=True, timeout=180, check=False,
             stdin=subprocess.DEVNULL, env=self._environment, umask=0,
         )  # fmt: skip
         assert done.returncode == status, f"{arguments}: {done.stdout}\n{done.stderr}"
@@ -48,8 +48,9 @@ class Shell:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A server with a simulated rack, and the command line."""
-    with simulated_lab(tmp_path_factory.mktemp("lab") / "state") as lab:
-        yield Shell(lab)
+    state = tmp_path_factory.mktemp("lab") / "state"
+    with simulated_lab(state) as lab:
+        yield Shell(lab, state)
 
 
 @pytest.fixture
@@ -142,6 +143,18 @@ def test_an_image_is_held_against_its_file_before_it_is_signed(
     plain.write_bytes(gzip.decompress(disk.read_bytes()))
     assert len(shell.json("image", "sign", "compared", "--key", file, "--of", plain)["signatures"]) == 1
     assert "cannot compare" in shell("image", "sign", "compared", "--key", file, "--of", "/none", status=1)
+
+
+def test_nothing_but_an_index_is_signed(shell: Shell, disk: Path, tmp_path: Path) -> None:
+    """A server could otherwise have anything signed, such as a message of another protocol."""
+    file = tmp_path / "d.key"
+    shell("image", "key", "new", file)
+    shell("image", "import", "lying", disk, *DISK)
+    index = shell.json("image", "show", "lying")["index"]
+    (shell.state / "images" / "artefacts" / index).write_bytes(b"I owe you 1000 euros, and more than that.")
+    for words in (("--key", file), ("--write-index", tmp_path / "index")):
+        assert "is not the index of image" in shell("image", "sign", "lying", *words, status=1)
+    assert not (tmp_path / "index").exists()
 
 
 def test_a_key_that_others_can_read_is_told(shell: Shell, disk: Path, tmp_path: Path) -> None:

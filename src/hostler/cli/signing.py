@@ -64,6 +64,8 @@ def signing(args: argparse.Namespace, out: Output) -> int:
         if key is not None:
             return _tell(sign(client, args.name, key, args.of), out)
         if args.signature is not None:
+            if args.of is not None:
+                _index(client, args.name, args.of)
             return _bring(client, args, out)
         index = _index(client, args.name, args.of)
         _write(args.write_index, index)
@@ -92,16 +94,22 @@ def sign(client: Client, name: str, key: SigningKey, of: Path | None = None) -> 
         of: The image as a file; None: what the server says that it has is signed.
 
     Raises:
-        ClientError: there is no such image, or it is not that of the file.
+        ClientError: there is no such image, it is not that of the file, or the server gave no index.
     """
     return client.sign_image(name, key.public.hex, key.sign(_index(client, name, of)))
 
 
 def _index(client: Client, name: str, of: Path | None) -> bytes:
     """Fetch the index of an image, and hold it against the one of a file."""
-    image = client.image(name)
+    from hostler.model.chunkindex import ChunkIndex, ChunkIndexError
+
     index = client.image_index(name)
-    if of is not None and index != _index_of(of, image["chunk_size"]):
+    try:
+        # Whatever else a server gave, it would be signed; and sizes in it are not believed before.
+        decoded = ChunkIndex.decode(index)
+    except ChunkIndexError as error:
+        raise ClientError(f'what the server gave is not the index of image "{name}": {error}') from None
+    if of is not None and index != _index_of(of, decoded.chunk_size):
         raise ClientError(
             f'image "{name}" on the server is not the image in {of}', "nothing was signed; import it again"
         )
