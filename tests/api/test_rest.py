@@ -99,6 +99,18 @@ async def test_the_main_job(tmp_path: Path):
         assert len(await get(api.anna, "/claims", state="all")) == 1
 
 
+async def test_a_board_that_cannot_be_switched_needs_no_boot_for_a_verdict(tmp_path: Path):
+    """Nothing comes of a run whose board's equipment does not answer, not even a boot: that is said."""
+    async with served(tmp_path) as api:
+        assert (await get(api.anna, "/boards/pc-1/why"))["text"] == "It has not booted yet."
+        await until(lambda: "pc-1" in api.lab.rack.boards)
+        await api.lab.rack.tell(api.lab.rack.boards["pc-1"], power_error="the switch does not answer")
+        await until(lambda: api.lab.hub.state.observed["pc-1"].power_error)
+        why = await get(api.anna, "/boards/pc-1/why")
+        assert (why["cause"], why["boot"]) == ("power", None)
+        assert "the switch does not answer" in why["text"]
+
+
 async def test_problems(tmp_path: Path):
     """Every refusal is a problem document with a type, the status, and what to do."""
     async with served(tmp_path) as api:

@@ -106,7 +106,7 @@ class FaultLab(WholeLab):
                 self.start_run(fault)
                 return poll(
                     lambda: self.client.why(fault.key),
-                    lambda why: why["boot"] is not None and why["cause"] not in _OPEN,
+                    lambda why: why["cause"] not in (*_OPEN, *([] if why["boot"] else ["unknown"])),
                     seconds=VERDICT_SECONDS,
                     what=f"a verdict on {fault.key}",
                 )

@@ -51,6 +51,7 @@ class VerdictDocument(BaseModel):
     slower: list[SlowDocument] = []
 
 
+_LOOK = "Look at the equipment; `hostler check BOARD` asks it."
 _PAST_BOOTS = 20
 """From how many boots of the board's class is learnt how long a stage takes."""
 
@@ -62,12 +63,13 @@ async def get_why(
     """Return why a boot (the last one by default) came no further, for who sees the claim it belonged to."""
     record = hub.reading.board(name)
     await hub.journal.settled()
+    observed = hub.state.observed.get(name)
+    if boot is None and observed is not None and observed.power_error:
+        return _without_boot(name, "power", f"It cannot be switched: {observed.power_error}.", _LOOK)
     trace = await hub.history.trace(name, boot)
     if trace.boot is None:
         text = "It has not booted yet." if boot is None else f"It has no boot {boot}."
-        return VerdictDocument(
-            board=name, boot=None, cause="unknown", reached="nothing", text=text, advice="", evidence=[]
-        )
+        return _without_boot(name, "unknown", text, "")
     claim = await hub.history.boot_claim(trace.boot.id)
     await hub.sight.refuse_stranger(caller, claim, f"what was seen during boot {trace.boot.number}")
     events = [TraceEvent.from_json(event.data) for event in trace.events]
@@ -89,6 +91,12 @@ async def get_why(
         ],
         slower=[_slow(one) for one in slower],
     )  # fmt: skip
+
+
+def _without_boot(board: str, cause: str, text: str, advice: str) -> VerdictDocument:
+    return VerdictDocument(
+        board=board, boot=None, cause=cause, reached="nothing", text=text, advice=advice, evidence=[]
+    )
 
 
 def ended(events: list[TraceEvent], at_most: float) -> float:
