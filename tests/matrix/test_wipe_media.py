@@ -88,8 +88,8 @@ class StepRack:
 
 
 @contextmanager
-def board(folder: Path, rack: StepRack, disks: dict[str, Path]) -> Iterator[None]:
-    """Run a board with these disks while the block lasts."""
+def board(folder: Path, rack: StepRack, disks: dict[str, str | Path]) -> Iterator[None]:
+    """Run a board with these disks, files or what QEMU calls a drive, while the block lasts."""
     agent = build_agent("amd64", CACHE / "built", CACHE)
     config = {"rack": f"http://10.0.2.2:{rack.port}", "token": "t", "board": "b1", "boot": "boot-1"}
     initrd = folder / "initrd"
@@ -110,7 +110,8 @@ def board(folder: Path, rack: StepRack, disks: dict[str, Path]) -> Iterator[None
         "usb": "usb-storage,drive={0},bus=xhci.0,serial=U1",
     }
     for kind, path in disks.items():
-        command += ["-drive", f"if=none,id={kind},format=raw,discard=unmap,file={path}"]
+        source = f"format=raw,discard=unmap,file={path}" if isinstance(path, Path) else path
+        command += ["-drive", f"if=none,id={kind},{source}"]
         command += ["-device", devices[kind].format(kind)]
     process = subprocess.Popen(command)
     try:
@@ -158,3 +159,26 @@ def test_disks_of_every_kind_are_wiped_and_tell_how_they_are(tmp_path: Path, dis
         assert (by_bus[bus]["sanitized"], by_bus[bus]["purged_by"]) == ("clear", None)
     assert all(entry["verified_bytes"] == SIZE for entry in thorough["disks"])
     assert "ATA SECURITY ERASE UNIT: the drive does not know it" in by_bus["ata"]["declined"]
+
+
+def test_a_disk_that_dies_fails_the_wipe_and_says_how_it_is(tmp_path: Path, disks: dict[str, Path]) -> None:
+    """One sector cannot be read any more: the error names the disk, the place and how the disk says it is."""
+    dying = (
+        f"driver=blkdebug,image.driver=raw,image.file.driver=file,image.file.filename={disks['nvme']},"
+        "inject-error.0.event=none,inject-error.0.iotype=read,inject-error.0.sector=16384,"
+        "inject-error.0.errno=5,inject-error.0.once=off"
+    )
+    rack = StepRack()
+    try:
+        with board(tmp_path, rack, {"nvme": dying}):
+            rack.expect("hello")
+            rack.give("wipe")
+            failed = rack.expect("fail")
+    finally:
+        rack.close()
+    assert failed["cause"] == "disk-fault"
+    assert (
+        "/dev/nvme0n1: reading 4194304 bytes at 8388608: the medium has lost what was there"
+        in failed["error"]
+    )
+    assert "/dev/nvme0n1 says of itself: worn 0 %" in failed["error"]

@@ -116,7 +116,7 @@ class Media:
                 done += count
         except OSError as error:
             raise DiskFaultError(
-                f"{self.path}: reading {len(data)} bytes at {offset}: {error.strerror}"
+                f"{self.path}: reading {len(data)} bytes at {offset}: {_why_unread(error)}"
             ) from error
 
     def discard(self, offset: int, length: int) -> bool:
@@ -173,6 +173,11 @@ class Media:
             else:
                 return True
         return False
+
+
+def _why_unread(error: OSError) -> str:
+    """Return the reason of a failed read; the kernel's word for what a medium has lost is misleading."""
+    return "the medium has lost what was there" if error.errno == errno.ENODATA else str(error.strerror)
 
 
 def aligned_buffer(size: int) -> memoryview:
