@@ -56,7 +56,7 @@ class StepOrder:
 
     Attributes:
         kind: What to do.
-        params: For INSTALL ``{"image", "index", "size", "disk"}``;
+        params: For INSTALL ``{"image", "index", "size"}`` and those of ``InstallTarget``;
             for BOOT ``{"image", "pattern", "seconds"}``;
             for LIVE, and for INSTALL by an image's own installer, ``{"image", "netboot"}``, where
             ``netboot`` is a ``NetbootOrder`` as JSON.
