@@ -108,7 +108,7 @@ def usage() -> str:
     lines = ["usage: hostler VERB [ARGUMENTS] [--json]"]
     for group, verbs in GROUPS.items():
         lines += ["", f"{group}:"]
-        lines += [f"  {verb:<12}{summary}" for verb, (_, summary) in verbs.items()]
+        lines += [f"  {verb:<18}{summary}" for verb, (_, summary) in verbs.items()]
     lines += [
         "",
         "`hostler VERB --help` tells a verb's arguments. With --json every verb prints one JSON document.",

@@ -164,9 +164,9 @@ def _help() -> str:
     for verbs in GROUPS.values():
         for name, (_, summary) in verbs.items():
             if name in PERMITTED or name in SUBVERBS:
-                lines.append(f"  {name:<10}{summary}")
+                lines.append(f"  {name:<18}{summary}")
     lines += [
-        f"  {'token':<10}a new token: --name N, --expires 8h, --once, --json",
+        f"  {'token':<18}a new token: --name N, --expires 8h, --once, --json",
         "",
         "Verbs print JSON, with --text lines for people. Lines on standard input run one verb each.",
         "ssh BOARD@LAB is the console of a board you hold; ssh -J lab@LAB root@BOARD gets to its own sshd.",
