@@ -33,6 +33,7 @@ TOOLS = ("partclone.extfs", "partclone.xfs", "partclone.btrfs", "partclone.fat",
 
 _PACKAGES = ("partclone",)
 _UNNAMED = ("libcom-err2",)  # of e2fsprogs, which every Debian has, so that nobody depends on it
+_OPENED_LATE = ("libgcc_s.so.1",)  # glibc opens it when a thread ends itself, as partclone's do
 _LEVEL = 19  # built once, and a board of 512 MB holds it in memory until it is unpacked
 
 
@@ -104,7 +105,7 @@ def _libraries(programs: Sequence[bytes], archives: Sequence[Archive]) -> dict[s
                 there[name] = member
     chosen: dict[str, bytes] = {}
     waiting = [name for program in programs for name in elf.needed(program)]
-    waiting += [name for name in there if name.startswith("ld-linux")]
+    waiting += [*_OPENED_LATE, *(name for name in there if name.startswith("ld-linux"))]
     while waiting:
         name = waiting.pop()
         if f"lib/{name}" in chosen:
