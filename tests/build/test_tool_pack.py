@@ -46,9 +46,10 @@ def test_its_programs_run_with_its_own_libraries(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(32 << 20))
     subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", image], check=True, timeout=60)
+    loader = ("/lib/ld-linux-x86-64.so.2", "--library-path", "/lib")
+    alone = ("unshare", "--map-root-user", "/usr/sbin/chroot", tmp_path, *loader)
     done = subprocess.run(
-        ["unshare", "--map-root-user", "/usr/sbin/chroot", tmp_path, "/lib/ld-linux-x86-64.so.2", "--library-path", "/lib",
-         "/bin/partclone.extfs", "-D", "-q", "-s", "/image", "-o", "/map", "-L", "/log"],
+        [*alone, "/bin/partclone.extfs", "-D", "-q", "-s", "/image", "-o", "/map", "-L", "/log"],
         check=False, timeout=120, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
