@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def certificate_pdf(document: dict[str, Any]) -> bytes:
     page.set_auto_page_break(True, _MARGIN)
     page.set_creator("Hostler")
     page.set_title(_latin(f"Certificate of sanitization: {document['board']}"))
-    page.set_creation_date(datetime.fromtimestamp(document["ended"] or document["began"], UTC))
+    page.set_creation_date(datetime.fromisoformat(document["ended"] or document["began"]))
     page.add_page()
     page.set_font("helvetica", "B", 17)
     page.cell(0, 10, "Certificate of media sanitization", new_x="LMARGIN", new_y="NEXT")
@@ -41,8 +41,8 @@ def certificate_pdf(document: dict[str, Any]) -> bytes:
         ("Serial number", document["serial"]),
         ("UUID", document["uuid"]),
         ("MAC addresses", ", ".join(document["macs"])),
-        ("Began", _time(document["began"])),
-        ("Ended", _time(document["ended"])),
+        ("Began", document["began"]),
+        ("Ended", document["ended"]),
         ("Ordered by", f"{document['ordered_by']} ({document['purpose']})"),
         ("Claim", document["claim"]),
         ("Run", document["run"]),
@@ -90,10 +90,6 @@ def _rows(page: FPDF, *rows: tuple[Any, Any]) -> None:
         page.cell(_LABEL, _LINE, _latin(str(label)))
         page.set_text_color(0)
         page.multi_cell(0, _LINE, _latin(str(value)), new_x="LMARGIN", new_y="NEXT")
-
-
-def _time(seconds: float | None) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC" if seconds else ""
 
 
 def _latin(text: str) -> str:

@@ -45,7 +45,7 @@ class WipedDiskDocument(BaseModel):
 
 
 class WipeCertificateDocument(BaseModel):
-    """The certificate of a wipe; times in Unix seconds.
+    """The certificate of a wipe; times as ISO 8601 in UTC.
 
     ``sanitized`` is ``clear`` or ``purge`` in the words of ``standard``, the least of all disks; None: the
     wipe is not proven, and ``unproven`` says why. ``digest`` is the SHA-256 of the rest as JSON with sorted
@@ -64,8 +64,8 @@ class WipeCertificateDocument(BaseModel):
     purpose: str
     ordered_by: str
     claim: str | None
-    began: float
-    ended: float | None
+    began: str
+    ended: str | None
     effort: str
     sanitized: str | None
     unproven: str

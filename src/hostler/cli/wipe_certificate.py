@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hostler.cli.words import local_time
 from hostler.client.client import Client
 from hostler.client.errors import ClientError
 
@@ -49,6 +50,8 @@ def _print(found: WipeCertificate, out: Output) -> None:
             ("sanitized", words),
             ("machine", " ".join(str(value) for value in found["machine"].values())),
             ("run", f"{found['run']} ({found['purpose']}, {found['effort']})"),
+            ("began", local_time(found["began"])),
+            ("ended", local_time(found["ended"])),
             ("ordered by", found["ordered_by"]),
             ("claim", found["claim"] or ""),
             *((f"disk {disk['path']}", _disk_text(disk)) for disk in found["disks"]),
@@ -60,11 +63,10 @@ def _print(found: WipeCertificate, out: Output) -> None:
 
 def _disk_text(disk: WipedDisk) -> str:
     named = " ".join(word for word in (disk["model"], disk["serial"]) if word)
-    whole = "whole" if disk["read_back_whole"] else f"in {disk['samples']} samples"
-    done = ", ".join(word for word in (disk["purged_by"], disk["method"]) if word)
-    return (
-        f"{disk['sanitized']}: {named}: {done}; {disk['read_back_bytes']} bytes read back as zeros ({whole})"
-    )
+    whole = "all of it" if disk["read_back_whole"] else f"{disk['samples']} samples"
+    done = ", then ".join(word for word in (disk["purged_by"], disk["method"]) if word)
+    proof = f"{disk['read_back_bytes']} bytes read back as zeros ({whole})"
+    return ": ".join(word for word in (disk["sanitized"], named, f"{done}; {proof}") if word)
 
 
 VERBS = {"wipe-certificate": (_arguments, wipe_certificate)}

@@ -33,7 +33,7 @@ class WipedDisk(TypedDict):
 
 
 class WipeCertificate(TypedDict):
-    """The certificate of a wipe; times in Unix seconds; ``sanitized`` None: not proven."""
+    """The certificate of a wipe; times as ISO 8601 in UTC; ``sanitized`` None: not proven."""
 
     standard: str
     lab: str
@@ -47,8 +47,8 @@ class WipeCertificate(TypedDict):
     purpose: str
     ordered_by: str
     claim: str | None
-    began: float
-    ended: float | None
+    began: str
+    ended: str | None
     effort: str
     sanitized: str | None
     unproven: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hostler.hub.errors import NotFoundError
@@ -46,7 +47,7 @@ def last_wipe(name: str, runs: Iterable[RunRecord]) -> RunRecord:
         if run.board == name and wipe_of(run) is not None:
             return run
     raise NotFoundError(
-        f'there is no wipe of board "{name}" that you may see: it was none, or its history is no longer kept',
+        f'there is no wipe of board "{name}" that you may see; it was not wiped, or too long ago',
         kind="no-wipe",
     )
 
@@ -85,8 +86,8 @@ def certificate(lab: str, record: BoardRecord, run: RunRecord) -> dict[str, Any]
         "purpose": str(run.purpose),
         "ordered_by": run.principal,
         "claim": run.claim,
-        "began": run.status.started or run.created,
-        "ended": run.status.ended,
+        "began": _time(run.status.started or run.created),
+        "ended": _time(run.status.ended) if run.status.ended is not None else None,
         "effort": str(effort),
         "sanitized": None
         if gap
@@ -136,6 +137,10 @@ def _named(disk: dict[str, Any]) -> dict[str, Any]:
     texts = {key: disk.get(key) for key in ("path", "bus", "model", "serial", "wwn")}
     named: dict[str, Any] = {key: None if text is None else str(text) for key, text in texts.items()}
     return {**named, "size": _count(disk.get("size"))}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _count(value: object) -> int:
