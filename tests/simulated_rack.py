@@ -104,6 +104,7 @@ class SimRack:
     trying: asyncio.Event | None = None
     tried: dict[str, Document] = field(default_factory=dict)
     found: Document = field(default_factory=dict)
+    result_of: dict[str, Document] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Follow what the hub desires until cancelled."""
@@ -154,8 +155,9 @@ class SimRack:
             failed = replace(status, state=RunState.FAILED, error=board.fail, log=("line 1", "line 2"))
             await self.tell(board, run=failed)
         else:
-            for number in range(len(order.steps)):
-                status = replace(status, step=number + 1, results=(*status.results, WIPED))
+            for number, step in enumerate(order.steps):
+                result = self.result_of.get(str(step.kind), WIPED)
+                status = replace(status, step=number + 1, results=(*status.results, result))
                 await self.tell(board, run=status)
             await self.tell(board, run=replace(status, state=RunState.SUCCEEDED, ended=time.time()))
         if not board.stays_on:

@@ -121,7 +121,8 @@ def take_captured(draft: Draft, record: BoardRecord, run: RunRecord, status: Run
     """Put the images into the catalogue that a run has captured since its last status."""
     for number in range(len(run.status.results), min(len(status.results), len(run.order.steps))):
         order = run.order.steps[number]
-        if order.kind is StepKind.CAPTURE:
+        # The rack sees to it that the result of a capture tells what is in the store.
+        if order.kind is StepKind.CAPTURE and "index" in status.results[number]:
             _add(draft, record, run, order.params, status.results[number])
 
 
