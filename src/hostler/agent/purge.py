@@ -63,7 +63,12 @@ class Purge:
 
 
 class Drive(Protocol):
-    """A drive that may know ways to purge itself. A context: what it opened is closed at its end."""
+    """A drive that may know ways to purge itself.
+
+    Attributes:
+        declined: Ways it does not have, may not take or that failed, and why.
+        untouched: Parts of it that a wipe does not reach.
+    """
 
     declined: list[str]
     untouched: list[str]

@@ -43,8 +43,12 @@ class NvmeDrive:
     def settle(self, wait: Waiting) -> None:
         """Wait for a sanitize under way, and leave the failure mode."""
         try:
-            if not nvme.identify_controller(self._port).sanitizes:
-                return
+            sanitizes = nvme.identify_controller(self._port).sanitizes
+        except NvmeError:
+            return  # nothing is known of it; what it cannot do shows when it is read back
+        if not sanitizes:
+            return
+        try:
             status = nvme.sanitize_status(self._port)
             if status.in_progress:
                 wait.say("wipe: a sanitize is under way since before this boot; waiting for it")
