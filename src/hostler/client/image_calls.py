@@ -82,7 +82,7 @@ class ImageCalls:
             text = block_map.read_bytes()
             query["bmap_bytes"] = str(len(text))
             blocks = chain((text,), _blocks(Path(source), progress))
-            return self._import("images", {**query, "filename": Path(source).name}, blocks, progress)
+            return self._import("images", {**query, "filename": _told(Path(source))}, blocks, progress)
         return self._import("images", {**query, "bmap_url": block_map}, source, progress)
 
     def import_netboot_image(
@@ -126,7 +126,7 @@ class ImageCalls:
             return self._import("images/netboot", query, source, progress)
         changed = instead or Instead()
         tar = bundle(source, changed, arch).tar(progress)
-        query["filename"] = source.name
+        query["filename"] = _told(source)
         return self._import("images/netboot", {**query, **changed.query()}, tar, progress)
 
     def _import(
@@ -140,7 +140,7 @@ class ImageCalls:
         content: Iterator[bytes] | None = None
         if isinstance(source, (Path, str)):
             content = None if remote else _blocks(Path(source), progress)
-            query = {**query, "filename": None if remote else Path(source).name}
+            query = {**query, "filename": None if remote else _told(Path(source))}
         else:
             content = source
         query = {**query, "url": str(source) if remote else None}
@@ -161,6 +161,11 @@ def _terms(
         "done_console": done_console,
         "done_seconds": None if done_seconds is None else str(done_seconds),
     }
+
+
+def _told(path: Path) -> str:
+    """Return what a file is called, also where its name is no text."""
+    return path.name.encode(errors="replace").decode()
 
 
 def _blocks(path: Path, progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
