@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.5
 """Longest time between two looks: what rings no bell of a board, such as a claim's end, is seen by then."""
-PACE_SECONDS = 0.1
+PACE_SECONDS = 0.05
 """Least time between two messages to one follower; people see no difference, and a storm costs less."""
 
 
