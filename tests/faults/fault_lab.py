@@ -19,6 +19,7 @@ from matrix_lab import OWN, READY_SECONDS, free_ports, mac_of, uuid_of
 from whole_lab import BOOT_SECONDS, WholeLab
 
 from hostler.client.client import Client
+from hostler.client.errors import ClientError
 from hostler.client.settings import Settings
 from hostler.client.waiting import poll, wait_claim
 from hostler.demo.children import Child
@@ -111,10 +112,15 @@ class FaultLab(WholeLab):
                     what=f"a verdict on {fault.key}",
                 )
         finally:
-            for run in self.client.runs(fault.key):
-                with suppress(Exception):  # it has ended meanwhile
-                    self.client.cancel_run(run["id"])
-            self.client.set_power(fault.key, "off")
+            with suppress(ClientError, AssertionError):  # a core for the next one, if it can be had: the lab ends soon
+                self._end(fault)
+
+    def _end(self, fault: Fault) -> None:
+        for run in self.client.runs(fault.key):
+            if run["ended"] is None:
+                self.client.cancel_run(run["id"])
+                self.wait_run(run["id"], seconds=30)
+        self.client.set_power(fault.key, "off")
 
     def start_run(self, fault: Fault) -> None:
         """Deploy its image, or let the agent look at it."""
