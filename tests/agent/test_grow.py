@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from frames import Frames
 
 from hostler.agent.disks import Disk, Machine
 from hostler.agent.grow import grow
+from hostler.agent.install import install
 from hostler.agent.media import Media
 from hostler.agent.root_files import mounted
 from hostler.agent.seed import write_seed
@@ -84,6 +88,15 @@ def words(tmp_path: Path) -> Path:
     place.mkdir()
     (place / "hello").write_text("still here\n")
     return place
+
+
+class FarFrames(Frames):
+    """A source that takes its time: that looking pays here does not hang on how busy the machine is."""
+
+    def chunk(self, digest: str, into: memoryview) -> int:
+        """Wait and copy."""
+        time.sleep(0.01)
+        return super().chunk(digest, into)
 
 
 def grown(disk: Disk, seed: int | None = None) -> dict[str, Any]:
@@ -165,3 +178,25 @@ def test_what_cannot_grow_is_said_and_left_alone(
     assert result["grown"] is False
     assert told in result["why"]
     assert path.read_bytes() == before
+
+
+def test_a_grown_disk_takes_the_image_anew_and_needs_only_what_growing_changed(
+    tmp_path: Path, words: Path
+) -> None:
+    """The image's own tables are put back, a few chunks of them, and everything grows again."""
+    (words / "data").write_bytes(random.Random(1).randbytes(24 * MIB))
+    path = image(tmp_path / "disk", GPT, "btrfs", words)
+    source = FarFrames(path.read_bytes(), 64 * 1024)
+    os.truncate(path, DISK)
+    results = []
+    with loop(path) as disk:
+        for _ in range(2):
+            source.asked.clear()
+            with Media(path, write=True) as media:
+                result = install(source.index, media, source, Work(lambda _line: None))
+            tool("partx", "--update", disk.path)
+            results.append((grown(disk)["grown"], len(source.asked), result.kept_bytes))
+        tool(*CHECK["btrfs"], f"{disk.path}p2")
+    assert [one[0] for one in results] == [True, True]
+    assert results[1][1] < len(source.index) / 4, results
+    sound(path, GPT)
