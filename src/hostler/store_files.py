@@ -52,7 +52,7 @@ class StoreFiles:
 
     def drop(self, artefact: str) -> None:
         """Remove an artefact; of a disk its bytes too, except those that other images share."""
-        if self._store.has_index(artefact):
+        if self._store.is_index(artefact):
             remove_image(self._store, artefact)
         else:
             self._store.remove_artefact(artefact)

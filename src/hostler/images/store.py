@@ -85,10 +85,6 @@ class ImageStore:
         """Return the ids of the artefacts that are chunk indexes, sorted."""
         return [artefact for artefact in self.artefacts() if self.is_index(artefact)]
 
-    def has_index(self, artefact: str) -> bool:
-        """Tell whether there is a chunk index of this id."""
-        return self.artefact_path(artefact).is_file() and self.is_index(artefact)
-
     def index(self, artefact: str) -> ChunkIndex:
         """Read a chunk index.
 
@@ -128,10 +124,9 @@ class ImageStore:
 
     def remove_artefact(self, artefact: str) -> None:
         """Remove an artefact that is not a chunk index; nothing happens if it is not there."""
-        path = self.artefact_path(artefact)
-        if path.exists() and self.is_index(artefact):
+        if self.is_index(artefact):
             raise StoreError(f"artefact {artefact} is the index of an image; remove the image")
-        path.unlink(missing_ok=True)
+        self.artefact_path(artefact).unlink(missing_ok=True)
 
     def used(self) -> int:
         """Return the bytes of everything that has a name."""
@@ -173,9 +168,12 @@ class ImageStore:
                 ) from error
 
     def is_index(self, artefact: str) -> bool:
-        """Tell whether an artefact that is there begins as a chunk index does."""
-        with self.artefact_path(artefact).open("rb") as file:
-            return is_chunk_index(file.read(len(MAGIC)))
+        """Tell whether an artefact is there and begins as a chunk index does."""
+        try:
+            with self.artefact_path(artefact).open("rb") as file:
+                return is_chunk_index(file.read(len(MAGIC)))
+        except FileNotFoundError:  # removed just now
+            return False
 
     @contextmanager
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:

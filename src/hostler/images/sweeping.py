@@ -144,11 +144,19 @@ def _sweep_folders(store: ImageStore, *, dry_run: bool) -> tuple[int, int]:
             finally:
                 os.close(folder)
         unfinished += 1
-        # A hard link to a chunk that stays frees nothing.
-        freed += sum(_size(path) for path in place.rglob("*") if path.is_file() and path.stat().st_nlink == 1)
+        freed += _freed_with(place)
         if not dry_run:
             shutil.rmtree(place, ignore_errors=True)
     return freed, unfinished
+
+
+def _freed_with(place: Path) -> int:
+    """Return the bytes that are freed with a folder: a hard link to a chunk that stays frees nothing."""
+    try:
+        found = [path.stat() for path in place.rglob("*") if path.is_file()]
+    except FileNotFoundError:  # somebody else sweeps as well
+        return 0
+    return sum(status.st_size for status in found if status.st_nlink == 1)
 
 
 def _size(path: Path) -> int:
