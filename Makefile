@@ -2,7 +2,7 @@
 bin := .venv/bin
 paths := src tests benchmarks
 
-.PHONY: demo test matrix faults lint types bench
+.PHONY: demo test matrix faults lint types bench bench-imaging
 
 demo:            ## the main job on a virtual lab; ARGS="--exit --json" to stop at its end
 	@scripts/setup demo
@@ -33,3 +33,7 @@ types:
 bench:           ## every benchmark beside its peers; ARGS="tftp dhcp" for some
 	@scripts/setup bench
 	@benchmarks/run $(ARGS)
+
+bench-imaging:   ## writing images, again, and to many; keeps its tables in benchmarks/results; ARGS="--repeat 1"
+	@scripts/setup bench
+	@$(bin)/python benchmarks/bench_imaging.py $(ARGS)

@@ -25,8 +25,10 @@ def make_image(path: Path, size: int, data: int) -> None:
     gap = max(2, 2 * (size - data) // (data // (5 * MIB)) // BLOCK)  # blocks; twice the mean
     with path.open("wb") as image:
         image.truncate(size)
+        # A boot sector: were a compressed file the first thing here, the image would be taken for one.
+        image.write(bytes(510) + b"\x55\xaa")
         left = data
-        at = 0
+        at = MIB
         while left > 0 and at < size - 32 * MIB:
             group = min(left, rnd.choice([1, 2, 4, 8, 16, 32]) * MIB // 2)
             left -= group
