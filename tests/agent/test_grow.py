@@ -57,10 +57,10 @@ def loop(path: Path) -> Iterator[Disk]:
         tool("losetup", "--detach", name)
 
 
-def image(path: Path, table: str, kind: str, words: Path) -> Path:
+def image(path: Path, table: str, kind: str, words: Path, size: int = IMAGE) -> Path:
     """Make an image whose second and last partition holds a file system with a file."""
     with path.open("wb") as file:
-        file.truncate(IMAGE)
+        file.truncate(size)
     tool("sfdisk", "--quiet", path, stdin=table)
     with loop(path) as disk:
         partition = f"{disk.path}p2"
@@ -185,7 +185,7 @@ def test_a_grown_disk_takes_the_image_anew_and_needs_only_what_growing_changed(
 ) -> None:
     """The image's own tables are put back, a few chunks of them, and everything grows again."""
     (words / "data").write_bytes(random.Random(1).randbytes(24 * MIB))
-    path = image(tmp_path / "disk", GPT, "btrfs", words)
+    path = image(tmp_path / "disk", GPT, "btrfs", words, 160 * MIB)
     source = FarFrames(path.read_bytes(), 64 * 1024)
     os.truncate(path, DISK)
     results = []
