@@ -112,7 +112,7 @@ class FaultLab(WholeLab):
                     what=f"a verdict on {fault.key}",
                 )
         finally:
-            with suppress(ClientError, AssertionError):  # a core for the next one, if it can be had: the lab ends soon
+            with suppress(ClientError, AssertionError):  # nothing depends on it: the lab ends soon
                 self._end(fault)
 
     def _end(self, fault: Fault) -> None:
