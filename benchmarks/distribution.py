@@ -2,19 +2,25 @@
 
     python benchmarks/distribution.py [--receivers 1 4 16 32] [--size-mib 128] [--rate 200] [--json FILE]
                                       [--ways carousel http udpcast uftp] [--loss PERCENT] [--slow]
+                                      [--http-most 32]
 
 Every receiver is a namespace of its own on a bridge; the uplink and every port are shaped with tbf. The image
 does not compress. Seconds are from the common start until the last receiver has it all; all write to memory.
+All receivers share this machine's cores: what one of ours takes of them is printed, and a lower rate shows
+what the network alone allows.
 
-    --loss   every receiver loses this share of single packets, each others (nftables on its port)
-    --slow   one receiver's port has a tenth of the rate; the seconds are those of the others
+    --loss       every receiver loses this share of single packets, each others (nftables on its port)
+    --slow       one receiver's port has a tenth of the rate; the seconds are those of the others
+    --http-most  HTTP takes N times as long with N receivers; with more than this it is left out
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
-SECONDS = 900
+SECONDS = 600
 WAYS = ("carousel", "http", "udpcast", "uftp")
 
 
@@ -68,7 +74,7 @@ class Site:
         ip("-n", self.bridge, "link", "set", "br0", "up")
         self._cable(self.server, "uplink", "10.99.0.1/16", self._rate, both=True)
         for number, name in enumerate(self.receivers):
-            last = number == len(self.receivers) - 1
+            last = 0 < number == len(self.receivers) - 1
             rate = self._rate // 10 if self._slow and last else self._rate
             self._cable(name, f"p{number}", f"10.99.1.{number + 1}/16", rate, both=False)
             if self._loss:
@@ -91,7 +97,7 @@ class Site:
     def _cable(self, name: str, port: str, address: str, rate: int, *, both: bool) -> None:
         ip("-n", self.bridge, "link", "add", port, "type", "veth", "peer", "name", "e0", "netns", name)
         ip("-n", self.bridge, "link", "set", port, "master", "br0", "up")
-        ip("-n", name, "address", "add", address, "dev", "e0")
+        ip("-n", name, "address", "add", address, "broadcast", "+", "dev", "e0")
         ip("-n", name, "link", "set", "e0", "up")
         ip("-n", name, "route", "add", "224.0.0.0/4", "dev", "e0")
         shape = ("root", "tbf", "rate", f"{rate}mbit", "burst", "256k", "limit", "4m")
@@ -121,8 +127,10 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=200, help="Mbit/s")
     parser.add_argument("--loss", type=float, default=0.0, help="percent")
     parser.add_argument("--slow", action="store_true")
+    parser.add_argument("--http-most", type=int, default=32)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no namespace is left
     for way, tool in (("udpcast", "udp-sender"), ("uftp", "uftp")):
         if way in options.ways and shutil.which(tool) is None:
             print(f"distribution: {tool} is not installed", file=sys.stderr)
@@ -140,18 +148,27 @@ def measure(place: Path, options: argparse.Namespace) -> int:
     store = ImageStore(place / "store")
     index = import_image(image, store).index
     table: dict[str, dict[int, float]] = {way: {} for way in options.ways}
+    cores: dict[str, dict[int, float]] = {}
     for count in options.receivers:
         for way in options.ways:
+            if way == "http" and count > options.http_most:
+                continue
             with Site(count, options.rate, options.loss, slow=options.slow) as site:
-                seconds = MEASURES[way](site, place, image, index, options)
+                seconds, cpu = MEASURES[way](site, place, image, index, options)
             finished = sorted(seconds)[: -1 if options.slow and count > 1 else None]
             table[way][count] = finished[-1]
-            print(f"{way:<10} N={count:<3} {finished[-1]:8.2f} s", flush=True)
-    report(options, table)
+            load = f"load {os.getloadavg()[0]:.1f}"
+            if cpu:
+                cores.setdefault(way, {})[count] = sum(cpu) / count
+                load += f", {sum(cpu) / count:.2f} s of a core for each receiver"
+            print(f"{way:<10} N={count:<3} {finished[-1]:8.2f} s   {load}", flush=True)
+    report(options, table, cores)
     return 0
 
 
-def report(options: argparse.Namespace, table: dict[str, dict[int, float]]) -> None:
+def report(
+    options: argparse.Namespace, table: dict[str, dict[int, float]], cores: dict[str, dict[int, float]]
+) -> None:
     limit = options.size_mib * MIB * 8 / options.rate / 1e6
     extra = (f", {options.loss:g} % lost" if options.loss else "") + (
         ", one receiver slow" if options.slow else ""
@@ -162,7 +179,8 @@ def report(options: argparse.Namespace, table: dict[str, dict[int, float]]) -> N
     )
     print(f"{'way':<10}" + "".join(f"{'N=' + str(count):>9}" for count in options.receivers))
     for way, row in table.items():
-        print(f"{way:<10}" + "".join(f"{row[count]:>9.2f}" for count in options.receivers))
+        cells = (f"{row[count]:>9.2f}" if count in row else f"{'-':>9}" for count in options.receivers)
+        print(f"{way:<10}" + "".join(cells))
     print(f"{'limit':<10}" + "".join(f"{limit:>9.2f}" for _ in options.receivers))
     most, one = max(options.receivers), table.get("http", {}).get(1)
     if one and "carousel" in table and most > 1:
@@ -172,11 +190,22 @@ def report(options: argparse.Namespace, table: dict[str, dict[int, float]]) -> N
             f"{'met' if ratio <= goal else 'MISSED'}"
         )
     if options.json:
-        options.json.write_text(json.dumps({"seconds": table, "limit": limit}, indent=1) + "\n")
+        terms = {name: getattr(options, name) for name in ("size_mib", "rate", "loss", "slow")}
+        machine = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+        rounded, core_seconds = (
+            {way: {count: round(value, 2) for count, value in row.items()} for way, row in one.items()}
+            for one in (table, cores)
+        )
+        kept = {**terms, "machine": machine, "seconds": rounded, "core_seconds_each": core_seconds}
+        options.json.write_text(json.dumps({**kept, "limit": round(limit, 2)}, indent=1) + "\n")
 
 
-def ours(*, multicast: bool) -> Callable[..., list[float]]:
-    def go(site: Site, place: Path, _image: Path, index: str, options: argparse.Namespace) -> list[float]:
+Measured = tuple[list[float], list[float]]
+"""Seconds until each receiver had it all, and seconds of a core that each took, if that is known."""
+
+
+def ours(*, multicast: bool) -> Callable[..., Measured]:
+    def go(site: Site, place: Path, _image: Path, index: str, options: argparse.Namespace) -> Measured:
         count = len(site.receivers)
         rate = options.rate * 1e6 * 0.955  # what is left for datagrams of 1,400 bytes in frames of 1,466
         command = [
@@ -190,19 +219,18 @@ def ours(*, multicast: bool) -> Callable[..., list[float]]:
             server = stack.enter_context(started(site.argv(site.server, *command, str(rate))))
             assert server.stdout is not None
             assert server.stdout.readline().strip() == "ready"
-            receiver = [sys.executable, str(HERE / "distribution_receiver.py"), str(place), index]
-            return race(
-                stack,
-                [
-                    site.argv(name, *receiver, f"t{n}", str(int(multicast)))
-                    for n, name in enumerate(site.receivers)
-                ],
-            )
+            receiver = [sys.executable, str(HERE / "distribution_receiver.py"), index]
+            commands = [
+                site.argv(name, *receiver, f"t{n}", str(int(multicast)))
+                for n, name in enumerate(site.receivers)
+            ]
+            begun, told = race(stack, commands)
+            return [one["at"] - begun for one in told], [one["cpu"] for one in told]
 
     return go
 
 
-def udpcast(site: Site, _place: Path, image: Path, _index: str, options: argparse.Namespace) -> list[float]:
+def udpcast(site: Site, _place: Path, image: Path, _index: str, options: argparse.Namespace) -> Measured:
     """Half duplex off, as fast as the link: its own flow control."""
     count = len(site.receivers)
     with ExitStack() as stack:
@@ -220,10 +248,10 @@ def udpcast(site: Site, _place: Path, image: Path, _index: str, options: argpars
         limit = ["--min-receivers", str(count), "--max-bitrate", f"{round(options.rate * 0.95)}m"]
         begun = time.monotonic()
         stack.enter_context(started(site.argv(site.server, *sender, *limit)))
-        return ended(receivers, begun)
+        return ended(receivers, begun), []
 
 
-def uftp(site: Site, _place: Path, image: Path, _index: str, options: argparse.Namespace) -> list[float]:
+def uftp(site: Site, _place: Path, image: Path, _index: str, options: argparse.Namespace) -> Measured:
     """At a fixed rate just below the link's."""
     with ExitStack() as stack:
         for n, name in enumerate(site.receivers):
@@ -253,10 +281,10 @@ def uftp(site: Site, _place: Path, image: Path, _index: str, options: argparse.N
             and done.returncode
         ):
             raise RuntimeError(f"uftp: {done.stdout[-500:]}{done.stderr[-500:]}")
-        return [seconds]
+        return [seconds], []
 
 
-MEASURES: dict[str, Callable[..., list[float]]] = {
+MEASURES: dict[str, Callable[..., Measured]] = {
     "carousel": ours(multicast=True),
     "http": ours(multicast=False),
     "udpcast": udpcast,
@@ -264,8 +292,8 @@ MEASURES: dict[str, Callable[..., list[float]]] = {
 }
 
 
-def race(stack: ExitStack, commands: Sequence[list[str]]) -> list[float]:
-    """Start them all, wait until each is ready, let them go at once; seconds until each has ended."""
+def race(stack: ExitStack, commands: Sequence[list[str]]) -> tuple[float, list[dict[str, Any]]]:
+    """Start them all, wait until each is ready, let them go at once; when that was, and what each said."""
     running = [stack.enter_context(started(command)) for command in commands]
     for process in running:
         assert process.stdout is not None
@@ -276,7 +304,8 @@ def race(stack: ExitStack, commands: Sequence[list[str]]) -> list[float]:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    return ended(running, begun)
+    ended(running, begun)
+    return begun, [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
 
 
 def ended(running: Sequence[subprocess.Popen[str]], begun: float) -> list[float]:
@@ -303,7 +332,7 @@ class started:  # noqa: N801 - used like a function
 
     def __enter__(self) -> subprocess.Popen[str]:
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self._process = subprocess.Popen(self._command, text=True, **pipes)
+        self._process = subprocess.Popen(self._command, text=True, errors="replace", **pipes)
         return self._process
 
     def __exit__(self, *_: object) -> None:

@@ -1,13 +1,16 @@
 """One board of the distribution measurement: the agent's installation onto a disk in memory.
 
-python benchmarks/distribution_receiver.py PLACE INDEX TOKEN MULTICAST    prints "ready", waits for a line
+python benchmarks/distribution_receiver.py INDEX TOKEN MULTICAST    prints "ready", waits for a line, and
+                                                                    prints what it did as JSON at its end
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from hostler.agent.console import Console
@@ -30,8 +33,11 @@ def main(index_id: str, token: str, *, multicast: bool) -> None:
             print("ready", flush=True)
             sys.stdin.readline()
             caller = rack if multicast else None
-            install(index, media, rack, Work(console.say), caller=caller, verify=False, look=False)
+            cpu = time.process_time()
+            done = install(index, media, rack, Work(console.say), caller=caller, verify=False, look=False)
+            ended = {"at": time.monotonic(), "cpu": time.process_time() - cpu}
+            print(json.dumps({**ended, "fetched": done.fetched_bytes, "shared": done.shared_bytes}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[2], sys.argv[3], multicast=sys.argv[4] == "1")
+    main(sys.argv[1], sys.argv[2], multicast=sys.argv[3] == "1")

@@ -34,7 +34,7 @@ class Silent:
 
 
 async def serve(store: Path, index: str, boards: int, rate: float) -> None:
-    group = MulticastGroup(IPv4Address("239.255.77.1"), 7707, rate, 1, boards)
+    group = MulticastGroup(IPv4Address("239.255.77.1"), 7707, rate, 1, min(2, boards))
     network = NetworkConfig(
         "lab", "e0", IPv4Interface("10.99.0.1/16"), None, None, http_port=8067, multicast=group
     )

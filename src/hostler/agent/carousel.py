@@ -30,7 +30,8 @@ REPORT_SECONDS = 0.5
 DEAF_SECONDS = 3.0
 """Hearing nothing of the session for so long is reason to leave: the sender has always something to say."""
 HOPELESS_LOSS = 0.25
-HOPELESS_REPORTS = 6
+HOPELESS_SECONDS = 3.0
+"""Losing more than this share for so long, without getting any of it again, is reason to leave."""
 VAIN_SECONDS = 15.0
 """Getting nothing right that lacks for so long is reason, too: the rack cannot read the chunk or has it
 damaged, or others come first for long."""
@@ -153,7 +154,7 @@ class _Listening:
             self._receiver.again(self._frames.get_nowait()[0])
 
     def _report(self) -> None:
-        hopeless, lost = 0, ""
+        bad_since, lost, before = 0.0, "", (0, 0)
         session = self._receiver.session
         while not self._failures:
             self._work.check()
@@ -180,13 +181,13 @@ class _Listening:
                     f"nothing that lacks came out of the carousel for {self._vain_seconds:g} s"
                 )
             total = lacking.received + lacking.lost
+            lacks = lacking.chunks.bit_count(), sum(map(len, lacking.fragments.values()))
             if lacking.lost > HOPELESS_LOSS * total:
-                lost, hopeless = f"{lacking.lost} of {total}", hopeless + 1
-            elif hopeless and not total:
-                hopeless += 1  # the rack has given up this listener, and sends it nothing more
-            else:
-                hopeless = 0
-            if hopeless >= HOPELESS_REPORTS:
+                lost, bad_since = f"{lacking.lost} of {total}", bad_since or time.monotonic()
+            elif total or lacks != before:  # what is sent again is not counted, and comes
+                bad_since = 0.0
+            before = lacks
+            if bad_since and time.monotonic() > bad_since + HOPELESS_SECONDS:
                 raise NoCarouselError(f"{lost} fragments of the carousel are lost on the way")
             self._news.wait(REPORT_SECONDS)
             self._news.clear()
