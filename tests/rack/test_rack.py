@@ -263,7 +263,7 @@ async def test_a_rack_whose_keepers_cannot_write_can_be_stopped(tmp_path: Path, 
         await asyncio.sleep(0.3)
         async with asyncio.timeout(5):
             await made.link.desire("board/b1", None)
-            while "b1" in made.rack._kept or len(made.rack._tasks._tasks) > 2:
+            while "b1" in made.rack._kept or len(made.rack._tasks._tasks) > 3:
                 await asyncio.sleep(0.05)
 
 

@@ -20,6 +20,7 @@ from hostler.model.run import Phase, RunOrder, RunState, RunStatus
 from hostler.model.seam import BootRecord, Desired
 from hostler.model.trace import TraceEvent
 from hostler.rack.agents import AgentReports
+from hostler.rack.captures import Captures
 from hostler.rack.handover import Handover, Sign
 from hostler.rack.keeper import Keeper
 from hostler.rack.targets import artefacts, target
@@ -182,7 +183,8 @@ class Lab:
     def __init__(self, *steps: StepOrder) -> None:
         self.port = Port()
         self.keeper = Keeper(desired(*steps), Memory(), self.port, Supply(), None)  # type: ignore[arg-type]
-        self.reports = AgentReports(lambda _name: self.keeper)
+        nowhere = Captures(None, set)  # type: ignore[arg-type] - these systems are not captured
+        self.reports = AgentReports(lambda _name: self.keeper, nowhere)
 
     @property
     def run(self) -> RunStatus:
