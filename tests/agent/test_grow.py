@@ -53,7 +53,7 @@ def loop(path: Path) -> Iterator[Disk]:
         tool("partx", "--update", name)  # not every kernel reads tables by itself
         yield Disk(name, "other", path.stat().st_size, "", "", False, False, False, None)
     finally:
-        tool("partx", "--delete", name)
+        subprocess.run(["partx", "--delete", name], check=False)
         tool("losetup", "--detach", name)
 
 
