@@ -65,7 +65,8 @@ async def get_why(
     await hub.journal.settled()
     observed = hub.state.observed.get(name)
     if boot is None and observed is not None and observed.power_error:
-        return _without_boot(name, "power", f"It cannot be switched: {observed.power_error}.", _LOOK)
+        error = observed.power_error if observed.power_error[-1] in ".?!" else f"{observed.power_error}."
+        return _without_boot(name, "power", f"It cannot be switched: {error}", _LOOK)
     trace = await hub.history.trace(name, boot)
     if trace.boot is None:
         text = "It has not booted yet." if boot is None else f"It has no boot {boot}."
