@@ -9,7 +9,9 @@ does not compress. Seconds are from the common start until the last receiver has
 All receivers share this machine's cores: what one of ours takes of them is printed, and a lower rate shows
 what the network alone allows.
 
-    --loss       every receiver loses this share of single packets, each others (nftables on its port)
+    --loss       every receiver loses this share of single packets, each others (nftables on its port); with
+                 more than 20 of them the kernel's queue between namespaces loses a third besides (45 packets
+                 leave at once, and net.core.netdev_max_backlog is 1,000)
     --slow       one receiver's port has a tenth of the rate; the seconds are those of the others
     --http-most  HTTP takes N times as long with N receivers; with more than this it is left out
 """
