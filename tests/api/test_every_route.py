@@ -223,7 +223,8 @@ async def prepare(api: Served) -> dict[str, str]:
     await until(lambda: api.lab.hub.state.boards["pc-1"].boot)
     token = (await api.anna.post("/tokens", json={"name": "old"})).json()
     return {
-        "claim": claim["id"], "run_id": run["id"], "token_id": token["id"], "key:path": "SHA256:none", "key": "none",
+        "claim": claim["id"], "run_id": run["id"], "token_id": token["id"], "key:path": "SHA256:none",
+        "key": "none",
         "arch": "amd64", "mac": "52:54:00:aa:aa:aa", "hook_id": "h-none", "user": "carl", "who": "carl",
     }  # fmt: skip
 
