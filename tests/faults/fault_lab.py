@@ -224,11 +224,10 @@ class FaultLab(WholeLab):
         )
 
     def _filter(self, fault: Fault, *lines: str) -> None:
-        mac = mac_of(self._number(fault))
         for line in lines:
             chain, _, rule = line.partition(" ")
-            side = "saddr" if chain == "from" else "daddr"
-            self.inside("nft", f"add rule bridge faults {chain} ether {side} {mac} {rule}")
+            side = "iifname" if chain == "from" else "oifname"
+            self.inside("nft", f"add rule bridge faults {chain} {side} {self.tap(fault)} {rule}")
 
     def _number(self, fault: Fault) -> int:
         return self.faults.index(fault) + 1

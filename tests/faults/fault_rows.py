@@ -123,8 +123,12 @@ FAULTS = (
     ),
     Fault("poe-fault", "its port delivers no power", (Cause.POWER,), inject=_poe_fault),
     Fault(
-        "other-outlet", "the switch says done, and another port has power", (Cause.NO_SIGN,),
+        "other-outlet", "its power wire is in another port", (Cause.POWER,),
         board=(("power", '{ equipment = "switch1", port = 47 }'),),
+    ),
+    Fault(
+        "says-done", "the power driver says done, and nothing happened", (Cause.NO_SIGN,),
+        board=(("power", '{ driver = "fake" }'),),
     ),
     Fault("cable-out", "its cable is in no port of the boot network", (Cause.DID_NOT_ASK,), inject=_no_link),
     Fault(
@@ -150,7 +154,7 @@ FAULTS = (
     ),
     Fault(
         "tftp-stalls", "TFTP breaks off", (Cause.TRANSFER,), kind="x86-uefi", platform="x86-uefi",
-        inject=rules("to ip saddr 10.77.0.1 udp sport 1024-65535 quota over 200000 bytes drop"),
+        inject=rules("to ip saddr 10.77.0.1 udp sport 1024-65535 quota over 100000 bytes drop"),
     ),
     Fault(
         "mtu", "large packets do not reach it", (Cause.PACKET_SIZE,), kind="x86-uefi", platform="x86-uefi",

@@ -96,7 +96,14 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     ),
     "agent dies in its second step": (
         Cause.AGENT_SILENT,
-        (*FETCHED, RUNS, HELLO, (30, "agent", "done", "step 1"), (31, "run", "executing", "step 2 of 2")),
+        (
+            *FETCHED,
+            RUNS,
+            HELLO,
+            (30, "agent", "done", "step 1"),
+            (31, "run", "executing", "step 2 of 2"),
+            (90, "run", "powering", "step 2 of 2, attempt 2 because the agent went silent"),
+        ),
     ),
     "agent cannot reach us, no console": (Cause.AGENT_SILENT, (*FETCHED, ADDRESS)),
     "installer says nothing in time": (
@@ -232,6 +239,13 @@ WELL: dict[str, tuple[Cause, bool, float, tuple[Row, ...]]] = {
         Cause.NONE, True, 1800,
         (*FETCHED, HANDED, (900, "run", "returned", "restarted"), (901, "run", "succeeded", "")),
     ),
+    "a long write": (
+        Cause.UNDER_WAY, True, 3600, (*FETCHED, RUNS, HELLO, (30, "run", "executing", "step 1 of 2")),
+    ),
+    "a long wait for its turn, then a long proof": (
+        Cause.UNDER_WAY, True, 3600,
+        (*FETCHED, RUNS, HELLO, (30, "run", "waiting", "step 1 of 2"), (900, "agent", "verifying", "step 1")),
+    ),
     "stood still, and goes on": (
         Cause.UNDER_WAY, True, 1,
         (*FETCHED, HELLO, (300, "agent", "stuck", "stands"), (310, "agent", "moves", "goes on")),
@@ -315,7 +329,7 @@ def test_nothing_wrong_is_said_of_a_boot_that_is_well(what: str) -> None:
 def test_who_goes_in_circles_is_not_waited_for() -> None:
     """Firmware that tries again for ever is never silent; what lacks is told all the same."""
     rows = [(at + n * 30, *row[1:]) for n in range(5) for at, row in ((8, ASKS), (9, GETS))]
-    assert judge(story([ON, *rows[:6]], silence=1)).cause is Cause.UNDER_WAY
+    assert judge(story([ON, *rows[:4]], silence=1)).cause is Cause.UNDER_WAY
     assert judge(story([ON, *rows], silence=1)).cause is Cause.NO_FILE_ASKED
 
 

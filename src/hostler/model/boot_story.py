@@ -40,7 +40,6 @@ class Reached(IntEnum):
 
 
 _MANY_OFFERS, _LONG_OFFERS = 4, 20.0  # firmware asks four times within a minute before it gives up
-_CIRCLES = 4  # PXE, a loader of it and a system ask once each
 _ASKS = ("discover", "request", "inform", "heard")  # of DHCPv6 too
 _KERNELS = frozenset({"kernel", "kernel8.img", "initrd", "initrd.gz", "initrd.img", "uki.efi", "boot.img"})
 _LARGEST_LOADER = 5_000_000  # bytes: no boot loader has as many, and every kernel has more
@@ -78,22 +77,20 @@ class BootStory:
 
     @cached_property
     def late(self) -> bool:
-        """Whether so much time went by without a sign of it that what lacks may be called missing."""
-        if self.in_circles:
-            return True
-        signs = [one.at for one in self.events if one.source not in ("power", "run", "bootctl")]
+        """Whether so much time went by without anything new of it that what lacks may be called missing.
+
+        Firmware that finds nothing tries again for ever: what it did before is no sign of coming further.
+        """
+        signs: dict[tuple[object, ...], float] = {}
+        for one in self.events:
+            if one.source not in ("power", "run", "bootctl"):
+                what = (one.source, one.kind, one.data.get("file"), one.data.get("firmware"))
+                signs.setdefault(what, one.at)
         begun = self.powered.at if self.powered is not None else None
-        last = max(filter(None, (begun, *signs)), default=None)
+        last = max(filter(None, (begun, *signs.values())), default=None)
         if last is None:
             return False
         return self.until - last >= (PATIENCE if self.reached > Reached.POWER else FIRST_PATIENCE)
-
-    @cached_property
-    def in_circles(self) -> bool:
-        """Whether its firmware is given an address again and again, and never comes to a kernel."""
-        given = [one for one in self.all("dhcp", "ack", "heard") if one.data.get("firmware") != "system"]
-        long = len(given) >= _CIRCLES and given[-1].at - given[0].at >= PATIENCE
-        return long and self.kernel_fetched is None and self.first("console", "kernel") is None
 
     @cached_property
     def powered(self) -> TraceEvent | None:
@@ -194,6 +191,15 @@ class BootStory:
     def awaited(self) -> bool:
         """Whether a run waits, or waited in vain, for the sign of a system on its disk."""
         return self.first("run", "booting") is not None and self.first("run", "succeeded") is None
+
+    @cached_property
+    def at_work(self) -> bool:
+        """Whether its agent carries out a step: the rack gives up one that goes silent within a minute."""
+        begun = [*self.all("run", "waiting", "executing", "verifying"), *self.all("agent", "verifying")]
+        over = [*self.all("run", "powering", "booting", "succeeded", "failed", "timed_out", "cancelled")]
+        over += [*self.all("agent", "done", "fail"), *self.all("power", "off")]
+        last = max((one.at for one in begun), default=None)
+        return last is not None and all(one.at < last for one in over)
 
     @cached_property
     def _last_word(self) -> TraceEvent | None:

@@ -80,6 +80,8 @@ def agent(story: BootStory) -> Verdict | None:
     if not story.late:
         return None
     if story.reached is Reached.SYSTEM:
+        if story.at_work:
+            return Verdict(Cause.UNDER_WAY, story.reached, "Its agent works at a step of its run.")
         hello = story.last("agent", "hello")
         return found(
             story, Cause.AGENT_SILENT, "Its agent spoke, and then nothing was heard of it.",
