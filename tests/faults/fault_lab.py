@@ -180,7 +180,7 @@ class FaultLab(WholeLab):
 
     def freeze(self, fault: Fault) -> None:
         """Stop a board's machine once its agent writes; its power stays on."""
-        self._seen(fault, lambda event: (event["source"], event["kind"]) == ("agent", "executing"))
+        self._seen(fault, lambda event: (event["source"], event["kind"]) == ("run", "executing"))
         time.sleep(3)  # in the midst of it
         pid = self.board_process(fault.key)
         assert pid is not None

@@ -171,7 +171,7 @@ FAULTS = (
     Fault("bad-kernel", "its kernel is no kernel", (Cause.LOADER,), image="bad-kernel"),
     Fault("panic", "its kernel finds no init", (Cause.PANIC,), image="no-init", quick=True),
     Fault(
-        "agent-no-address", "the agent gets no address", (Cause.SYSTEM_NETWORK, Cause.AGENT_SILENT),
+        "agent-no-address", "the agent gets no address", (Cause.SYSTEM_NETWORK, Cause.AGENT_TROUBLE),
         inject=after_kernel("from udp dport 67 drop"),
     ),
     Fault(

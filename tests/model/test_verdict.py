@@ -62,6 +62,14 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
             (9, "dhcp", "ignored", "it chose another", {"server": "10.77.0.66"}),
         ),
     ),
+    "offers, and another server chosen": (
+        Cause.OTHER_SERVER,
+        (
+            ON,
+            *((8 + n * 8, *row[1:]) for n in range(5) for row in (ASKS, OFFER)),
+            (45, "dhcp", "ignored", "it chose another", {"server": "10.77.0.66"}),
+        ),
+    ),
     "offers in vain": (
         Cause.OFFER_IGNORED,
         (ON, *((8 + n * 8, *row[1:]) for n in range(5) for row in (ASKS, OFFER))),

@@ -139,7 +139,8 @@ def offer_ignored(story: BootStory) -> Verdict | None:
     offers = story.offers_in_vain
     if not offers or not story.to_agent or story.reached != Reached.ANSWERED:
         return None
-    chosen = story.last("dhcp", "rogue")
+    other = [one for one in story.all("dhcp", "ignored") if one.data.get("server")]
+    chosen = story.last("dhcp", "rogue") or (other[-1] if other else None)
     if chosen is not None:
         return found(
             story, Cause.OTHER_SERVER, f"It was made an offer here and took another's: {chosen.text}.",
