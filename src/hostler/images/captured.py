@@ -126,7 +126,7 @@ def shrink_image(store: ImageStore, index: str, progress: Callable[[ShrinkProgre
 def _smaller(index: ChunkIndex, ingest: Ingest) -> tuple[ChunkIndex, Shrunk]:
     try:
         return _shrunk(index, ingest, lambda _: None)
-    except NotShrunkError as error:
+    except (NotShrunkError, ValueError, ArithmeticError) as error:  # the last two: of a nonsensical table
         shutil.rmtree(ingest.scratch, ignore_errors=True)
         return index, Shrunk(index.size, index.size, str(error))
 

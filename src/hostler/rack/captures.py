@@ -102,5 +102,11 @@ class Captures:
         except (StoreError, OSError) as error:
             log.exception("the capture of run %s is not stored", run)
             storing.status, storing.error = HTTPStatus.CONFLICT, str(error)
+        except Exception as error:
+            # What a board hands in may bring out any fault of ours: it costs this capture, not the lab.
+            # It would come again, so the agent is not asked to try.
+            log.exception("the capture of run %s cannot be stored", run)
+            storing.status = HTTPStatus.UNPROCESSABLE_ENTITY
+            storing.error = f"the server failed on what was captured ({type(error).__name__}: {error})"
         else:
             storing.status = HTTPStatus.NO_CONTENT
