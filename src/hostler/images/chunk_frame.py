@@ -29,7 +29,8 @@ def plain_chunk(digest: str, frame: bytes) -> bytes:
         length = zstandard.get_frame_parameters(frame).content_size
         if not 0 < length <= MAX_CHUNK_SIZE:
             raise DamagedChunkError(f"chunk {digest} is damaged: its frame promises {length} bytes")
-        plain = zstandard.ZstdDecompressor().decompress(frame)
+        # What follows the frame has no part in the hash, and would be in every export of the frames.
+        plain = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise DamagedChunkError(f"chunk {digest} is damaged: {error}") from error
     if hashlib.sha256(plain).hexdigest() != digest:
