@@ -32,7 +32,7 @@ def test_a_disk_fits_a_smaller_one_afterwards(tmp_path: Path, label: str) -> Non
     disk = tmp_path / "disk"
     root = system(tmp_path, 300)
     disk_of(disk, 400, [Part(4), Part(300, root), Part(8, swap, "swap")], label)
-    done = shrink(disk)
+    done = shrink(disk, lambda: None)
     assert (done.before, done.note) == (400 * MIB, "")
     assert done.size == disk.stat().st_size < 200 * MIB
     places = partitions_of(disk)
@@ -50,7 +50,7 @@ def test_only_unused_room_goes_where_the_file_system_cannot_shrink(tmp_path: Pat
     tool("mkfs.fat", fat)
     disk = tmp_path / "disk"
     places = disk_of(disk, 200, [Part(32, fat)])
-    done = shrink(disk)
+    done = shrink(disk, lambda: None)
     assert done.size < 40 * MIB
     assert "holds fat" in done.note
     assert partitions_of(disk) == places
@@ -64,7 +64,7 @@ def test_a_file_system_with_errors_is_not_shrunk(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk_of(disk, 210, [Part(200, root)])
     with pytest.raises(NotShrunkError, match="has errors"):
-        shrink(disk)
+        shrink(disk, lambda: None)
 
 
 def test_an_image_is_shrunk_in_the_store(tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ class Hub:
                 tasks.create_task(self.notices.run(), name="notices")
                 self.started.set()
         finally:
+            self.images.close()
             await self.journal.flush()
 
     async def change(self, decide: Callable[[Draft], T]) -> T:

@@ -132,7 +132,8 @@ class ImageCare:
             wanted |= self._hub.images.artefacts()
         self._verifying = True
         try:
-            found = await self._hub.images.in_thread(lambda: self._files.verify(wanted, progress))
+            heeded = self._hub.images.heeding(progress)
+            found = await self._hub.images.at_length(lambda: self._files.verify(wanted, heeded))
         finally:
             self._verifying = False
         faults = tuple(report for fault in found.faults if (report := self._whose(fault)) is not None)

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import shutil
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
@@ -22,7 +24,7 @@ from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 from hostler.hub.state import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from hostler.hub.hub import Hub
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from hostler.hub.inventory import Inventory
 
 T = TypeVar("T")
+
+_THREADS = 4
+"""Imports, verifications and shrinks at once; others wait for their turn."""
+_SHRINKS = 2
+"""Images being shrunk at once: each takes a core, and twice its bytes on the disk, for minutes to hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,10 @@ class ImageDesk:
         self._taking = 0
         self._unwanted: set[str] = set()
         self._dropping = asyncio.Lock()
+        # Threads of its own: those that everybody shares are for what takes moments.
+        self._threads = ThreadPoolExecutor(_THREADS, "images")
+        self._closed = threading.Event()
+        self._shrinking = 0
         shutil.rmtree(spool, ignore_errors=True)  # uploads that a crash cut off
         spool.mkdir(parents=True)
 
@@ -124,8 +135,9 @@ class ImageDesk:
         barred = self.barred(by)
         left = share_left(Draft(self._hub.state, 0.0), by)
         async with self.taking():
-            imported = await self.in_thread(
-                lambda: self._files.take(source, progress, barred, block_map, left), str(source), told
+            heeded = self.heeding(progress)
+            imported = await self.at_length(
+                lambda: self._files.take(source, heeded, barred, block_map, left), str(source), told
             )
             image = _record(by, terms, imported, told)
             try:
@@ -265,14 +277,57 @@ class ImageDesk:
                 except UnavailableError:
                     continue
 
-    async def in_thread(self, work: Callable[[], T], path: str = "", told: str = "") -> T:
-        """Do what blocks; its errors become refusals, with ``told`` in place of ``path``."""
+    def close(self) -> None:
+        """End work that takes long, and take on no more; does not wait."""
+        self._closed.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def heeding(self, progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """Return what takes progress and ends the work once the desk is closed."""
+
+        def heeded(now: Progress) -> None:
+            if self._closed.is_set():
+                raise _stopping()
+            progress(now)
+
+        return heeded
+
+    def may_shrink(self) -> None:
+        """Raise ConflictError while as many images are being shrunk as may be at once."""
+        if self._shrinking >= _SHRINKS:
+            raise ConflictError(
+                f"{self._shrinking} images are being shrunk at this moment, and no more are at once; "
+                "wait until one of them is done",
+                kind="shrinking",
+            )
+
+    @contextmanager
+    def shrinking(self) -> Iterator[None]:
+        """Take one of the places for shrinks; raises as ``may_shrink``."""
+        self.may_shrink()
+        self._shrinking += 1
+        try:
+            yield
+        finally:
+            self._shrinking -= 1
+
+    async def in_thread(self, work: Callable[[], T], path: str = "", told: str = "") -> T:
+        """Do what blocks for moments; its errors become refusals, with ``told`` in place of ``path``."""
+        return await self._refusing(asyncio.to_thread(work), path, told)
+
+    async def at_length(self, work: Callable[[], T], path: str = "", told: str = "") -> T:
+        """Do what may take minutes to hours, as ``in_thread``; what it tells progress to is ``heeding``."""
+        if self._closed.is_set():
+            raise _stopping()
+        doing = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._refusing(doing, path, told)
+
+    async def _refusing(self, doing: Awaitable[T], path: str, told: str) -> T:
         def plain(error: Exception) -> str:
             return str(error).replace(path, told) if path else str(error)
 
         try:
-            return await asyncio.to_thread(work)
+            return await doing
         except self._files.bad_source as error:
             raise InvalidError(plain(error), kind="bad-source") from error
         except self._files.no_space as error:
@@ -281,6 +336,12 @@ class ImageDesk:
             raise UnavailableError(plain(error), kind="store") from error
         except OSError as error:
             raise _disk(error) from error
+
+
+def _stopping() -> UnavailableError:
+    return UnavailableError(
+        "the server is being stopped; nothing was kept: do it again later", kind="stopping"
+    )
 
 
 def _disk(error: OSError) -> NoSpaceError | UnavailableError:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def check(hub: Hub, by: Principal, name: str, new: str) -> None:
-    """Raise a Refusal when there is no such image of a disk, or the new one may not be called so."""
+    """Raise a Refusal: no such image of a disk, no name for the new one, or as many are shrunk as may be."""
     _image(hub, name)
     images.check_name(Draft(hub.state, 0.0), by, new)
+    hub.images.may_shrink()
 
 
 async def shrink(
@@ -44,9 +45,10 @@ async def shrink(
         Refusal: It cannot be shrunk; the text says why.
     """
     old, desk = _image(hub, name), hub.images
-    with desk.reserve_name(by, new):
+    with desk.reserve_name(by, new), desk.shrinking():
         async with desk.taking():
-            made = await desk.in_thread(lambda: desk.files.shrink(old.index, progress))
+            heeded = desk.heeding(progress)
+            made = await desk.at_length(lambda: desk.files.shrink(old.index, heeded))
             image = replace(
                 old, name=new, index=made.index, size=made.size, data_bytes=made.data_bytes,
                 source=f"image {name}, shrunk", principal=by.name, signatures=(),

@@ -73,7 +73,7 @@ async def take(
         NoSpaceError: the disk is full.
     """
     desk = hub.images
-    keeper = desk.files.keeper(progress)
+    keeper = desk.files.keeper(desk.heeding(progress))
     async with desk.taking():
         try:
             unpacked, fingerprint = await _unpacked(hub, by, keeper, source, told)
@@ -110,12 +110,12 @@ async def _unpacked(
         return keeper.unpack(path, told), keeper.sha256(path)
 
     if isinstance(source, Path):
-        return await desk.in_thread(lambda: read(source), str(source), told)
+        return await desk.at_length(lambda: read(source), str(source), told)
     barred = desk.barred(by)
     with desk.spool_file() as file:
         path = Path(file.name)
-        await desk.in_thread(lambda: keeper.download(source, path, barred))
-        return await desk.in_thread(lambda: read(path), str(path), told)
+        await desk.at_length(lambda: keeper.download(source, path, barred))
+        return await desk.at_length(lambda: read(path), str(path), told)
 
 
 def _described(terms: NetbootTerms, unpacked: Unpacked) -> Description:
@@ -159,7 +159,7 @@ async def _put_together(
     kept: dict[str, KeptFile] = {}
     for key, place in wanted.items():
         if _is_address(place):
-            kept[key] = await desk.in_thread(lambda place=place: keeper.fetch(place, barred))  # type: ignore[misc]
+            kept[key] = await desk.at_length(lambda place=place: keeper.fetch(place, barred))  # type: ignore[misc]
         else:
             kept[key] = unpacked.files[place]
     kernel = desk.files.file(kept["kernel"].artefact)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from hostler.images.chunk_frame import plain_chunk
 from hostler.images.cutting import cut, lay_out
 from hostler.images.shrink import NotShrunkError, Shrunk, shrink
-from hostler.images.store_errors import StoreError
+from hostler.images.store_errors import StoreError, StoreFullError
 from hostler.model.capture_spool import INDEX_FILE, PREFIX, spool_name
 from hostler.model.chunkindex import ChunkIndex, ChunkIndexError
+from hostler.model.store_room import kept_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -49,7 +50,10 @@ class StoredCapture:
         return asdict(self)
 
 
-def store_capture(store: ImageStore, run: str, step: int, index: str, *, smaller: bool) -> StoredCapture:
+def store_capture(
+    store: ImageStore, run: str, step: int, index: str, *, smaller: bool,
+    beat: Callable[[], None] = lambda: None,
+) -> StoredCapture:  # fmt: skip
     """Put what lies in a step's spool into the store. Blocks; may be repeated.
 
     Args:
@@ -58,10 +62,11 @@ def store_capture(store: ImageStore, run: str, step: int, index: str, *, smaller
         step: Number of its step.
         index: Id of the index that was handed in.
         smaller: Shrink the image as well; one that cannot be shrunk is stored as it is.
+        beat: Called all the while; what it raises ends the work, and nothing is stored.
 
     Raises:
         MissingChunksError: Something of it is not there.
-        StoreFullError: There is no room for it, or the store may hold no more.
+        StoreFullError: There is no room for it, or for shrinking it, or the store may hold no more.
     """
     place = store.tmp / spool_name(run, step)
     try:
@@ -72,9 +77,10 @@ def store_capture(store: ImageStore, run: str, step: int, index: str, *, smaller
         raise MissingChunksError("the capture's index is another one")
     with store.ingest() as ingest:
         for digest in found.distinct():
+            beat()
             if not ingest.knows(digest) and not ingest.adopt(digest, place / digest):
                 raise MissingChunksError(f"chunk {digest} is not there")
-        made, shrunk = _smaller(found, ingest) if smaller else (found, None)
+        made, shrunk = _smaller(store, found, ingest, beat) if smaller else (found, None)
         artefact = ingest.commit(made)
     before = None if shrunk is None else shrunk.before
     note = "" if shrunk is None else shrunk.note
@@ -100,7 +106,8 @@ def shrink_image(store: ImageStore, index: str, progress: Callable[[ShrinkProgre
 
     Raises:
         NotShrunkError: It cannot be shrunk at all, or is as small as it can be.
-        StoreError: It is damaged, or there is no room.
+        StoreFullError: There is no room for it, or for what lies about meanwhile.
+        StoreError: It is damaged.
     """
     found = store.index(index)
     total = 2 * found.data_bytes
@@ -112,7 +119,7 @@ def shrink_image(store: ImageStore, index: str, progress: Callable[[ShrinkProgre
         for digest in found.distinct():
             if not ingest.knows(digest):
                 raise StoreError(f"chunk {digest} is not in the store; import the image again")
-        made, shrunk = _shrunk(found, ingest, seen)
+        made, shrunk = _shrunk(store, found, ingest, seen)
         if made.size >= found.size:
             raise NotShrunkError(
                 f"the image is as small as it can be made: {shrunk.note or 'nothing is free'}"
@@ -123,22 +130,45 @@ def shrink_image(store: ImageStore, index: str, progress: Callable[[ShrinkProgre
     )  # fmt: skip
 
 
-def _smaller(index: ChunkIndex, ingest: Ingest) -> tuple[ChunkIndex, Shrunk]:
+def _smaller(
+    store: ImageStore, index: ChunkIndex, ingest: Ingest, beat: Callable[[], None]
+) -> tuple[ChunkIndex, Shrunk]:
     try:
-        return _shrunk(index, ingest, lambda _: None)
+        return _shrunk(store, index, ingest, lambda _: beat())
     except (NotShrunkError, ValueError, ArithmeticError) as error:  # the last two: of a nonsensical table
         shutil.rmtree(ingest.scratch, ignore_errors=True)
         return index, Shrunk(index.size, index.size, str(error))
 
 
-def _shrunk(index: ChunkIndex, ingest: Ingest, seen: Callable[[int], None]) -> tuple[ChunkIndex, Shrunk]:
+def _shrunk(
+    store: ImageStore, index: ChunkIndex, ingest: Ingest, seen: Callable[[int], None]
+) -> tuple[ChunkIndex, Shrunk]:
+    written = index.data_bytes
+    # The disk, and then first its last file system and later the new chunks beside it.
+    _refuse_low(store, 2 * written)
+
+    def beat(done: int) -> None:
+        _refuse_low(store, 0)  # others write there too
+        seen(done)
+
     ingest.scratch.mkdir()
     disk = ingest.scratch / "disk"
-    lay_out(index, lambda chunk: plain_chunk(chunk.digest, ingest.frame(chunk.digest)), disk, seen)
-    shrunk = shrink(disk)
-    written = index.data_bytes
-    made, _ = cut(disk, ingest, index.chunk_size, lambda done: seen(written + done))
+    lay_out(index, lambda chunk: plain_chunk(chunk.digest, ingest.frame(chunk.digest)), disk, beat)
+    shrunk = shrink(disk, lambda: beat(written))
+    made, _ = cut(disk, ingest, index.chunk_size, lambda done: beat(written + done))
     return made, shrunk
+
+
+def _refuse_low(store: ImageStore, more: int) -> None:
+    """Raise StoreFullError when so many bytes more would leave too little free."""
+    disk = shutil.disk_usage(store.root)
+    kept = kept_free(disk.total)
+    if disk.free - more < kept:
+        needed = f", and {more} are needed meanwhile" if more else ""
+        raise StoreFullError(
+            f"there is no room to shrink the image: the image store has {disk.free} bytes free, of which "
+            f"{kept} are kept{needed}. Nothing was stored: remove images, or give it a larger file system"
+        )
 
 
 def drop_spools(store: ImageStore, but: Collection[str]) -> None:

@@ -7,19 +7,16 @@ server's.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import json
-import os
 import shutil
 import struct
-import subprocess
-import time
 import zipfile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from hostler.images.tool_run import ToolTimeoutError, run_tool
 from hostler.images.unpack import MAX_IMAGE, OUTPUT_LIMIT, READ_SIZE, DamagedError
 from hostler.model.trace import printable
 
@@ -42,7 +39,6 @@ _IMAGE_SUFFIXES = frozenset(
 )  # fmt: skip
 _INFO_SECONDS = 60.0
 _CONVERT_SECONDS = 6 * 3600.0
-_BEAT_SECONDS = 0.1
 _MOST_MEMORY = 4 * 1024**3  # address space of qemu-img, as a disk may say that it has enormous tables
 _LONGEST_DIRECTORY = 16 * 1024 * 1024  # of an archive, in bytes: zipfile reads it at once
 # What zipfile decompresses by little and little; of the others it takes all that one read gives.
@@ -188,26 +184,14 @@ def _refuse_others(info: dict[str, Any], path: Path) -> None:
 
 
 def _run(command: list[str], seconds: float, beat: Callable[[], None]) -> str:
-    """Run ``qemu-img``, which ends with this process, and when ``beat`` raises."""
-    deadline = time.monotonic() + seconds
-    bounded = ["setpriv", "--pdeathsig", "KILL", "--", "prlimit", f"--as={_MOST_MEMORY}", "--", *command]
-    with subprocess.Popen(
-        bounded, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        errors="replace", env={**os.environ, "LC_ALL": "C"},
-    ) as process:  # fmt: skip
-        try:
-            out = err = None
-            while out is None and time.monotonic() < deadline:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    out, err = process.communicate(timeout=_BEAT_SECONDS)
-                beat()
-        finally:
-            process.kill()
-    if out is None or err is None:
-        raise FormatError(f"qemu-img took longer than {seconds:g} s")
-    if process.returncode:
-        said = printable((err.strip().splitlines() or ["it said nothing"])[-1], 300)
+    """Run ``qemu-img``; returns what it printed."""
+    try:
+        done = run_tool(command, seconds, beat, memory=_MOST_MEMORY)
+    except ToolTimeoutError as error:
+        raise FormatError(str(error)) from None
+    if done.returncode:
+        said = printable((done.stderr.strip().splitlines() or ["it said nothing"])[-1], 300)
         if "No space left" in said:
             raise OSError(28, "No space left on device")
         raise DamagedError(f"qemu-img: {said}")
-    return out
+    return done.stdout

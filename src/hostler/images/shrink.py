@@ -10,17 +10,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.images.store_errors import StoreError
+from hostler.images.tool_run import ToolTimeoutError, run_tool
 from hostler.model.partitions import HEAD_BYTES, Partition, PartitionError, PartitionTable, read_table
 from hostler.model.volume import VOLUME_HEAD_BYTES, Volume, volume_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+    from subprocess import CompletedProcess
 
 _ALIGNMENT = 1 << 20
 _SPARE = 64 << 20
@@ -50,8 +51,12 @@ class Shrunk:
     note: str = ""
 
 
-def shrink(disk: Path) -> Shrunk:
+def shrink(disk: Path, beat: Callable[[], None]) -> Shrunk:
     """Make a disk in a sparse file as small as can be; the file is changed.
+
+    Args:
+        disk: The file; another one, as large, lies beside it meanwhile.
+        beat: Called all the while; what it raises ends the work, and the file may be changed then.
 
     Raises:
         NotShrunkError: It has a damaged partition table, or a tool failed; the file may be changed then.
@@ -64,31 +69,33 @@ def shrink(disk: Path) -> Shrunk:
         except PartitionError as error:
             raise NotShrunkError(f"the image cannot be shrunk: {error}") from None
         if table is None:
-            return _bare(disk, file.fileno(), before)
-        table, note = _shrunk(table, disk, file.fileno())
+            return _bare(disk, file.fileno(), before, beat)
+        table, note = _shrunk(table, disk, file.fileno(), beat)
         size = min(table.smallest, before)
-        _clear(file.fileno(), max((part.end for part in table.partitions), default=0), before)
+        _clear(file.fileno(), max((part.end for part in table.partitions), default=0), before, beat)
         file.truncate(size)
         for offset, content in table.pieces(size):
             os.pwrite(file.fileno(), content, offset)
     return Shrunk(before, size, note)
 
 
-def _bare(disk: Path, file: int, before: int) -> Shrunk:
+def _bare(disk: Path, file: int, before: int, beat: Callable[[], None]) -> Shrunk:
     """A file system that has the whole disk."""
     if _volume(file, 0, before) is not Volume.EXT:
         return Shrunk(before, before, "it has no partition table, and no ext4 has the whole disk")
     part = disk.with_name("part")
-    _copy(disk, 0, before, part, 0)
-    size = _resized(part)
+    _copy(disk, 0, before, part, 0, beat)
+    size = _resized(part, beat)
     os.ftruncate(file, 0)
-    _copy(part, 0, size, disk, 0)
+    _copy(part, 0, size, disk, 0, beat)
     part.unlink()
     os.truncate(disk, size)
     return Shrunk(before, size)
 
 
-def _shrunk(table: PartitionTable, disk: Path, file: int) -> tuple[PartitionTable, str]:
+def _shrunk(
+    table: PartitionTable, disk: Path, file: int, beat: Callable[[], None]
+) -> tuple[PartitionTable, str]:
     """Shrink the last file system and move swap areas up to it."""
     if table.has_extended:
         return table, "it has logical partitions, which are left where they are"
@@ -103,22 +110,24 @@ def _shrunk(table: PartitionTable, disk: Path, file: int) -> tuple[PartitionTabl
     if volume is not Volume.EXT:
         return table, f"partition {last.number}, the last one, holds {volume}; only ext2, 3 and 4 are shrunk"
     part = disk.with_name("part")
-    _copy(disk, last.start, last.size, part, 0)
-    size = -(-_resized(part) // _ALIGNMENT) * _ALIGNMENT
+    _copy(disk, last.start, last.size, part, 0, beat)
+    size = -(-_resized(part, beat) // _ALIGNMENT) * _ALIGNMENT
     if size >= last.size:
         part.unlink()
         return table, f"the file system of partition {last.number} is as small as it can be"
-    _clear(file, last.start, last.end)
-    _copy(part, 0, min(size, part.stat().st_size), disk, last.start)
+    _clear(file, last.start, last.end, beat)
+    _copy(part, 0, min(size, part.stat().st_size), disk, last.start, beat)
     part.unlink()
-    return _moved(table.placed(last.number, last.start, size), behind, last.start + size, file), ""
+    return _moved(table.placed(last.number, last.start, size), behind, last.start + size, file, beat), ""
 
 
-def _moved(table: PartitionTable, behind: Sequence[Partition], free: int, file: int) -> PartitionTable:
+def _moved(
+    table: PartitionTable, behind: Sequence[Partition], free: int, file: int, beat: Callable[[], None]
+) -> PartitionTable:
     """Place swap areas one behind the other from a place on; of one its first page is all there is."""
     for part in behind:
         head = os.pread(file, min(part.size, VOLUME_HEAD_BYTES), part.start)
-        _clear(file, part.start, part.end)
+        _clear(file, part.start, part.end, beat)
         start = -(-free // _ALIGNMENT) * _ALIGNMENT
         os.pwrite(file, head, start)
         table = table.placed(part.number, start, part.size)
@@ -126,12 +135,12 @@ def _moved(table: PartitionTable, behind: Sequence[Partition], free: int, file: 
     return table
 
 
-def _resized(part: Path) -> int:
+def _resized(part: Path, beat: Callable[[], None]) -> int:
     """Check and shrink an ext file system in a file; returns its new size in bytes."""
-    check = _run("e2fsck", "-f", "-p", part)
+    check = _run(beat, "e2fsck", "-f", "-p", part)
     if check.returncode not in (0, _CORRECTED):
         raise NotShrunkError(f"the image cannot be shrunk, its file system has errors: {_words(check)}")
-    told = _run("resize2fs", "-P", part)
+    told = _run(beat, "resize2fs", "-P", part)
     _, _, least = told.stdout.rpartition(":")
     block = _block_size(part)
     if told.returncode or not least.strip().isdigit():
@@ -141,7 +150,7 @@ def _resized(part: Path) -> int:
     wanted = -(-(wanted + wanted // 20 + _SPARE) // _ALIGNMENT) * _ALIGNMENT
     if wanted >= present:
         return present
-    done = _run("resize2fs", part, f"{wanted // 1024}K")
+    done = _run(beat, "resize2fs", part, f"{wanted // 1024}K")
     if done.returncode:
         raise NotShrunkError(f"the file system cannot be shrunk: {_words(done)}")
     os.truncate(part, wanted)
@@ -155,37 +164,35 @@ def _block_size(part: Path) -> int:
         return 1024 << int.from_bytes(file.read(4), "little")
 
 
-def _run(tool: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def _run(beat: Callable[[], None], tool: str, *arguments: str | Path) -> CompletedProcess[str]:
     program = shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PLACES}")
     if program is None:
         raise NotShrunkError(f"shrinking needs {tool} on the server: apt install e2fsprogs")
     try:
-        return subprocess.run(
-            [program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=_TOOL_SECONDS, check=False, env={"LC_ALL": "C"},
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise NotShrunkError(f"{tool} did not end within {_TOOL_SECONDS / 3600:g} h") from None
+        return run_tool([program, *arguments], _TOOL_SECONDS, beat)
+    except ToolTimeoutError as error:
+        raise NotShrunkError(f"the image cannot be shrunk: {error}") from None
 
 
-def _words(done: subprocess.CompletedProcess[str]) -> str:
-    return " ".join(done.stdout.split())[-300:]
+def _words(done: CompletedProcess[str]) -> str:
+    return " ".join(f"{done.stderr} {done.stdout}".split())[-300:]
 
 
 def _volume(file: int, start: int, size: int) -> Volume:
     return volume_of(os.pread(file, min(size, VOLUME_HEAD_BYTES), start))
 
 
-def _clear(file: int, start: int, end: int) -> None:
+def _clear(file: int, start: int, end: int, beat: Callable[[], None]) -> None:
     """Make a stretch of a sparse file a hole, by writing only zeros where there is no such thing."""
     zeros = bytes(_PIECE)
     for first, last in _data(file, start, end):
         at = first
         while at < last:
             at += os.pwrite(file, zeros[: last - at], at)
+            beat()
 
 
-def _copy(source: Path, offset: int, length: int, target: Path, place: int) -> None:
+def _copy(source: Path, offset: int, length: int, target: Path, place: int, beat: Callable[[], None]) -> None:
     """Copy a stretch of a sparse file into another, holes as holes; the target is made if it is not there."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     with source.open("rb") as reading, os.fdopen(os.open(target, flags, 0o600), "r+b") as writing:
@@ -199,6 +206,7 @@ def _copy(source: Path, offset: int, length: int, target: Path, place: int) -> N
                     break
                 os.pwrite(writing.fileno(), piece, place + at - offset)
                 at += len(piece)
+                beat()
 
 
 def _data(file: int, start: int, end: int) -> list[tuple[int, int]]:

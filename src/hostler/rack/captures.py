@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +22,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TIDY_SECONDS = 60.0
+_AT_ONCE = 2
+"""Captures being stored: shrinking takes minutes to hours of a core and of the disk."""
+
+
+class _CalledOffError(Exception):
+    """Nobody wants the capture any more."""
 
 
 @dataclass(slots=True)
 class _Storing:
-    """One capture being stored: its index, then what came of it."""
+    """One capture being stored: its index, then what came of it.
+
+    ``called_off`` ends the work.
+    """
 
     index: str
     stored: StoredCapture | None = None
     status: HTTPStatus = HTTPStatus.ACCEPTED
     error: str = ""
+    called_off: threading.Event = field(default_factory=threading.Event)
+
+    def beat(self) -> None:
+        """Raise _CalledOffError when nobody wants it any more; for the thread that stores it."""
+        if self.called_off.is_set():
+            raise _CalledOffError("the run has ended")
 
 
 class Captures:
@@ -43,6 +61,7 @@ class Captures:
         self._store = store
         self._active = active
         self._tasks: asyncio.TaskGroup | None = None
+        self._threads: ThreadPoolExecutor | None = None
         self._storing: dict[tuple[str, int], _Storing] = {}
 
     def finish(self, run: str, step: int, index: str, *, smaller: bool) -> HTTPStatus:
@@ -65,6 +84,8 @@ class Captures:
             return known.status
         if self._tasks is None:
             return HTTPStatus.SERVICE_UNAVAILABLE
+        if known is not None:
+            known.called_off.set()  # the agent has read the disk anew
         begun = self._storing[run, step] = _Storing(index)
         self._tasks.create_task(self._store_it(run, step, begun, smaller), name=f"capture {run}")
         return begun.status
@@ -81,24 +102,35 @@ class Captures:
 
     async def run(self) -> None:
         """Store what is asked for, and throw away what belongs to no run any more, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            while True:
-                await asyncio.sleep(_TIDY_SECONDS)
-                active = self._active()
-                for key in [key for key in self._storing if key[0] not in active]:
-                    del self._storing[key]
-                await asyncio.to_thread(drop_spools, self._store, active)
+        # Threads of its own: those that everybody shares are for what takes moments.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "captures")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                while True:
+                    await asyncio.sleep(_TIDY_SECONDS)
+                    active = self._active()
+                    for key in [key for key in self._storing if key[0] not in active]:
+                        self._storing.pop(key).called_off.set()
+                    await asyncio.to_thread(drop_spools, self._store, active)
+        finally:
+            self._tasks = None
+            for storing in self._storing.values():
+                storing.called_off.set()
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _store_it(self, run: str, step: int, storing: _Storing, smaller: bool) -> None:
+        work = partial(
+            store_capture, self._store, run, step, storing.index, smaller=smaller, beat=storing.beat
+        )  # fmt: skip
         try:
-            storing.stored = await asyncio.to_thread(
-                store_capture, self._store, run, step, storing.index, smaller=smaller
-            )
+            storing.stored = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except MissingChunksError as error:
             storing.status, storing.error = HTTPStatus.CONFLICT, str(error)
         except StoreFullError as error:
             storing.status, storing.error = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)
+        except _CalledOffError as error:
+            storing.status, storing.error = HTTPStatus.CONFLICT, str(error)
         except (StoreError, OSError) as error:
             log.exception("the capture of run %s is not stored", run)
             storing.status, storing.error = HTTPStatus.CONFLICT, str(error)
