@@ -51,7 +51,7 @@ INTERPRETER_NEEDS = (
 _UNWANTED_LINES = (
     "_pydecimal _pyio _strptime asyncio bdb bz2 cmd code ctypes.macholib ctypes.wintypes curses",
     "doctest distutils ftplib getpass gzip lib2to3 lzma mimetypes multiprocessing nturl2path netrc",
-    "optparse pdb pickletools pydoc readline smtplib socketserver sqlite3 ssl test tkinter",
+    "optparse pdb pickletools pydoc readline smtplib socketserver sqlite3 ssl tarfile test tkinter",
     "unittest webbrowser xml xmlrpc zipfile zstandard.backend_cffi importlib.metadata",
     "importlib.resources _osx_support plistlib",
 )
