@@ -24,6 +24,7 @@ from hostler.client.settings import Settings
 from hostler.client.waiting import poll, wait_claim
 from hostler.demo.children import Child
 from hostler.demo.material import PLATFORMS
+from hostler.wire import newc
 from netns import CLIENT_INTERFACE, SERVER_INTERFACE, joined
 
 if TYPE_CHECKING:
@@ -239,12 +240,14 @@ class FaultLab(WholeLab):
             "console": f'{{ driver = "raw-tcp", address = "127.0.0.1:{self._consoles[fault.key]}" }}',
             **dict(fault.board),
         }
+        own = self._consoles[PEER.key]
+        crossed = self._consoles.get("crossed-consoles", own)
         lines = "".join(f"{key} = {value}\n" for key, value in keys.items())
         return (
             f'[classes.{fault.key}]\nplatform = "{fault.platform}"\n{loader}'
             f'[boards.{fault.key}]\nclass = "{fault.key}"\nmac = "{mac_of(number)}"\n'
             f'uuid = "{uuid_of(number)}"\nserial = "VM{number:04}"\n'
-            + lines.replace(":PEER", f":{self._consoles[PEER.key]}")
+            + lines.replace(":PEER", f":{own}").replace(":CROSSED", f":{crossed}")
         )
 
     def _machine(self, number: int, fault: Fault) -> str:
@@ -283,10 +286,11 @@ class FaultLab(WholeLab):
                     done_seconds=seconds,
                 )
         kernel, initrd = material.agents["amd64"]
+        idle = newc.file("init", b"#!/bin/sh\nexec sleep 3600\n", 0o755)
         systems = {
             "bad-kernel": (os.urandom(4 * MiB), initrd.read_bytes(), "15m"),
             "no-init": (kernel.read_bytes(), b"", "15m"),
-            "never-done": (kernel.read_bytes(), initrd.read_bytes(), "2m"),
+            "never-done": (kernel.read_bytes(), initrd.read_bytes() + newc.archive([idle]), "2m"),
         }
         for name, (first, second, within) in systems.items():
             if name in wanted:

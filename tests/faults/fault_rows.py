@@ -113,7 +113,10 @@ def _crossed(lab: FaultLab, _fault: Fault) -> Iterator[None]:
 
 
 _WRITES = '[[boards.disks]]\nkind = "virtio"\nsize = "256M"\n'
-PEER = Fault("peer", "nothing: it lends others what is its own", (Cause.NONE,))
+PEER = Fault(
+    "peer", "nothing: it lends others what is its own", (Cause.NONE,),
+    board=(("console", '{ driver = "raw-tcp", address = "127.0.0.1:CROSSED" }'),),
+)  # fmt: skip
 TINY = "tiny-amd64"
 
 FAULTS = (

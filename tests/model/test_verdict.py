@@ -341,6 +341,13 @@ def test_who_goes_in_circles_is_not_waited_for() -> None:
     assert judge(story([ON, *rows], silence=1)).cause is Cause.NO_FILE_ASKED
 
 
+def test_a_crossed_console_is_told_of_a_boot_that_came_up_too() -> None:
+    """Who relies on that console would believe another board's words."""
+    rows = HEALTHY["vx-bios, to the agent"]["events"]
+    other = (rows[-1][0], "console", "other-board", "the agent of pi speaks", {})
+    assert judge(story([*rows, other])).cause is Cause.OTHER_CONSOLE
+
+
 def test_of_a_board_without_a_console_less_is_said() -> None:
     """What would only be seen on a console does not lack."""
     rows = events_of([ON, *ANSWERED])
@@ -370,3 +377,9 @@ def test_without_evidence_it_says_so() -> None:
     verdict = judge(story([ON, FIRMWARE, ASKS, OFFER, WANTS, GETS, LOADER], to_agent=False))
     assert verdict.cause in (Cause.UNKNOWN, Cause.NOTHING_BOOTS)
     assert judge(BootStory([], to_agent=True, until=0.0)).cause is Cause.UNDER_WAY
+
+
+def test_what_agents_tell_may_be_anything() -> None:
+    """Facts of an event that are no text are no sign of another file, and nothing stumbles over them."""
+    odd = (2, "agent", "done", "step 1 is done", {"file": [], "firmware": {}, "bytes": "x"})
+    assert judge(story([ON, odd])).cause is judge(story([ON, odd[:4]])).cause

@@ -13,6 +13,9 @@ from hostler.model.cause import Cause, Verdict, found
 
 def judge(story: BootStory) -> Verdict:
     """Return why a boot is as it is."""
+    crossed = verdict_system.other_console(story)
+    if crossed is not None:
+        return crossed  # it may have come up: what is seen of it is another's all the same
     if story.reached is Reached.DONE:
         return Verdict(Cause.NONE, story.reached, "It came up and did what it was booted for.")
     for rule in _RULES:
@@ -54,7 +57,6 @@ _SO_FAR = {
 _RULES = (
     verdict_network.power,
     verdict_network.power_lost,
-    verdict_system.other_console,
     verdict_files.secure_boot,
     verdict_system.panic,
     verdict_system.no_root,
