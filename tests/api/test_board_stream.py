@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hostler.api.board_news import PACE_SECONDS, BoardNews
 from hostler.hub.records import HUB
 from served_lab import Served, served
-from simulated_rack import LAB
+from simulated_rack import LAB, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -114,3 +116,34 @@ async def test_the_newest_events_page_by_page(tmp_path: Path):
         assert [event["seq"] for event in older] == every[: every.index(newest[0])][-3:]
         claims = (await api.admin.get("/events?last=2&kind=claim.*")).json()
         assert [event["kind"].partition(".")[0] for event in claims] == ["claim", "claim"]
+
+
+async def test_one_look_serves_all_who_follow(tmp_path: Path):
+    """Bells may ring as they like: boards are gone through once in a while, and nothing that rang is lost."""
+    async with running(tmp_path) as lab:
+        times = [100.0]
+        news = BoardNews(lab.hub, lambda: times[0])
+        begun, bell = news.look(), news.bell
+        assert begun == 3
+        await lab.hub.power(HUB, "pc-1", "on")
+        times[0] += PACE_SECONDS / 2
+        assert (news.look(), news.bell) == (begun, bell), "somebody has looked just now"
+        assert lab.hub.bells.version("boards") != news.bell, "so that who waits is woken at once"
+        times[0] += PACE_SECONDS
+        assert news.look() > begun
+        assert "pc-1" in news.since(begun)
+        assert news.bell > bell
+
+
+async def test_looking_leaves_time_for_work(tmp_path: Path):
+    """In a lab so big that a look takes long, the next one is so much later."""
+    async with running(tmp_path) as lab:
+        times = itertools.count(100.0)  # each look takes a second
+        news = BoardNews(lab.hub, lambda: float(next(times)))
+        begun = news.look()
+        await lab.hub.power(HUB, "pc-1", "on")
+        looks = 0
+        while news.look() == begun:
+            looks += 1
+            assert looks < 10
+        assert looks == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,17 @@ from hostler.api.sse import message
 from hostler.hub import access
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hostler.hub.hub import Hub
     from hostler.hub.records import BoardRecord, Principal
 
 LOOK_SECONDS = 0.5
 """Longest time between two looks: what rings no bell of a board, such as a claim's end, is seen by then."""
 PACE_SECONDS = 0.05
-"""Least time between two messages to one follower; people see no difference, and a storm costs less."""
+"""Least time between two looks and between two messages to one follower; people see no difference."""
+_SHARE = 0.2
+"""Most of the time that goes into looking, however many boards there are."""
 
 
 class BoardNews:
@@ -26,36 +31,43 @@ class BoardNews:
     Args:
         hub: Whose boards they are. What it holds of a board is replaced and never changed in place, so that
             a board is as it was when every part is the same object.
+        clock: Seconds that only go forward.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, clock: Callable[[], float] = time.monotonic) -> None:
         self._hub = hub
+        self._clock = clock
         self._number = 0
         self._parts: dict[str, tuple[object, ...]] = {}
         self._changed: OrderedDict[str, int] = OrderedDict()  # newest last
-        self._rung: tuple[int, ...] | None = None
-        self._looked = float("-inf")
+        self._rung = (-1, -1)  # what the bells had rung at the last look
+        self._looked = self._rested = float("-inf")  # when that was, and when the next one may be
         self._texts: dict[str, dict[tuple[bool, bool, bool], str]] = {}
 
     @property
     def bell(self) -> int:
-        """Version of the bell that rings with most changes; to wait for the next one."""
-        return self._hub.bells.version("boards")
+        """Version of the bell at the last look: who waits from it misses nothing that rang since."""
+        return self._rung[0]
 
     async def wait(self, bell: int) -> None:
         """Wait for a change since that version of the bell, or for the time of the next look."""
         await self._hub.bells.wait("boards", bell, LOOK_SECONDS)
 
-    def look(self, now: float) -> int:
-        """Find what has changed and return the number of the last change; quick when nothing has rung.
+    def look(self) -> int:
+        """Find what has changed and return the number of the last change.
 
-        Args:
-            now: Seconds of a clock that only goes forward.
+        Quick when nothing has rung, or somebody else has looked just now.
         """
-        rung = tuple(self._hub.bells.version(key) for key in ("boards", "claims"))
-        if rung == self._rung and now - self._looked < LOOK_SECONDS:
+        now = self._clock()
+        rung = (self._hub.bells.version("boards"), self._hub.bells.version("claims"))
+        if now < self._rested or (rung == self._rung and now - self._looked < LOOK_SECONDS):
             return self._number
         self._rung, self._looked = rung, now
+        self._find()
+        self._rested = now + max(PACE_SECONDS, (self._clock() - now) / _SHARE)
+        return self._number
+
+    def _find(self) -> None:
         boards = self._hub.state.boards
         for name, record in boards.items():
             parts = self._parts_of(record)
@@ -66,7 +78,6 @@ class BoardNews:
         for name in self._parts.keys() - boards.keys():
             del self._parts[name]
             self._change(name)
-        return self._number
 
     def since(self, number: int) -> list[str]:
         """Return the names of the boards that changed, came or went after a change."""

@@ -152,14 +152,14 @@ async def _every_board(hub: Hub, caller: Principal, news: BoardNews) -> AsyncIte
         )
         return "".join(news.text(caller, name) for name in names)
 
-    bell, number = news.bell, news.look(time.monotonic())
+    number, bell = news.look(), news.bell
     yield await told(sorted(hub.state.boards)) + message("{}", "complete")
     said = time.monotonic()
     while True:
         await asyncio.sleep(PACE_SECONDS)
         await news.wait(bell)
         now = time.monotonic()
-        bell, newest = news.bell, news.look(now)
+        newest, bell = news.look(), news.bell
         if names := news.since(number):
             number, said = newest, now
             yield await told(names)
