@@ -7,10 +7,10 @@ reads that. Each chunk is checked before a byte of it leaves.
 from __future__ import annotations
 
 import bisect
-import hashlib
+from array import array
 from enum import StrEnum
 from functools import lru_cache
-from itertools import accumulate
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import zstandard
@@ -53,15 +53,34 @@ class Export:
         self._form = form
         found = store.index(index)
         self._grid = found.chunk_size
-        self._digests = {chunk.offset // self._grid: chunk.digest for chunk in found}
         self._image_size = found.size
-        places = -(-found.size // self._grid)
-        lengths = [self._length(number) for number in range(places)]
-        self._ends = list(accumulate(lengths))
-        self.size = self._ends[-1] if self._ends else 0
-        # A chunk that was stored anew may have another frame.
-        lengths_digest = hashlib.sha256(repr(lengths).encode()).hexdigest() if form is ExportForm.ZSTD else ""
-        self.tag = f"{form.value}-{index[:32]}{lengths_digest[:16]}"
+        self._places = -(-found.size // self._grid)
+        # Only chunks are kept: of holes there may be millions, and where each lies follows from its number.
+        self._hole = self._hole_length(0)
+        self._digests: list[str] = []
+        self._numbers = array("Q")
+        self._starts = array("Q")  # of each chunk in what is given out
+        self._lengths = array("Q")
+        start = place = 0
+        for chunk in found:
+            number = chunk.offset // self._grid
+            start += (number - place) * self._hole
+            length = chunk.length if form is ExportForm.RAW else self._frame_length(chunk.digest)
+            self._digests.append(chunk.digest)
+            self._numbers.append(number)
+            self._starts.append(start)
+            self._lengths.append(length)
+            start, place = start + length, number + 1
+        if place < self._places:
+            start += (self._places - 1 - place) * self._hole + self._hole_length(self._places - 1)
+        self.size = start
+        tag = ""
+        if form is ExportForm.ZSTD:
+            # A chunk that was stored anew may have another frame, and so may zeros from another zstd.
+            frames = sha256(self._lengths.tobytes())
+            frames.update(_zero_frame(self._grid))
+            tag = frames.hexdigest()[:16]
+        self.tag = f"{form.value}-{index[:32]}{tag}"
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from ``start`` up to ``end``, a chunk at a time.
@@ -71,43 +90,53 @@ class Export:
             StoreError: a chunk is gone.
         """
         stop = self.size if end is None else min(end, self.size)
-        number = bisect.bisect_right(self._ends, start)
         while start < stop:
-            begin = self._ends[number] - self._length(number)
-            whole = self._bytes(number)
-            if begin + len(whole) != self._ends[number]:
-                raise StoreError(f"chunk {self._digests.get(number)} was stored anew meanwhile; begin again")
+            begin, whole = self._piece_at(start)
             piece = whole[start - begin : stop - begin]
             yield piece
             start += len(piece)
-            number += 1
 
-    def _plain_length(self, number: int) -> int:
-        return min(self._grid, self._image_size - number * self._grid)
+    def _piece_at(self, offset: int) -> tuple[int, bytes]:
+        """Return the chunk or the hole of one place that lies at an offset, and where it begins."""
+        at = bisect.bisect_right(self._starts, offset) - 1
+        end = place = 0
+        if at >= 0:
+            end, place = self._starts[at] + self._lengths[at], self._numbers[at] + 1
+            if offset < end:
+                return self._starts[at], self._chunk(at)
+        # The last place may be shorter than the others.
+        number = min(place + (offset - end) // self._hole, self._places - 1)
+        length = self._hole_length(number)
+        zeros = bytes(length) if self._form is ExportForm.RAW else _zero_frame(self._plain_length(number))
+        return end + (number - place) * self._hole, zeros
 
-    def _length(self, number: int) -> int:
-        digest = self._digests.get(number)
-        if self._form is ExportForm.RAW:
-            return self._plain_length(number)
-        if digest is None:
-            return len(_zero_frame(self._plain_length(number)))
-        try:
-            return self._store.chunk_path(digest).stat().st_size
-        except FileNotFoundError:
-            raise StoreError(_gone(digest)) from None
-
-    def _bytes(self, number: int) -> bytes:
-        digest = self._digests.get(number)
-        raw = self._form is ExportForm.RAW
-        if digest is None:
-            length = self._plain_length(number)
-            return bytes(length) if raw else _zero_frame(length)
+    def _chunk(self, at: int) -> bytes:
+        digest = self._digests[at]
         try:
             frame = self._store.chunk_path(digest).read_bytes()
         except FileNotFoundError:
             raise StoreError(_gone(digest)) from None
         plain = plain_chunk(digest, frame)
-        return plain if raw else frame
+        whole = plain if self._form is ExportForm.RAW else frame
+        if len(whole) != self._lengths[at]:
+            raise StoreError(f"chunk {digest} was stored anew meanwhile; begin again")
+        return whole
+
+    def _plain_length(self, number: int) -> int:
+        return min(self._grid, self._image_size - number * self._grid)
+
+    def _hole_length(self, number: int) -> int:
+        plain = self._plain_length(number)
+        return plain if self._form is ExportForm.RAW else len(_zero_frame(plain))
+
+    def _frame_length(self, digest: str) -> int:
+        try:
+            length = self._store.chunk_path(digest).stat().st_size
+        except FileNotFoundError:
+            length = 0
+        if not length:  # no frame is empty, and what takes no room would be passed over
+            raise StoreError(_gone(digest))
+        return length
 
 
 def _gone(digest: str) -> str:
