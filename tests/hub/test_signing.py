@@ -99,12 +99,22 @@ async def test_a_signature_that_does_not_hold_is_not_kept(tmp_path: Path) -> Non
 
 
 async def test_who_may_sign(tmp_path: Path) -> None:
-    """Members: a signature proves itself. Off again it goes by an admin or who imported the image."""
+    """Members with a key that an agent trusts; with others, and off again, an admin or who imported it."""
     async with running(tmp_path) as lab:
         await disk(lab, tmp_path)
         with pytest.raises(ForbiddenError, match="only a member may sign images"):
             await sign(lab, "debian", KEY, Principal("zoe", Role.VIEWER))
+        with pytest.raises(ForbiddenError, match=f"no agent trusts {key_id(public(KEY))}; only an admin"):
+            await sign(lab, "debian", KEY, ANNA)
+        await trust(lab, KEY)
+        with pytest.raises(ForbiddenError, match="no agent trusts"):
+            await sign(lab, "debian", OTHER, ANNA)
         await sign(lab, "debian", KEY, ANNA)
+        mine = replace(lab.hub.state.images["debian"], principal="anna")
+        await lab.hub.change(lambda draft: draft.images.put("debian", mine))
+        await sign(lab, "debian", OTHER, ANNA)
+        await lab.hub.change(lambda draft: signing.unsign(draft, ANNA, "debian", public(OTHER)))
+        await lab.hub.change(lambda draft: draft.images.put("debian", replace(mine, principal="")))
         with pytest.raises(ForbiddenError, match="only an admin or who imported it"):
             await lab.hub.change(lambda draft: signing.unsign(draft, ANNA, "debian", public(KEY)))
 
@@ -119,6 +129,21 @@ async def test_signatures_are_no_more_than_an_order_can_carry(tmp_path: Path) ->
             await sign(lab, "debian", Ed25519PrivateKey.from_private_bytes(b"z" * 32))
         image = await sign(lab, "debian", Ed25519PrivateKey.from_private_bytes(bytes(32)))
         assert len(image.signatures) == MOST_SIGNATURES
+
+
+async def test_a_trusted_signature_always_has_room(tmp_path: Path) -> None:
+    """The oldest that no agent trusts goes for it, and never one that some agent trusts."""
+    keys = [Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in range(MOST_SIGNATURES)]
+    async with running(tmp_path) as lab:
+        await disk(lab, tmp_path)
+        for key in keys:
+            await sign(lab, "debian", key)
+        await trust(lab, KEY, keys[0])
+        image = await sign(lab, "debian", KEY, ANNA)
+        assert [one.key for one in image.signatures] == [*map(public, (keys[0], *keys[2:], KEY))]
+        await trust(lab, KEY, OTHER, *keys)
+        with pytest.raises(ConflictError, match="can have no more"):
+            await sign(lab, "debian", OTHER, ANNA)
 
 
 async def test_a_class_that_takes_signed_images_only(tmp_path: Path) -> None:

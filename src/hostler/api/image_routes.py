@@ -80,7 +80,10 @@ class SignatureRequest(BaseModel):
 
 @router.post("/images/{name}/signatures")
 async def sign_image(hub: TheHub, caller: Caller, name: str, body: SignatureRequest) -> ImageDocument:
-    """Keep a signature of an image (a member); it must hold, and replaces one of the same key."""
+    """Keep a signature of an image; it must hold, and replaces one of the same key.
+
+    A member may bring one by a key that some agent trusts, whoever imported the image and an admin any.
+    """
     return image_document(await signing.sign(hub, caller, name, body.key, body.signature))
 
 

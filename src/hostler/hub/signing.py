@@ -1,4 +1,8 @@
-"""Taking in signatures of images, and taking them off again. Private keys never come here."""
+"""Taking in signatures of images, and taking them off again. Private keys never come here.
+
+A signature by a key that some agent trusts proves itself: any member may bring one, and it always has room.
+Any other is for who imported the image, or an admin, to bring.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +46,14 @@ async def sign(hub: Hub, by: Principal, name: str, key: str, value: str) -> Imag
 
     Args:
         hub: The lab.
-        by: Who brings it; whose signature it is, the key tells.
+        by: Who brings it: an admin, who imported the image, or any member if some agent trusts the key.
         name: The image.
         key: The public key it holds under, hex.
         value: The signature, hex.
 
     Raises:
-        Refusal: there is no such image, it cannot be signed, or the signature does not hold.
+        Refusal: there is no such image, it cannot be signed, who asks may not, or the signature does not
+            hold.
     """
     member_only(by, "sign images")
     try:
@@ -76,11 +81,20 @@ def _add(draft: Draft, by: Principal, name: str, index: str, signature: Signatur
         raise ConflictError(f'image "{name}" is another one by now; look at it and sign it again')
     if signature in image.signatures:
         return image
-    others = tuple(one for one in image.signatures if one.key != signature.key)
-    if len(others) >= MOST_SIGNATURES:
-        raise ConflictError(
-            f'image "{name}" has {MOST_SIGNATURES} signatures, and can have no more; take one off first'
+    trusted = {key for agent in draft.agents.values() for key in agent.trusted_keys}
+    if signature.key not in trusted and not _in_charge(by, image):
+        raise ForbiddenError(
+            f"no agent trusts {key_id(signature.key)}; only an admin or who imported it may sign image "
+            f'"{name}" with such a key'
         )
+    others = [one for one in image.signatures if one.key != signature.key]
+    if len(others) >= MOST_SIGNATURES:
+        idle = next((one for one in others if one.key not in trusted), None)
+        if signature.key not in trusted or idle is None:
+            raise ConflictError(
+                f'image "{name}" has {MOST_SIGNATURES} signatures, and can have no more; take one off first'
+            )
+        others.remove(idle)
     image = replace(image, signatures=(*others, signature))
     draft.images.put(name, image)
     text = f'{by.name} brought a signature of image "{name}" by {key_id(signature.key)}'
@@ -102,7 +116,7 @@ def unsign(draft: Draft, by: Principal, name: str, key: str) -> ImageRecord:
         Refusal: who asks may not, or there is no such signature.
     """
     image = find_image(draft, name)
-    if not (by.admin or (image.principal == by.name and by.role is not Role.VIEWER)):
+    if not _in_charge(by, image):
         raise ForbiddenError(f'only an admin or who imported it may take a signature off image "{name}"')
     gone = [one for one in image.signatures if key in (one.key, key_id(one.key))]
     if not gone:
@@ -116,6 +130,10 @@ def unsign(draft: Draft, by: Principal, name: str, key: str) -> ImageRecord:
     data = {"image": name, "index": image.index, "key": gone[0].key}
     draft.event("image.unsigned", text, principal=by.name, data=data)
     return image
+
+
+def _in_charge(by: Principal, image: ImageRecord) -> bool:
+    return by.admin or (image.principal == by.name and by.role is not Role.VIEWER)
 
 
 def _signable(image: ImageRecord) -> ImageRecord:
