@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,15 @@ import pytest
 
 from hostler import __version__
 from hostler.hub.captures import TOOL_PACK, CaptureWish
-from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError
+from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NoSpaceError
 from hostler.hub.image_records import ImageRecord
 from hostler.hub.records import HUB, Agent, Principal, Role
 from hostler.model.claim import Want
 from hostler.model.cleaning import DEFAULT
+from hostler.model.json import LARGEST
+from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import RunState
-from simulated_rack import Lab, running, until
+from simulated_rack import LAB, Lab, running, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,3 +109,75 @@ async def test_a_name_is_kept_while_it_is_being_captured(tmp_path: Path) -> None
         with lab.hub.images.reserve_name(HUB, "golden"):
             pass
         assert "golden" not in lab.hub.state.images
+
+
+async def test_what_an_agent_tells_of_its_work_may_be_anything(tmp_path: Path) -> None:
+    """What is no number counts as 0, and one that nothing could hold as the largest."""
+    async with running(tmp_path) as lab:
+        await held(lab, {"size": "a lot"}, {"path": []})
+        lab.rack.result_of["capture"] = {
+            **STORED,
+            "chunks": "many",
+            "sent_chunks": 10**40,
+            "sent_bytes": None,
+        }
+        run = await lab.hub.capture(ANNA, "pc-1", "golden", CaptureWish("first"))
+        assert run.order.steps[0].params["limit"] > 1 << 40
+        await until(lambda: lab.hub.state.runs[run.id].status.state is RunState.SUCCEEDED)
+        origin = lab.hub.state.images["golden"].provenance
+        assert (origin.chunks, origin.new_chunks, origin.stored_bytes) == (0, LARGEST, 0)
+
+
+async def test_a_board_of_which_nonsense_is_seen_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with where it failed; others seen with it are taken over, now and after a restart."""
+
+    def told() -> list[logging.LogRecord]:
+        return [one for one in caplog.records if "board pc-1 cannot be taken over" in one.getMessage()]
+
+    async with running(tmp_path) as lab:
+        await held(lab, disk("/dev/sda", 1 << 34))
+        lab.rack.result_of["capture"] = {"index": "d" * 64}
+        run = await lab.hub.capture(ANNA, "pc-1", "golden", CaptureWish())
+        await until(lambda: bool(told()))
+        assert told()[0].exc_info
+        one, other = lab.rack.boards["pc-1"], lab.rack.boards["pc-2"]
+        await asyncio.gather(lab.rack.tell(one, console=True), lab.rack.tell(other, conflict="is not pc-2"))
+        await until(lambda: lab.hub.state.boards["pc-2"].conflict == "is not pc-2")
+    caplog.clear()
+    async with running(tmp_path) as lab:
+        await until(lambda: bool(told()))
+        await lab.rack.link.publish({"at": 1.0, "source": "a", "kind": "b", "text": "", "board": ["pc-1"]})
+        await lab.rack.tell(lab.rack.boards["pc-2"], power=PowerReading(PowerState.ON), conflict="")
+        await until(lambda: not lab.hub.state.boards["pc-2"].conflict)
+        await until(lambda: any("event" in one.getMessage() and one.exc_info for one in caplog.records))
+        assert not lab.hub.state.runs[run.id].status.state.ended
+        assert "golden" not in lab.hub.state.images
+
+
+async def test_captures_keep_to_the_share_of_who_asks(tmp_path: Path) -> None:
+    """What is left travels with the order, and is kept for it until it ends; an admin has no share."""
+    text = LAB.replace('name = "bench"', 'name = "bench"\nimage_limit_per_person = 10000')
+    async with running(tmp_path, lab=text, hang=True) as lab:
+        await held(lab, disk("/dev/sda", 6_000))
+        mine = replace(DEBIAN, name="mine", data_bytes=1_000, principal="anna")
+        await lab.hub.change(lambda draft: draft.images.put(mine.name, mine))
+
+        async def most_data(by: Principal, plan: str) -> list[int | None]:
+            run = await lab.hub.start_run(by, "pc-1", plan)
+            found = [step.params["most_data"] for step in run.order.steps]
+            if by is ANNA:
+                told = f"has {1_000 + sum(found)}, of which captures under way may take {sum(found)}, "
+                if sum(found) == 9_000:
+                    with pytest.raises(NoSpaceError, match=told):
+                        lab.hub.images.reserve_name(ANNA, "more").__enter__()
+            await lab.hub.cancel_run(by, run.id)
+            await until(lambda: lab.hub.state.runs[run.id].status.state is RunState.CANCELLED)
+            return found
+
+        assert await most_data(ANNA, "capture:one") == [6_000]
+        assert await most_data(ANNA, "capture:one,capture:two") == [6_000, 3_000]
+        assert await most_data(HUB, "capture:one") == [None]
+        with pytest.raises(NoSpaceError, match="may have images with 10000 bytes"):
+            await lab.hub.start_run(ANNA, "pc-1", "capture:one,capture:two,capture:three")

@@ -11,9 +11,10 @@ from disk_files import MIB, Part, disk_of, ext4
 from hostler.images.captured import MissingChunksError, drop_spools, store_capture
 from hostler.images.importer import import_image
 from hostler.images.store import ImageStore
-from hostler.images.store_errors import StoreLimitError
+from hostler.images.store_errors import StoreFullError, StoreLimitError
 from hostler.images.sweeping import sweep
 from hostler.model.capture_spool import INDEX_FILE, spool_name
+from hostler.model.chunkindex import ChunkIndex
 
 
 @pytest.fixture
@@ -77,3 +78,14 @@ def test_a_capture_keeps_to_the_limit_of_the_store(handed_in: tuple[ImageStore, 
     with pytest.raises(StoreLimitError, match="may hold 1000 bytes"):
         store_capture(store, "r-1", 0, index, smaller=False)
     assert store.indexes() == []
+
+
+def test_a_capture_keeps_to_the_share_that_was_left(handed_in: tuple[ImageStore, str, Path]) -> None:
+    """It is the data of what would be stored that counts; the numbers are told, and nothing is kept."""
+    store, index, spool = handed_in
+    data = ChunkIndex.decode((spool / INDEX_FILE).read_bytes()).data_bytes
+    for most, smaller in ((data - 1, False), (1, True)):
+        with pytest.raises(StoreFullError, match=rf"bytes of data, and {most} were left .*image_limit_per"):
+            store_capture(store, "r-1", 0, index, smaller=smaller, most_data=most)
+        assert store.indexes() == []
+    assert store_capture(store, "r-1", 0, index, smaller=False, most_data=data).data_bytes == data

@@ -130,3 +130,33 @@ def test_any_text_is_a_hint_or_an_error(text: str) -> None:
     except DiskHintError:
         return
     assert hint.matches(SSD) in (True, False)
+
+
+FACTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+KEYS = st.sampled_from([*disk("/dev/sda"), "anything"])
+HINTS = st.sampled_from(
+    [None, "smallest", "largest", "first", "size>=1", "<1T,first", "bus=*", "serial!=x", "removable=no"]
+)
+
+
+@given(st.lists(st.dictionaries(KEYS, FACTS, max_size=6), max_size=4), HINTS, st.booleans())
+def test_boards_may_report_anything(disks: list[dict[str, Any]], hint: str | None, removable: bool) -> None:
+    """One of the disks is chosen, or it is said why not; nothing else is raised."""
+    try:
+        chosen = choose_disk(disks, parse_hint(hint) if hint else None, removable=removable)
+    except DiskHintError:
+        return
+    assert any(chosen is one for one in disks)
+
+
+def test_a_size_that_is_no_whole_number_counts_as_none() -> None:
+    """So such a disk is the smallest, and is none of at least any size."""
+    odd = disk("/dev/sdx", size="1T")
+    assert choose_disk([odd, SSD], parse_hint("smallest")) is odd
+    assert choose_disk([odd, SSD], parse_hint("size>=1")) is SSD
+    with pytest.raises(DiskHintError, match="is no size"):
+        parse_hint("size>=" + "9" * 400)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.link.documents import to_document
-from hostler.model.json import DEEPEST, foreign_object
+from hostler.model.json import DEEPEST, LARGEST, count, foreign_object
 from hostler.model.seam import Stranger
 
 PLAIN = st.recursive(
@@ -58,3 +58,13 @@ def test_the_deepest_that_is_taken_crosses_the_seam():
     raw = '{"x":' * DEEPEST + "1" + "}" * DEEPEST
     facts = foreign_object(raw.encode())
     assert to_document(Stranger("52:54:00:00:00:01", "n", facts=facts, first=1.0, last=1.0))["facts"] == facts
+
+
+@given(PLAIN | st.integers())
+def test_a_number_of_things_may_be_told_as_anything(value: object):
+    """It always fits; what is one stays as it is."""
+    told = count(value)
+    assert type(told) is int
+    assert 0 <= told <= LARGEST
+    if type(value) is int and 0 <= value <= LARGEST:
+        assert told == value

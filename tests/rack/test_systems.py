@@ -293,3 +293,13 @@ async def test_an_image_that_is_done_when_it_restarts_is_not_done_before():
         assert await made.until(Phase.BOOTING, 1) != boot
         assert made.run.results[0]["body"] == "fine"
         assert made.port.kinds.count("off") == 1
+
+
+@pytest.mark.parametrize("facts", [[[1, 2]], {"dmi": [["serial", "x"]]}, "facts", 7])
+async def test_an_agents_facts_are_an_object(facts: Any):
+    """Anything else is refused, and the board keeps the facts it had."""
+    async with lab(StepOrder(StepKind.DISCOVER, {}, 60.0)) as made:
+        boot = await made.until(Phase.BOOTING)
+        assert await made.reports.report("hello", "b1", boot, {"facts": {"cpus": 4}}) == 204
+        assert await made.reports.report("hello", "b1", boot, {"facts": facts}) == 400
+        assert made.keeper.observed().facts == {"cpus": 4}

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 from hostler import __version__
 from hostler.hub.access import member_only
 from hostler.hub.errors import ConflictError, InvalidError
-from hostler.hub.image_limits import refuse_over_share
+from hostler.hub.image_limits import refuse_over_share, share_left
 from hostler.hub.image_names import name_fault, refuse_taken
 from hostler.hub.image_records import ImageRecord, Provenance
 from hostler.hub.install_target import TargetWish, install_target
 from hostler.model.cleaning import CleaningError, cleaning
 from hostler.model.disk_hint import DiskHintError, choose_disk, parse_hint
+from hostler.model.json import count
 from hostler.model.plan import StepKind, StepOrder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hostler.hub.records import BoardRecord, Principal, RunRecord
     from hostler.hub.state import Draft
     from hostler.model.platform import Platform
@@ -48,7 +51,7 @@ class CaptureWish:
 
 def capture_order(
     draft: Draft, record: BoardRecord, platform: Platform, name: str, principal: Principal,
-    wish: CaptureWish | None, done: tuple[str, float],
+    wish: CaptureWish | None, done: tuple[str, float], earlier: Sequence[StepOrder] = (),
 ) -> StepOrder:  # fmt: skip
     """Return a capture step with everything the rack needs.
 
@@ -60,6 +63,7 @@ def capture_order(
         principal: Who asks.
         wish: How, or None: as usual.
         done: What a console shows when the image has booted, and within how many seconds.
+        earlier: The steps before it in its plan, which take of the same share.
 
     Raises:
         Refusal: The name is taken or none, or something is missing.
@@ -68,7 +72,7 @@ def capture_order(
     member_only(principal, "capture images")
     if fault := name_fault(name):
         raise InvalidError(fault, kind="bad-image")
-    refuse_over_share(draft, principal, 0)
+    refuse_over_share(draft, principal, 0, earlier)
     refuse_taken(draft, name)
     try:
         clean = cleaning(wish.clean)
@@ -84,13 +88,17 @@ def capture_order(
             kind="no-tool-pack",
         )
     pattern, seconds = done
+    limit = _disk_size(record, target.disk, removable=target.removable)
+    share = share_left(draft, principal, earlier)
     params = {
         "image": name,
         "disk": target.disk,
         "removable": target.removable,
         "clean": list(clean),
         "tools": tools,
-        "limit": _disk_size(record, target.disk, removable=target.removable),
+        "limit": limit,
+        # Kept for this capture until it ends: no image has more data than its disk has bytes.
+        "most_data": None if share is None else min(share, limit),
         "shrink": wish.shrink,
         "chunk_size": CHUNK_SIZE,
         "pattern": pattern,
@@ -113,15 +121,15 @@ def _disk_size(record: BoardRecord, hint: str | None, *, removable: bool) -> int
             f"hostler run {record.name} discover",
             kind="no-disk",
         ) from error
-    size = disk.get("size")
-    return size if isinstance(size, int) else _MOST_BYTES
+    return min(count(disk.get("size")) or _MOST_BYTES, _MOST_BYTES)
 
 
 def take_captured(draft: Draft, record: BoardRecord, run: RunRecord, status: RunStatus) -> None:
     """Put the images into the catalogue that a run has captured since its last status."""
     for number in range(len(run.status.results), min(len(status.results), len(run.order.steps))):
         order = run.order.steps[number]
-        # The rack sees to it that the result of a capture tells what is in the store.
+        # The rack sees to it that the result of a capture tells what is in the store: its index and sizes.
+        # The rest is the agent's word.
         if order.kind is StepKind.CAPTURE and "index" in status.results[number]:
             _add(draft, record, run, order.params, status.results[number])
 
@@ -137,8 +145,8 @@ def _add(
         float(params["seconds"]), draft.now,
         f"captured from board {record.name} ({record.board.board_class}{serial})", run.principal,
         provenance=Provenance(
-            "", __version__, int(result.get("chunks", 0)), int(result.get("sent_chunks", 0)),
-            int(result.get("sent_bytes", 0)),
+            "", __version__, count(result.get("chunks")), count(result.get("sent_chunks")),
+            count(result.get("sent_bytes")),
         ),
     )  # fmt: skip
     draft.images.put(image.name, image)

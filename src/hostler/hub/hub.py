@@ -170,9 +170,9 @@ class Hub:
             return result
         documents = self._documents(draft)
         before = set(draft.boards.changed)
+        future = self.journal.add(draft, partial(self._committed, draft, documents, before))
         draft.apply()
         self._time.note(draft)
-        future = self.journal.add(draft, partial(self._committed, draft, documents, before))
         try:
             # A caller that goes away does not undo what was decided: it takes only this future with it.
             await future

@@ -42,6 +42,16 @@ class Batch:
         self.removals.setdefault(table, {})[key] = None
         self.puts.get(table, {}).pop(key, None)
 
+    def join(self, later: Batch) -> None:
+        """Add the rows of a later batch."""
+        for table, keys in later.removals.items():
+            for key in keys:
+                self.remove(table, key)
+        for table, puts in later.puts.items():
+            for key, row in puts.items():
+                self.put(table, key, row)
+        self.events += later.events
+
     def write(self, connection: sqlalchemy.Connection) -> None:
         """Write everything."""
         for table, keys in self.removals.items():
@@ -165,8 +175,13 @@ class Journal:
         self.listeners: list[Callable[[float, int], None]] = []
 
     def add(self, draft: Draft, then: Callable[[], None]) -> asyncio.Future[None]:
-        """Queue an applied draft; the future is done, and ``then`` was called, once it is durable."""
-        rows(draft, self._batch)
+        """Queue a draft; the future is done, and ``then`` was called, once it is durable.
+
+        Nothing is queued if this raises: of what cannot be written, nothing is to become true in memory.
+        """
+        batch = Batch()
+        rows(draft, batch)
+        self._batch.join(batch)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((future, then))
         self._last = future

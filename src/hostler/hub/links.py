@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hostler.hub import boards
@@ -118,10 +119,26 @@ class Watcher:
                         "a rack's report on %s makes no sense and is left aside: %s", change.key, error
                     )
             if observed:
-                await self._surely(lambda draft, seen=observed: _observe(draft, seen))  # type: ignore[misc]
+                await self._observed(observed.values())
             for name in observed:
                 self._bells.ring(f"board/{name}")
             self._bells.ring("boards")
+
+    async def _observed(self, seen: Collection[Observed]) -> None:
+        """Take over what is seen of boards: all at once, or one by one if something is wrong with one."""
+        try:
+            await self._surely(partial(_observe, seen))
+        except Exception:  # noqa: BLE001 - told below, for the board at fault alone
+            await asyncio.gather(
+                *(self._or_leave(f"board {one.board}", partial(_observe, [one])) for one in seen)
+            )
+
+    async def _or_leave(self, what: str, decide: Callable[[Draft], None]) -> None:
+        """Take something over, or log why that cannot be: what one machine says must not end the hub."""
+        try:
+            await self._surely(decide)
+        except Exception:
+            log.exception("what is seen of %s cannot be taken over and is left aside", what)
 
     def _seen(self, name: str, document: Document | None) -> Observed | None:
         """Take over what is seen of a board; returns it if there is something to decide."""
@@ -140,10 +157,10 @@ class Watcher:
 
     async def _stranger(self, mac: str, document: Document | None) -> None:
         if document is None:
-            await self._surely(lambda draft: boards.part(draft, mac))
+            await self._or_leave(f"machine {mac}", lambda draft: boards.part(draft, mac))
         else:
             stranger = from_document(Stranger, document)
-            await self._surely(lambda draft: boards.meet(draft, stranger))
+            await self._or_leave(f"machine {mac}", lambda draft: boards.meet(draft, stranger))
 
     async def _surely(self, decide: Callable[[Draft], None]) -> None:
         """Take over an observation however long the disk is full: the link tells it only once."""
@@ -185,8 +202,8 @@ class Watcher:
             await self._link.forget(batch[-1][0])
 
 
-def _observe(draft: Draft, seen: dict[str, Observed]) -> None:
-    for observed in seen.values():
+def _observe(seen: Collection[Observed], draft: Draft) -> None:
+    for observed in seen:
         boards.observe(draft, observed)
 
 
@@ -196,12 +213,15 @@ def _append(draft: Draft, batch: list[tuple[int, Document]]) -> None:
             continue
         draft.cursor = number
         try:
-            trace = TraceEvent.from_json(document)
-        except (KeyError, TypeError, ValueError) as error:
-            log.warning("event %d of the link makes no sense and is left aside: %s", number, error)
-            continue
-        record = draft.boards.get(trace.board) if trace.board else None
-        draft.event(
-            f"{trace.source}.{trace.kind}", trace.text, at=trace.at, board=trace.board, boot=trace.boot,
-            claim=record.claim if record else None, data=trace.to_json(), trace=True,
-        )  # fmt: skip
+            _append_event(draft, document)
+        except Exception:
+            log.exception("event %d of the link makes no sense and is left aside", number)
+
+
+def _append_event(draft: Draft, document: Document) -> None:
+    trace = TraceEvent.from_json(document)
+    record = draft.boards.get(trace.board) if trace.board else None
+    draft.event(
+        f"{trace.source}.{trace.kind}", trace.text, at=trace.at, board=trace.board, boot=trace.boot,
+        claim=record.claim if record else None, data=trace.to_json(), trace=True,
+    )  # fmt: skip

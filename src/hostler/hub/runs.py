@@ -223,7 +223,7 @@ def resolve(
         elif step.kind is StepKind.CAPTURE:
             done = _done_of(draft, on_disk)
             name = step.image or ""
-            orders.append(capture_order(draft, record, platform, name, holder, capture, done))
+            orders.append(capture_order(draft, record, platform, name, holder, capture, done, orders))
         else:
             orders.append(_order(draft, record, step, on_disk))
         if step.kind is StepKind.INSTALL:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hostler.hub.errors import NotFoundError
+from hostler.model.json import count
 from hostler.model.plan import StepKind
 from hostler.model.run import RunState
 from hostler.model.wipe import Effort, Sanitized, unproven
@@ -122,10 +123,10 @@ def _disk(entry: dict[str, Any]) -> dict[str, Any]:
         "sanitized": str(sanitized),
         "purged_by": purged_by if isinstance(purged_by, str) else None,
         "method": words,
-        "read_back_bytes": _count(entry.get("verified_bytes")),
+        "read_back_bytes": count(entry.get("verified_bytes")),
         "read_back_whole": entry.get("verified_whole") is True,
-        "samples": _count(entry.get("samples")),
-        "repaired_bytes": _count(entry.get("repaired_bytes")),
+        "samples": count(entry.get("samples")),
+        "repaired_bytes": count(entry.get("repaired_bytes")),
         "seconds": float(seconds) if isinstance(seconds, int | float) else None,
         "declined": _texts(entry.get("declined")),
         "untouched": _texts(entry.get("untouched")),
@@ -136,15 +137,11 @@ def _disk(entry: dict[str, Any]) -> dict[str, Any]:
 def _named(disk: dict[str, Any]) -> dict[str, Any]:
     texts = {key: disk.get(key) for key in ("path", "bus", "model", "serial", "wwn")}
     named: dict[str, Any] = {key: None if text is None else str(text) for key, text in texts.items()}
-    return {**named, "size": _count(disk.get("size"))}
+    return {**named, "size": count(disk.get("size"))}
 
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _object(value: object) -> dict[str, Any]:

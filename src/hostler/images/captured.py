@@ -51,7 +51,7 @@ class StoredCapture:
 
 
 def store_capture(
-    store: ImageStore, run: str, step: int, index: str, *, smaller: bool,
+    store: ImageStore, run: str, step: int, index: str, *, smaller: bool, most_data: int | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> StoredCapture:  # fmt: skip
     """Put what lies in a step's spool into the store. Blocks; may be repeated.
@@ -62,11 +62,13 @@ def store_capture(
         step: Number of its step.
         index: Id of the index that was handed in.
         smaller: Shrink the image as well; one that cannot be shrunk is stored as it is.
+        most_data: How many bytes that are not holes it may have; None: any number.
         beat: Called all the while; what it raises ends the work, and nothing is stored.
 
     Raises:
         MissingChunksError: Something of it is not there.
-        StoreFullError: There is no room for it, or for shrinking it, or the store may hold no more.
+        StoreFullError: There is no room for it, or for shrinking it; or the store may hold no more, or the
+            image not as much data.
     """
     place = store.tmp / spool_name(run, step)
     try:
@@ -75,16 +77,27 @@ def store_capture(
         raise MissingChunksError(f"the index of the capture is not there: {error}") from None
     if found.id != index:
         raise MissingChunksError("the capture's index is another one")
+    if not smaller:
+        _refuse_more(found, most_data)
     with store.ingest() as ingest:
         for digest in found.distinct():
             beat()
             if not ingest.knows(digest) and not ingest.adopt(digest, place / digest):
                 raise MissingChunksError(f"chunk {digest} is not there")
         made, shrunk = _smaller(store, found, ingest, beat) if smaller else (found, None)
+        _refuse_more(made, most_data)
         artefact = ingest.commit(made)
     before = None if shrunk is None else shrunk.before
     note = "" if shrunk is None else shrunk.note
     return StoredCapture(artefact, made.size, made.data_bytes, made.chunk_size, before, note)
+
+
+def _refuse_more(index: ChunkIndex, most_data: int | None) -> None:
+    if most_data is not None and index.data_bytes > most_data:
+        raise StoreFullError(
+            f"the image has {index.data_bytes} bytes of data, and {most_data} were left for it when the "
+            "capture was ordered (image_limit_per_person); remove images, or ask an admin"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class BootStory:
         signs: dict[tuple[object, ...], float] = {}
         for one in self.events:
             if one.source not in ("power", "run", "bootctl"):
-                what = (one.source, one.kind, one.data.get("file"), one.data.get("firmware"))
+                what = (one.source, one.kind, str(one.data.get("file")), str(one.data.get("firmware")))
                 signs.setdefault(what, one.at)
         begun = self.powered.at if self.powered is not None else None
         last = max(filter(None, (begun, *signs.values())), default=None)

@@ -22,7 +22,7 @@ REMOVABLE = "removable medium"
 """Why a stick or card is spared on a board whose class does not say that its removable media are disks."""
 
 _TERM = re.compile(r"(?P<key>[a-z-]*)\s*(?P<sign>!=|>=|<=|=|>|<)\s*(?P<value>.*\S)", re.DOTALL)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)(i?)B?")
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)([KMGT]?)(i?)B?")  # more digits than any size has, and finite
 _TEXTS = {
     "path": "path",
     "bus": "bus",
@@ -119,7 +119,7 @@ def _test(word: str) -> tuple[str, str, str | bool | int]:
 
 def _holds(disk: Disk, key: str, sign: str, value: str | bool | int) -> bool:
     if key == "size":
-        return _ORDER[sign](int(disk.get("size") or 0), int(value))
+        return _ORDER[sign](_size(disk), int(value))
     if key in _FLAGS:
         return (bool(disk.get(_FLAGS[key])) is value) == (sign == "=")
     fact = str(disk.get(_TEXTS[key]) or "")
@@ -128,6 +128,8 @@ def _holds(disk: Disk, key: str, sign: str, value: str | bool | int) -> bool:
 
 def choose_disk(disks: Sequence[Disk], hint: DiskHint | None, *, removable: bool = False) -> Disk:
     """Choose the disk to install on.
+
+    It is total over what boards report: a fact that is not as it should be is only not the one that is meant.
 
     Args:
         disks: The facts of all disks of the board.
@@ -165,10 +167,16 @@ def choose_disk(disks: Sequence[Disk], hint: DiskHint | None, *, removable: bool
 
 def _chosen(disks: list[Disk], choice: str) -> list[Disk]:
     if choice == "first":
-        return [min(disks, key=lambda disk: str(disk["path"]))]
-    sizes = [int(disk.get("size") or 0) for disk in disks]
+        return [min(disks, key=lambda disk: str(disk.get("path")))]
+    sizes = [_size(disk) for disk in disks]
     wanted = min(sizes) if choice == "smallest" else max(sizes)
     return [disk for disk, size in zip(disks, sizes, strict=True) if size == wanted]
+
+
+def _size(disk: Disk) -> int:
+    """Return a disk's size in bytes; 0 when its board told none, or something else than a whole number."""
+    size = disk.get("size")
+    return size if isinstance(size, int) else 0
 
 
 def why_not(disk: Disk, *, removable: bool) -> str | None:

@@ -19,6 +19,14 @@ LARGEST = 2**63 - 1
 """The largest whole number in an object from outside: what a database and other languages take."""
 
 
+def count(value: object) -> int:
+    """Return how many of something there are, as somebody we do not trust told: from 0 to ``LARGEST``.
+
+    It is total: what is no whole number counts as 0.
+    """
+    return max(0, min(value, LARGEST)) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
 def foreign_object(raw: bytes) -> Document:
     """Read a JSON object that comes from somebody we do not trust.
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from hostler.model.identity import contradiction
+from hostler.model.json import count
 from hostler.model.keeper_view import Report, agent_step
 from hostler.model.plan import StepKind
 from hostler.model.run import Phase
@@ -66,26 +67,25 @@ class AgentReports:
     async def _take(self, keeper: Keeper, kind: str, body: Document) -> int:
         values: dict[str, Any] = body
         if kind == "hello":
-            facts = dict(values.get("facts") or {})
-            dmi = dict(facts.get("dmi") or {})
+            facts = _object(values.get("facts"))
             # Boards without DMI, such as a Raspberry Pi, have it in their device tree.
-            told = {**dict(facts.get("device_tree") or {}), **dmi}
+            told = {**_object(facts.get("device_tree")), **_object(facts.get("dmi"))}
             uuid, serial = (str(told[name]) if name in told else None for name in ("uuid", "serial"))
             keeper.agent_hello(facts, contradiction(keeper.view.desired.board, uuid, serial))
             return HTTPStatus.NO_CONTENT
         run, step = str(values["run"]), int(values["step"])
         if kind == "progress":
             phase = Phase(values.get("phase", Phase.EXECUTING))
-            keeper.agent_progress(run, step, phase, int(values["done"]), int(values["total"]))
+            keeper.agent_progress(run, step, phase, count(values["done"]), count(values["total"]))
             return HTTPStatus.NO_CONTENT
         capture = _capture(keeper, run, step)
         if kind == "capture":
             if capture is None:
                 return HTTPStatus.CONFLICT
-            smaller = capture.params.get("shrink") is True
-            return self._captures.finish(run, step, str(values["index"]), smaller=smaller)
+            smaller, most = capture.params.get("shrink") is True, capture.params.get("most_data")
+            return self._captures.finish(run, step, str(values["index"]), smaller=smaller, most_data=most)
         if kind == "done":
-            report = Report(run, step, result=dict(values.get("result") or {}))
+            report = Report(run, step, result=_object(values.get("result")))
             if capture is not None:
                 report = self._captured(report)
         elif kind == "fail":
@@ -140,6 +140,15 @@ def _capture(keeper: Keeper, run: str, step: int) -> StepOrder | None:
     if present is None or (present[0].id, present[0].step) != (run, step):
         return None
     return present[1] if present[1].kind is StepKind.CAPTURE else None
+
+
+def _object(value: object) -> dict[str, Any]:
+    """Return a JSON object that an agent told, empty if it told none; TypeError: it is something else."""
+    if not value:
+        return {}
+    if not isinstance(value, dict):
+        raise TypeError("not a JSON object")
+    return value
 
 
 def _is_present(keeper: Keeper, boot: str) -> bool:

@@ -32,7 +32,7 @@ class _CalledOffError(Exception):
 
 @dataclass(slots=True)
 class _Storing:
-    """One capture being stored: its index, then what came of it.
+    """One capture being stored: its index, what came of it, and whether its agent was told of a failure.
 
     ``called_off`` ends the work.
     """
@@ -41,6 +41,7 @@ class _Storing:
     stored: StoredCapture | None = None
     status: HTTPStatus = HTTPStatus.ACCEPTED
     error: str = ""
+    told: bool = False
     called_off: threading.Event = field(default_factory=threading.Event)
 
     def beat(self) -> None:
@@ -64,7 +65,9 @@ class Captures:
         self._threads: ThreadPoolExecutor | None = None
         self._storing: dict[tuple[str, int], _Storing] = {}
 
-    def finish(self, run: str, step: int, index: str, *, smaller: bool) -> HTTPStatus:
+    def finish(
+        self, run: str, step: int, index: str, *, smaller: bool, most_data: int | None = None
+    ) -> HTTPStatus:
         """Begin to store a capture, or tell how it stands.
 
         Args:
@@ -72,22 +75,25 @@ class Captures:
             step: Number of its capture step.
             index: Id of the index that was handed in.
             smaller: Shrink it as well.
+            most_data: How many bytes that are not holes it may have; None: any number.
 
         Returns:
             202 while it is being stored, 204 once it is, 409 when something of it must be sent again, 413
-            when there is no room.
+            when there is no room for it, or it has more data than it may.
         """
         known = self._storing.get((run, step))
-        if known is not None and known.index == index:
-            if known.status in (HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-                del self._storing[run, step]  # told once; whoever asks again wants it tried again
+        if known is not None and known.index == index and not known.told:
+            # Told once; whoever asks again wants it tried again.
+            known.told = known.status in (HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return known.status
         if self._tasks is None:
             return HTTPStatus.SERVICE_UNAVAILABLE
         if known is not None:
             known.called_off.set()  # the agent has read the disk anew
         begun = self._storing[run, step] = _Storing(index)
-        self._tasks.create_task(self._store_it(run, step, begun, smaller), name=f"capture {run}")
+        self._tasks.create_task(
+            self._store_it(run, step, begun, smaller=smaller, most_data=most_data), name=f"capture {run}"
+        )
         return begun.status
 
     def stored(self, run: str, step: int) -> dict[str, Any] | None:
@@ -119,9 +125,12 @@ class Captures:
                 storing.called_off.set()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _store_it(self, run: str, step: int, storing: _Storing, smaller: bool) -> None:
+    async def _store_it(
+        self, run: str, step: int, storing: _Storing, *, smaller: bool, most_data: int | None
+    ) -> None:
         work = partial(
-            store_capture, self._store, run, step, storing.index, smaller=smaller, beat=storing.beat
+            store_capture, self._store, run, step, storing.index, smaller=smaller, most_data=most_data,
+            beat=storing.beat,
         )  # fmt: skip
         try:
             storing.stored = await asyncio.get_running_loop().run_in_executor(self._threads, work)
