@@ -28,7 +28,7 @@ class StandInNvme:
     Attributes:
         sanicap: What it can sanitize by: bit 0 crypto, 1 block, 2 overwrite.
         oacs: Bit 1: it knows Format NVM.
-        fna: Bit 2: Format NVM can erase by key; bits 0 and 1: it concerns all namespaces.
+        fna: Bit 2: Format NVM can erase by key; bit 1: its secure erase concerns all namespaces.
         estimates: Seconds for overwrite, block erase and crypto erase; all ones: not reported.
         rounds: How often the log is asked until a sanitize is done.
         fails: Whether sanitizing fails.
@@ -114,7 +114,10 @@ class StandInAta:
         password: What it is locked with, or None.
         unlocked: Whether it was unlocked since its power came.
         rounds: How often the status is asked until a sanitize is done.
+        estimates: Words 89 and 90: how long SECURITY ERASE UNIT takes, in units of two minutes; 0: not told.
         breaks: Raise this at SECURITY ERASE UNIT: the power is cut, or it refuses.
+        unfinished: Whether SECURITY ERASE UNIT is answered as if it were done, and is not.
+        silent: Whether it tells nothing of itself any more once it was erased.
         media: The file that holds its data.
     """
 
@@ -129,7 +132,10 @@ class StandInAta:
     left: int = 0
     done_well: bool = False
     prepared: bool = False
+    estimates: tuple[int, int] = (60, 55)
     breaks: BaseException | None = None
+    unfinished: bool = False
+    silent: bool = False
     media: Path | None = None
     done: list[int] = field(default_factory=list)
 
@@ -140,6 +146,8 @@ class StandInAta:
     def run(self, command: AtaCommand) -> AtaAnswer:
         """Carry a command out, or refuse it as the standard says."""
         if command.command == 0xEC:
+            if self.silent and 0xF4 in self.done:
+                return AtaAnswer(0x50, 0, 0, 0, bytes(512))
             return AtaAnswer(0x50, 0, 0, 0, self._identity())
         if command.command == 0xB4:
             return self._sanitize(command)
@@ -159,8 +167,9 @@ class StandInAta:
             if self.breaks is not None:
                 raise self.breaks
             self._refuse_unless(self.prepared and self.password == given)
-            scramble(self.media)
-            self.password, self.unlocked = None, True
+            if not self.unfinished:
+                scramble(self.media)
+                self.password, self.unlocked = None, True
         else:
             self._refuse_unless(self.password == given and self.unlocked)
             self.password = None
@@ -188,7 +197,7 @@ class StandInAta:
     def _identity(self) -> bytes:
         words = [0] * 256
         words[59] = self.sanitizes
-        words[89], words[90] = 60, 55  # 120 and 110 minutes
+        words[89], words[90] = self.estimates
         words[217] = 7200 if self.rotational else 1
         enabled = self.password is not None
         bits = (self.security, enabled, enabled and not self.unlocked, self.frozen, False, self.enhanced)
@@ -205,6 +214,7 @@ class StandInEmmc:
         media: The file that holds its data.
         stale: Whether data is left in what is unmapped.
         refuses: Command that it refuses, or None.
+        seconds: Longest time that one erase was given.
     """
 
     register: bytes
@@ -212,6 +222,7 @@ class StandInEmmc:
     stale: bool = True
     refuses: int | None = None
     erased: int = 0
+    seconds: float = 0.0
     secured: int = 0
     span: tuple[int, int] = (0, 0)
 
@@ -226,6 +237,7 @@ class StandInEmmc:
                 self.span = self.span[0], command.argument
             elif command.opcode == 38:
                 self.erased += self.span[1] - self.span[0] + 1
+                self.seconds = max(self.seconds, command.seconds)
                 scramble(self.media)
             elif command.opcode == 6 and command.argument == 0x03A50100:
                 self.stale = self.erased < struct.unpack_from("<I", self.register, 212)[0]

@@ -111,19 +111,26 @@ def test_what_is_no_disk_is_not_found(tmp_path: Path) -> None:
 
 
 def test_removable_media_and_firmware_partitions_are_spared(tmp_path: Path) -> None:
-    """A stick may be what the board boots from, an eMMC boot partition holds its firmware: both say why."""
+    """A stick may be what the board boots from, partitions of an eMMC hold firmware and factory data.
+
+    Each says why, and none is ever the disk to install on.
+    """
     machine = tree(
         tmp_path,
         {
             **block("mmcblk0"),
             **block("mmcblk0boot0", size=4 << 20, ro="1\n"),
+            **block("mmcblk0gp0", size=64 << 20),
             **block("sda", removable="1\n"),
         },
     )
-    spared = {disk.path: disk.spared for disk in find_disks(machine)}
+    disks = find_disks(machine)
+    assert choose_disk(disks, None) == choose_disk(disks, "smallest") == disks[0]
+    spared = {disk.path: disk.spared for disk in disks}
     assert spared == {
         "/dev/mmcblk0": None,
         "/dev/mmcblk0boot0": "hardware partition boot0 of an eMMC",
+        "/dev/mmcblk0gp0": "hardware partition gp0 of an eMMC",
         "/dev/sda": "removable medium",
     }
 

@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from hostler.agent import ata, mmc, nvme, scsi
-from hostler.agent.ata import AtaAnswer, AtaCommand, AtaIdentity
+from hostler.agent.ata import AtaAnswer, AtaCommand, AtaError, AtaIdentity
 from hostler.agent.mmc import ExtCsd, MmcCommand
 from hostler.agent.nvme import AdminCommand, Controller, SanitizeStatus
 from hostler.agent.wipe_ata import security_sector
@@ -95,6 +95,61 @@ def test_registers_come_back_in_both_kinds_of_sense() -> None:
     assert AtaAnswer.decode(bytes([0x72, 5, 0x20, 0, 0, 0, 0, 0]).ljust(64, b"\0")) is None
 
 
+ENDED = bytes([0x72, 1, 0, 0x1D, 0, 0, 0, 14, 0x09, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0x50])
+
+
+@pytest.mark.parametrize(
+    "sense",
+    [
+        ENDED[:1] + b"\x0b" + ENDED[2:21] + b"\x40",  # cut by a timeout: aborted, with stale registers
+        ENDED[:1] + b"\x0b" + ENDED[2:21] + b"\0",
+        ENDED[:21] + b"\x51",  # an error
+        ENDED[:21] + b"\x70",  # a device fault
+        bytes([0x70, 0, 0x0B, 0, 0x50, 0x40, 0, 10]),
+        bytes(8),  # no sense at all
+    ],
+)
+def test_a_command_that_did_not_end_well_is_no_success(sense: bytes) -> None:
+    """The sense key counts, for after a timeout or a reset of the link registers are stale or zeros."""
+    assert ata.registers_of(scsi.ScsiAnswer(2, ENDED.ljust(64, b"\0"), b"x")).data == b"x"
+    fixed = bytes([0x70, 0, 1, 0, 0x50, 0x40, 0, 10]).ljust(64, b"\0")
+    assert ata.registers_of(scsi.ScsiAnswer(2, fixed, b"")).status == 0x50
+    with pytest.raises(AtaError):
+        ata.registers_of(scsi.ScsiAnswer(2, sense.ljust(64, b"\0"), b""))
+
+
+def test_after_a_read_the_data_tells_how_it_ended() -> None:
+    """QEMU's AHCI shows that data is wanted when it is there, and the kernel calls that an error."""
+    sense = (ENDED[:1] + b"\x05" + ENDED[2:21] + b"\x58").ljust(64, b"\0")
+    assert ata.registers_of(scsi.ScsiAnswer(2, sense, b"x" * 512)).data == b"x" * 512
+    with pytest.raises(AtaError):
+        ata.registers_of(scsi.ScsiAnswer(2, sense, bytes(512)))
+
+
+@pytest.mark.parametrize(
+    ("rate", "rotational"),
+    [(0, False), (1, False), (0x0400, False), (0x0401, True), (7200, True), (0xFFFF, False)],
+)
+def test_only_a_drive_that_tells_its_rate_has_platters(rate: int, rotational: bool) -> None:
+    """Word 217; 0 is not reported, and flash is what nobody may wear out by a mistake."""
+    words = [0] * 256
+    words[217] = rate
+    assert AtaIdentity.decode(struct.pack("<256H", *words)).rotational is rotational
+
+
+def test_what_an_mmc_card_answers_is_looked_at() -> None:
+    """The kernel copies the response to each command back and takes an error in it for none."""
+    commands = [MmcCommand(35, 0), MmcCommand(36, 7), MmcCommand(38, 0)]
+    request = bytearray(mmc.encode_all(commands, 0))
+    assert len(request) == 8 + 3 * 72
+    for number in range(3):
+        struct.pack_into("<I", request, 8 + 72 * number + 16, 0x00000900)  # ready, in transfer state
+    mmc.check_responses(commands, request)
+    struct.pack_into("<I", request, 8 + 72 + 16, 0x08000900)
+    with pytest.raises(mmc.MmcError, match="CMD36: the card says 0x08000900"):  # ERASE_PARAM
+        mmc.check_responses(commands, request)
+
+
 def test_what_is_sent_for_security_is_the_users_password() -> None:
     """Word 0 bit 1 asks for enhanced; the identifier and the level stay 0: the user's, high."""
     assert security_sector() == b"\0\0hostler".ljust(512, b"\0")
@@ -139,7 +194,9 @@ def test_nvme_tells_what_it_can_and_how_it_is() -> None:
     data[524] = 0b101
     controller = Controller.decode(bytes(data))
     assert controller.sanitizes == {nvme.SANITIZE_BLOCK_ERASE, nvme.SANITIZE_CRYPTO_ERASE}
-    assert (controller.formats, controller.format_crypto, controller.erases_all) == (True, True, True)
+    assert (controller.formats, controller.format_crypto, controller.erases_all) == (True, True, False)
+    data[524] = 0b010
+    assert Controller.decode(bytes(data)).erases_all  # bit 0 is about formats that erase nothing
 
     status = SanitizeStatus.decode(struct.pack("<HHIIII", 32768, 0x0102, 0, 0xFFFFFFFF, 60, 2))
     assert (status.in_progress, status.failed, status.done) == (True, False, 0.5)

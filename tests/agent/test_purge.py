@@ -10,6 +10,7 @@ import pytest
 from drive_stand_ins import StandInAta, StandInEmmc, StandInNvme
 from test_drive_commands import EMMC_4GB
 
+from hostler.agent.ata import AtaError
 from hostler.agent.disks import Disk
 from hostler.agent.purge import Purge, PurgeError, UnsafeError, Waiting, permitted
 from hostler.agent.wipe import wipe
@@ -83,6 +84,40 @@ def test_a_quick_wipe_takes_only_what_costs_nothing() -> None:
     assert [one.name for one in taken] == ["key"]
     assert [text.partition(":")[0] for text in left] == ["block", "slow", "silent"]
     assert permitted(ways, Effort.THOROUGH) == (ways, [])
+
+
+def test_a_wipe_clears_and_no_more_unless_it_is_asked_to(media: Path, work: Work) -> None:
+    """Whatever a drive can: no command that erases goes to it, and that is said of each way left."""
+    drive = StandInNvme()
+    entry = wiped(media, NvmeDrive(drive), work, Effort.CLEAR)
+    assert (entry["purged_by"], entry["sanitized"], drive.done) == (None, "clear", [])
+    assert "NVMe Sanitize (block erase): only clearing was asked for" in entry["declined"]
+    disk = Disk(
+        str(media), "ata", SIZE, "", "", rotational=True, removable=False, read_only=False, spared=None
+    )
+    ata = StandInAta(sanitizes=0xF000, estimates=(1, 1))
+
+    @contextmanager
+    def open_drive(_disk: Disk) -> Iterator[Drive]:
+        yield AtaDrive(ata)
+
+    assert wipe([disk], work, {}, open_drive=open_drive)["effort"] == "clear"
+    assert (ata.done, ata.left, ata.done_well) == ([], 0, False)
+
+
+def test_a_password_of_somebody_else_does_not_keep_a_disk_from_being_cleared(media: Path, work: Work) -> None:
+    """The firmware unlocked it: it can be written and read, and nothing more is asked of it."""
+    theirs = StandInAta(password=b"theirs".ljust(32, b"\0"))
+    assert wiped(media, AtaDrive(theirs), work, Effort.CLEAR)["sanitized"] == "clear"
+    assert theirs.password == b"theirs".ljust(32, b"\0")
+
+
+def test_a_quick_wipe_sets_no_password(media: Path, work: Work) -> None:
+    """However short the drive's estimate: a power cut would leave it locked, many times a day."""
+    drive = StandInAta(estimates=(1, 1))
+    entry = wiped(media, AtaDrive(drive), work, Effort.QUICK, rotational=True)
+    assert (entry["purged_by"], drive.done) == (None, [])
+    assert len([text for text in entry["declined"] if "sets a password" in text]) == 2
 
 
 @pytest.mark.parametrize(
@@ -183,12 +218,40 @@ def test_a_drive_is_unlocked_after_an_erase_that_was_cut_short(waiting: Waiting)
 
 def test_an_erase_that_the_drive_refuses_leaves_no_password(waiting: Waiting) -> None:
     """It was set for the erase alone."""
-    from hostler.agent.ata import AtaError
-
     drive = StandInAta(breaks=AtaError("error 0x4"))
     with pytest.raises(PurgeError):
         AtaDrive(drive).purges()[0].do(waiting)
     assert drive.password is None
+
+
+def test_an_erase_that_did_not_take_its_password_away_did_not_end(waiting: Waiting) -> None:
+    """Whatever the drive answers; the password is taken away, and the way counts as failed."""
+    drive = StandInAta(unfinished=True)
+    with pytest.raises(PurgeError, match="still had its password"):
+        AtaDrive(drive).purges()[0].do(waiting)
+    assert drive.password is None
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_drive_that_is_silent_after_an_erase_may_still_be_locked(waiting: Waiting, refuses: bool) -> None:
+    """Well ended or not: nobody knows, so the step fails and says it."""
+    drive = StandInAta(silent=True)
+    (way, *_) = AtaDrive(drive).purges()
+    drive.breaks = AtaError("error 0x4") if refuses else None
+    with pytest.raises(UnsafeError, match="may still have Hostler's password: the drive says nothing"):
+        way.do(waiting)
+
+
+@pytest.mark.parametrize(
+    ("estimates", "seconds"), [((60, 1), 7200), ((1, 60), 7200), ((60, 0), 7200), ((0, 1), None)]
+)
+def test_sanitize_takes_no_less_than_an_erase_of_all(
+    estimates: tuple[int, int], seconds: float | None
+) -> None:
+    """An enhanced erase may only make a new key: its estimate alone is none."""
+    drive = AtaDrive(StandInAta(sanitizes=0xF000, estimates=estimates))
+    told = {way.name: way.seconds for way in drive.purges()}
+    assert told["ATA SANITIZE (overwrite)"] == told["ATA SANITIZE (block erase)"] == seconds
 
 
 @pytest.mark.parametrize("drive", [StandInAta(password=b"theirs".ljust(32, b"\0")),
@@ -209,14 +272,29 @@ def register(*, sanitize: bool) -> bytes:
 
 
 def test_emmc_is_erased_and_sanitized(media: Path, work: Work) -> None:
-    """All of it, a quick wipe too; what was not touched is said: boot partitions and RPMB."""
-    card = StandInEmmc(register(sanitize=True), media)
+    """All of it, a quick wipe too; what was not touched is said: its hardware partitions."""
+    data = bytearray(register(sanitize=True))
+    data[146:149], data[221], data[224] = (5).to_bytes(3, "little"), 2, 8  # gp1: 5 groups of 8 MiB
+    card = StandInEmmc(bytes(data), media)
     entry = wiped(media, MmcDrive(card), work, Effort.QUICK)
     assert (entry["purged_by"], entry["sanitized"]) == ("eMMC erase and sanitize", "purge")
     assert (card.erased, card.stale) == (20_000_000, False)
     assert [text.partition(" of ")[0] for text in entry["untouched"]] == [
-        "two boot partitions", "replay protected partition",
+        "two boot partitions", "replay protected partition", "general purpose partitions",
     ]  # fmt: skip
+    assert str(5 * 8 << 20) in entry["untouched"][2]
+
+
+@pytest.mark.parametrize(("effort", "seconds"), [(Effort.QUICK, 180), (Effort.THOROUGH, 256 * 0.3 * 32)])
+def test_a_quick_wipe_gives_each_piece_of_an_emmc_three_minutes(
+    effort: Effort, seconds: float, media: Path, work: Work
+) -> None:
+    """The register's own limit may be an hour for a gibibyte."""
+    data = bytearray(register(sanitize=True))
+    data[223], data[224] = 32, 8
+    card = StandInEmmc(bytes(data), media)
+    wiped(media, MmcDrive(card), work, effort)
+    assert card.seconds == pytest.approx(seconds)
 
 
 def test_an_older_emmc_is_erased_securely(media: Path, work: Work) -> None:

@@ -5,15 +5,31 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from test_hub import ANNA, life, until
 
 from hostler.hub.hub import Hub
+from hostler.hub.runs import wipe_order
+from hostler.hub.state import Draft
 from simulated_rack import LAB, running
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PURGING = LAB.replace('platform = "x86-bios"', 'platform = "x86-bios"\nwipe = "purge"')
+
+
+@pytest.mark.parametrize(("wipe", "params"), [(None, {}), ("clear", {}), ("quick", {"effort": "quick"})])
+async def test_a_wipe_only_clears_unless_the_class_asks_for_more(
+    tmp_path: Path, wipe: str | None, params: dict[str, str]
+) -> None:
+    """What a disk's firmware does is a risk that nobody takes unasked."""
+    lab_file = (
+        LAB.replace('platform = "x86-bios"', f'platform = "x86-bios"\nwipe = "{wipe}"') if wipe else LAB
+    )
+    async with running(tmp_path, lab=lab_file) as lab:
+        order = wipe_order(Draft(lab.hub.state, 0.0), lab.hub.state.boards["pc-1"])
+        assert (order.params, order.seconds) == (params, 12 * 3600)
 
 
 async def test_a_class_that_asks_for_purge_orders_it_and_takes_nothing_less(tmp_path: Path) -> None:

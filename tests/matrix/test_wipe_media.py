@@ -132,13 +132,13 @@ def disks(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_disks_of_every_kind_are_wiped_and_tell_how_they_are(tmp_path: Path, disks: dict[str, Path]) -> None:
-    """Quickly, then by the best way each has: the files behind them are zero, and the result proves it."""
+    """Cleared, then by the best way each has: the files behind them are zero, and the result proves it."""
     rack = StepRack()
     try:
         with board(tmp_path, rack, disks):
             facts = rack.expect("hello")["facts"]
             rack.give("wipe")
-            quick = rack.expect("done")["result"]
+            cleared = rack.expect("done")["result"]
             assert not [kind for kind, path in disks.items() if any(path.read_bytes())]
             rack.give("wipe", effort="thorough", verify="full")
             thorough = rack.expect("done")["result"]
@@ -150,7 +150,9 @@ def test_disks_of_every_kind_are_wiped_and_tell_how_they_are(tmp_path: Path, dis
     assert said.keys() == {"nvme", "ata"}
     assert "worn 0 %" in said["nvme"]
     assert "°C" in said["ata"]
-    assert unproven(quick, facts) == unproven(thorough, facts, Effort.THOROUGH) == ""
+    assert cleared["effort"] == "clear"
+    assert not [entry for entry in cleared["disks"] if entry["purged_by"]]
+    assert unproven(cleared, facts) == unproven(thorough, facts, Effort.THOROUGH) == ""
     assert unproven(thorough, facts, Effort.PURGE).startswith("its class asks for purge")
     by_bus = {entry["disk"]["bus"]: entry for entry in thorough["disks"]}
     assert by_bus["nvme"]["purged_by"] == "NVMe Format NVM (user data erase)"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from hostler.agent.scsi import ScsiAnswer
+
 SECTOR = 512
 _PASS_THROUGH_16 = 0x85
 _NO_DATA, _PIO_IN, _PIO_OUT = 3, 4, 5
@@ -27,6 +29,9 @@ _IN_BLOCKS = 1 << 2
 _LENGTH_IN_COUNT = 2
 _USES_LBA = 0x40  # device register
 _DESCRIPTOR_SENSE, _FIXED_SENSE = 0x72, 0x70
+_NO_SENSE, _RECOVERED_ERROR = 0, 1  # what SAT answers with when a command went well
+_DEVICE_FAULT_OR_ERROR = 0x21
+_ROTATION_RATES = range(0x0401, 0xFFFF)  # 0: not reported; 1: no platters; the rest is reserved
 
 _IDENTIFY, _READ_LOG_EXT, _SMART = 0xEC, 0x2F, 0xB0
 _SMART_READ, _SMART_STATUS = 0xD0, 0xDA
@@ -147,16 +152,30 @@ class KernelAta:
             )
         except ScsiError as error:
             raise AtaError(str(error)) from error
-        registers = AtaAnswer.decode(answer.sense, answer.data)
-        if registers is None:
-            raise AtaError(
-                f"{self._path}: command {command.command:#x}: the bridge does not know ATA commands"
-            )
-        if registers.status & 1:
-            raise AtaError(
-                f"{self._path}: the drive refused command {command.command:#x}: error {registers.error:#x}"
-            )
-        return registers
+        try:
+            return registers_of(answer)
+        except AtaError as error:
+            raise AtaError(f"{self._path}: command {command.command:#x}: {error}") from error
+
+
+def registers_of(answer: ScsiAnswer) -> AtaAnswer:
+    """Return the registers after a command that went well; raises AtaError if it did not, or nobody knows.
+
+    The registers alone do not tell: after a timeout or a reset of the link they hold what was there before,
+    or zeros. The sense key does. After a read some controllers (QEMU's AHCI) still show that
+    data is wanted, of which the kernel makes an error: there the data tells.
+    """
+    registers = AtaAnswer.decode(answer.sense, answer.data)
+    if registers is None:
+        raise AtaError("the bridge does not know ATA commands")
+    key = answer.sense[2 if answer.sense[0] & 0x7F == _FIXED_SENSE else 1] & 0xF
+    ended = any(answer.data) if answer.data else key in (_NO_SENSE, _RECOVERED_ERROR)
+    if registers.status & _DEVICE_FAULT_OR_ERROR or not ended:
+        raise AtaError(
+            "the drive refused it, or did not end it: "
+            f"sense key {key:#x}, status {registers.status:#x}, error {registers.error:#x}"
+        )
+    return registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +186,7 @@ class AtaIdentity:
         firmware: Its revision (23-26).
         smart: Whether SMART is on (85, bit 0).
         logs: Whether it knows READ LOG EXT (84 or 87, bit 5).
-        rotational: Whether it has platters (217).
+        rotational: Whether it says that it has platters (217).
         security: The feature set Security (128).
         sanitizes: Features of SANITIZE DEVICE it knows: ``crypto``, ``block``, ``overwrite`` (59).
         erase_seconds: How long SECURITY ERASE UNIT takes by its own estimate (89); None: it does not say.
@@ -193,7 +212,7 @@ class AtaIdentity:
             firmware=struct.pack(">4H", *words[23:27]).decode("ascii", "replace").strip(),
             smart=bool(words[85] & 1),
             logs=bool((words[84] | words[87]) >> 5 & 1),
-            rotational=words[217] != 1,
+            rotational=words[217] in _ROTATION_RATES,
             security=Security.decode(words[128]),
             sanitizes=frozenset(name for bit, name in sanitize if words[59] >> bit & 1),
             erase_seconds=_erase_seconds(words[89]),
@@ -227,7 +246,10 @@ def _erase_seconds(word: int) -> float | None:
 
 def identify(port: AtaPort) -> AtaIdentity:
     """Ask the drive what it is; raises AtaError."""
-    return AtaIdentity.decode(port.run(AtaCommand(_IDENTIFY, reads=1)).data)
+    data = port.run(AtaCommand(_IDENTIFY, reads=1)).data
+    if not any(data):
+        raise AtaError("the drive says nothing of itself")
+    return AtaIdentity.decode(data)
 
 
 def read_health(port: AtaPort) -> DiskHealth | None:

@@ -163,15 +163,15 @@ class Mmc:
     priority = 50
 
     def identify(self, block: Block, dev: Path) -> Disk:
-        """The boot partitions of an eMMC are devices of their own, which often hold the board's firmware.
+        """The hardware partitions of an eMMC are devices of their own, and spared.
 
-        General purpose partitions (``gp0``) hold what anybody put there, as any disk does.
+        Boot partitions often hold the board's firmware, general purpose partitions (``gp0``) what the factory
+        put there.
         """
         name = re.fullmatch(r"mmcblk\d+(.*)", block.name)
         if name is None:
             raise NotMineError
-        firmware = name[1] and not name[1].startswith("gp")
-        spared = f"hardware partition {name[1]} of an eMMC" if firmware else None
+        spared = f"hardware partition {name[1]} of an eMMC" if name[1] else None
         return block.disk("mmc", block.text("device/name"), block.text("device/serial"), dev, spared)
 
 

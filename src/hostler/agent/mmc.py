@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _IOC_MULTI = 0xC008B301
 _BLKSECDISCARD = 0x127D  # <linux/fs.h>
 _IOC_CMD = struct.Struct("<iiII4IIIIIIIIIQ")
+_IOC_MULTI_HEADER = struct.Struct("<Q")  # how many commands follow
+_RESPONSE_AT = 16  # in struct mmc_ioc_cmd
+# Bits of the card status that tell of an error (JESD84-B51 6.13), CARD_IS_LOCKED and states left out.
+_STATUS_ERRORS = 0xFDF92000
 
 # <linux/mmc/core.h>: response and kind of a command, for the native and the SPI bus.
 _RESPONSE_R1 = 0x15 | 0x80
@@ -101,12 +105,16 @@ class KernelMmc:
         """Carry commands out; the card belongs to nobody else meanwhile."""
         buffer = ctypes.create_string_buffer(max(commands[-1].length, 1))
         address = ctypes.addressof(buffer)
-        request = struct.pack("<Q", len(commands)) + b"".join(one.encode(address) for one in commands)
+        request = bytearray(encode_all(commands, address))
         try:
-            fcntl.ioctl(self._fd, _IOC_MULTI, bytearray(request))
+            fcntl.ioctl(self._fd, _IOC_MULTI, request)
         except OSError as error:
             numbers = ", ".join(f"CMD{command.opcode}" for command in commands)
             raise MmcError(f"{self._path}: {numbers}: {error.strerror}") from error
+        try:
+            check_responses(commands, request)
+        except MmcError as error:
+            raise MmcError(f"{self._path}: {error}") from error
         return buffer.raw[: commands[-1].length]
 
     def secure_discard(self, first: int, count: int) -> None:
@@ -115,6 +123,28 @@ class KernelMmc:
             fcntl.ioctl(self._fd, _BLKSECDISCARD, struct.pack("QQ", first * _SECTOR, count * _SECTOR))
         except OSError as error:
             raise MmcError(f"{self._path}: secure discard: {error.strerror}") from error
+
+
+def encode_all(commands: Sequence[MmcCommand], address: int) -> bytes:
+    """Return ``struct mmc_ioc_multi_cmd``, with the address of the buffer for the answer of the last."""
+    return _IOC_MULTI_HEADER.pack(len(commands)) + b"".join(one.encode(address) for one in commands)
+
+
+def check_responses(commands: Sequence[MmcCommand], request: bytes | bytearray) -> None:
+    """Look at what the card answered to each command; the kernel copies it back and does not look itself.
+
+    Args:
+        commands: What was carried out; all have a response R1 or R1b.
+        request: What ``encode_all`` made of them, as it came back.
+
+    Raises:
+        MmcError: The card tells of an error.
+    """
+    for number, command in enumerate(commands):
+        at = _IOC_MULTI_HEADER.size + number * _IOC_CMD.size + _RESPONSE_AT
+        (status,) = struct.unpack_from("<I", request, at)
+        if status & _STATUS_ERRORS:
+            raise MmcError(f"CMD{command.opcode}: the card says {status:#010x}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +156,7 @@ class ExtCsd:
         sectors: Size of the user area in sectors of 512 bytes (212).
         boot_bytes: Size of each of the two boot partitions (226).
         rpmb_bytes: Size of the replay protected partition (168).
+        general_bytes: Sizes of the four general purpose partitions together (143 to 154).
         secure_erase: Whether it knows secure erase and secure trim (231, bit 0).
         sanitizes: Whether it knows sanitize (231, bit 6).
         erased_byte: What erased blocks read as (181).
@@ -139,6 +170,7 @@ class ExtCsd:
     sectors: int
     boot_bytes: int
     rpmb_bytes: int
+    general_bytes: int
     secure_erase: bool
     sanitizes: bool
     erased_byte: int
@@ -151,11 +183,14 @@ class ExtCsd:
     def decode(cls, data: bytes) -> ExtCsd:
         """Read the 512 bytes of the register."""
         features = data[231]
+        general = sum(int.from_bytes(data[at : at + 3], "little") for at in range(143, 155, 3))
         return cls(
             revision=data[192],
             sectors=int(struct.unpack_from("<I", data, 212)[0]),
             boot_bytes=data[226] * 128 * 1024,
             rpmb_bytes=data[168] * 128 * 1024,
+            # In write protect groups (221) of erase groups (224) of 512 KiB.
+            general_bytes=general * data[221] * data[224] * 512 * 1024,
             secure_erase=bool(features & 1),
             sanitizes=bool(features & 1 << 6),
             erased_byte=0xFF if data[181] else 0,

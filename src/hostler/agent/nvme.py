@@ -153,7 +153,7 @@ class Controller:
         return cls(
             firmware=data[64:72].decode("ascii", "replace").strip(),
             formats=bool(oacs & 2),
-            erases_all=bool(fna & 3),
+            erases_all=bool(fna & 2),  # bit 0 is about a format without a secure erase
             format_crypto=bool(fna & 4),
             sanitizes=frozenset(action for bit, action in actions if sanicap >> bit & 1),
         )

@@ -10,6 +10,7 @@ ways of one drive, best first.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class Purge:
         seconds: How long it takes by the drive's own estimate; None: it gives none.
         wears: Whether it erases all of the flash, which uses up one of some thousand times.
         everything: Whether it concerns every namespace of the drive.
+        locks: Whether it sets a password, with which a loss of power leaves the drive locked.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Purge:
     seconds: float | None = None
     wears: bool = True
     everything: bool = False
+    locks: bool = False
 
 
 class Drive(Protocol):
@@ -94,12 +97,17 @@ class Waiting:
         size: Bytes that count as done when it is done.
         clock: Seconds of a clock that only goes forward.
         sleep: Waits so many seconds.
+        piece_seconds: Longest time that a drive which purges itself in pieces may take for one.
+
+    Attributes:
+        piece_seconds: Likewise.
     """
 
     def __init__(
         self, work: Work, size: int, clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep, piece_seconds: float = math.inf,
     ) -> None:  # fmt: skip
+        self.piece_seconds = piece_seconds
         self._work = work
         self._size = size
         self._clock = clock
@@ -151,13 +159,20 @@ def patience(seconds: float | None) -> float:
 def permitted(purges: Sequence[Purge], effort: Effort) -> tuple[list[Purge], list[str]]:
     """Return the ways that may be taken, best first, and why others may not.
 
-    A quick wipe is done many times a day: it takes none that uses up flash or takes minutes.
+    A quick wipe is done often: it takes none that uses up flash, takes minutes or sets a password.
     """
+    if effort is Effort.CLEAR:
+        return [], [f"{purge.name}: only clearing was asked for" for purge in purges]
     if effort is not Effort.QUICK:
         return list(purges), []
     taken, left = [], []
     for purge in purges:
-        if purge.wears:
+        if purge.locks:
+            left.append(
+                f"{purge.name}: sets a password, with which a power cut leaves the drive locked, and a quick "
+                "wipe was asked for"
+            )
+        elif purge.wears:
             left.append(f"{purge.name}: uses up the flash, and a quick wipe was asked for")
         elif purge.seconds is None or purge.seconds > QUICK_SECONDS:
             told = "an unknown time" if purge.seconds is None else f"{purge.seconds:.0f} s"

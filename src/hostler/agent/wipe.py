@@ -1,6 +1,7 @@
 """Wiping: afterwards every byte of every disk reads as zero, and the result says how that is known.
 
-First the drive is asked to purge itself, if it can and is to (``purge``). Then, per disk, best first:
+First the drive is asked to purge itself, if it can and the step asks for it (``purge``). Then, per disk, best
+first:
 
 1. ``zeroed``: the whole disk is discarded (flash then forgets where the data was) and zeroed by the disk
    itself. Zeroing is a promise of the storage standards: what it covers reads as zeros.
@@ -22,6 +23,7 @@ not look like a clean board.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -35,7 +37,7 @@ from typing import TYPE_CHECKING, cast
 from hostler import __version__
 from hostler.agent.disks import Disk
 from hostler.agent.media import Media, aligned_buffer, pieces
-from hostler.agent.purge import Drive, Purge, UnsafeError, Waiting, permitted, purge
+from hostler.agent.purge import QUICK_SECONDS, Drive, Purge, UnsafeError, Waiting, permitted, purge
 from hostler.agent.read_back import PIECE, reads_zero_here_and_there, verify_zeros
 from hostler.agent.work import NoDiskError, StepError
 from hostler.model.disk_health import DiskHealth
@@ -123,7 +125,7 @@ def wipe(
     Args:
         disks: All disks of the board; spared ones are reported and left alone.
         work: Takes progress and log.
-        params: ``effort``: an ``Effort``, ``quick`` by default; ``verify``: ``auto`` (default), ``full``,
+        params: ``effort``: an ``Effort``, ``clear`` by default; ``verify``: ``auto`` (default), ``full``,
             ``sample``; ``diskless``: true if none is expected.
         open_media: How to open a disk for writing.
         open_drive: How to open the drive behind one; none has any by default.
@@ -135,7 +137,7 @@ def wipe(
     Raises:
         StepError: not every byte of every disk is known to be zero.
     """
-    verify, effort = params.get("verify", "auto"), params.get("effort", Effort.QUICK)
+    verify, effort = params.get("verify", "auto"), params.get("effort", Effort.CLEAR)
     if verify not in ("auto", "full", "sample"):
         raise StepError(f"verify is {verify!r}, not auto, full or sample")
     if effort not in set(Effort):
@@ -200,8 +202,14 @@ class _Wiping:
         for target in group:
             if target.drive is None:
                 continue
-            with _named(target.disk):
-                target.drive.settle(Waiting(self._work, 0))
+            try:
+                with _named(target.disk):
+                    target.drive.settle(Waiting(self._work, 0))
+            except UnsafeError as error:
+                if self._effort is not Effort.CLEAR:
+                    raise
+                # Nothing is asked of the drive but to read and write; if it cannot, that fails below.
+                self._work.say(f"wipe: {error}; going on")
             purges = target.drive.purges()
             target.ways, left = permitted(purges, self._effort)
             target.drive.declined += left
@@ -212,7 +220,8 @@ class _Wiping:
         for target in group:
             if target.drive is None:
                 continue
-            wait = Waiting(self._work, target.disk.size)
+            longest = QUICK_SECONDS if self._effort is Effort.QUICK else math.inf
+            wait = Waiting(self._work, target.disk.size, piece_seconds=longest)
             started = time.monotonic()
             with _named(target.disk):
                 target.purged = whole or purge(target.drive, target.ways, wait)
@@ -229,7 +238,8 @@ class _Wiping:
         (target,) = group
         with self._opener(target.disk) as media:
             started = time.monotonic()
-            twice = self._effort is not Effort.QUICK and target.purged is None and not target.disk.rotational
+            more = self._effort in (Effort.THOROUGH, Effort.PURGE)
+            twice = more and target.purged is None and not target.disk.rotational
             target.method, target.passes = erase(
                 media, self._work, purged=target.purged is not None, twice=twice
             )

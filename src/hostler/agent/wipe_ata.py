@@ -94,7 +94,7 @@ class AtaDrive:
             if key not in identity.sanitizes:
                 self.declined.append(f"{name}: the drive does not know it")
                 continue
-            seconds = _KEY_SECONDS if key == "crypto" else identity.enhanced_seconds or identity.erase_seconds
+            seconds = _KEY_SECONDS if key == "crypto" else _sanitize_seconds(identity)
             do = partial(self._sanitize, feature, address, count, name, seconds)
             found.append(Purge(name, do, seconds=seconds, wears=key != "crypto" and not identity.rotational))
         return found
@@ -128,7 +128,7 @@ class AtaDrive:
         self, name: str, seconds: float | None, achieved: Sanitized, identity: AtaIdentity, *, enhanced: bool
     ) -> Purge:
         do = partial(self._erase, enhanced=enhanced, seconds=seconds)
-        return Purge(name, do, achieved, seconds, wears=not identity.rotational)
+        return Purge(name, do, achieved, seconds, wears=not identity.rotational, locks=True)
 
     def _sanitize(
         self, feature: int, address: int, count: int, name: str, seconds: float | None, wait: Waiting
@@ -168,9 +168,28 @@ class AtaDrive:
                 AtaCommand(_ERASE_UNIT, sends=security_sector(enhanced=enhanced), seconds=patience(seconds))
             )
         except AtaError as error:
-            release(port, ata.identify(port))
+            self._drop_password()
             raise PurgeError(str(error)) from error
-        release(port, ata.identify(port))
+        if self._drop_password():
+            raise PurgeError("the drive still had its password, which an erase that is done takes away")
+
+    def _drop_password(self) -> bool:
+        """Take our password away; tell whether it was still set."""
+        try:
+            identity = ata.identify(self._port)
+        except AtaError as error:
+            raise UnsafeError(f"the drive may still have Hostler's password: {error}") from error
+        return release(self._port, identity)
+
+
+def _sanitize_seconds(identity: AtaIdentity) -> float | None:
+    """Return how long SANITIZE may take, which no word tells: no less than an erase of every sector.
+
+    The enhanced erase of some drives only makes a new key; its estimate alone says nothing.
+    """
+    if identity.erase_seconds is None:
+        return None
+    return max(identity.erase_seconds, identity.enhanced_seconds or 0.0)
 
 
 def release(port: AtaPort, identity: AtaIdentity) -> bool:

@@ -62,6 +62,10 @@ class MmcDrive:
             self.untouched.append(
                 f"replay protected partition of {card.rpmb_bytes} bytes, which nobody can erase"
             )
+        if card.general_bytes:
+            self.untouched.append(
+                f"general purpose partitions of {card.general_bytes} bytes, which often hold factory data"
+            )
         if card.sectors < _SECTOR_MODE:
             self.declined.append("eMMC sanitize and secure erase: the card counts bytes (2 GiB or less)")
             return []
@@ -95,7 +99,8 @@ class MmcDrive:
 
         def erase(first: int, count: int) -> None:
             groups = count / max(card.group_sectors, 1)
-            mmc.erase(self._port, first, count, max(_ERASE_SECONDS, groups * card.erase_seconds))
+            seconds = max(_ERASE_SECONDS, groups * card.erase_seconds)
+            mmc.erase(self._port, first, count, min(seconds, wait.piece_seconds))
 
         self._in_pieces(erase, wait)
         try:

@@ -303,7 +303,7 @@ class ClassTable(_Closed):
     disk: DiskHint | None = None
     removable: bool = False
     grow: bool = False
-    wipe: Effort = Effort.QUICK
+    wipe: Effort = Effort.CLEAR
     require_signed: bool = False
     metadata: Metadata = Field(default_factory=dict)
 

@@ -340,9 +340,10 @@ def wipe_order(draft: Draft, record: BoardRecord) -> StepOrder:
     """Return the step that makes a board clean."""
     board_class = draft.inventory.classes[record.board.board_class]
     params: dict[str, Any] = {"removable": True} if board_class.removable else {}
-    if board_class.wipe is Effort.QUICK:
+    if board_class.wipe is Effort.CLEAR:
         return StepOrder(StepKind.WIPE, params, WIPE_SECONDS)
-    return StepOrder(StepKind.WIPE, params | {"effort": str(board_class.wipe)}, PURGE_SECONDS)
+    longest = WIPE_SECONDS if board_class.wipe is Effort.QUICK else PURGE_SECONDS
+    return StepOrder(StepKind.WIPE, params | {"effort": str(board_class.wipe)}, longest)
 
 
 def find_image(draft: Draft, name: str) -> ImageRecord:

@@ -68,7 +68,7 @@ def certificate(lab: str, record: BoardRecord, run: RunRecord) -> dict[str, Any]
     if done is None or run.board != record.name:
         raise NotFoundError(f'run {run.id} did not wipe board "{record.name}"', kind="no-wipe")
     order, result = done
-    effort = Effort(order.params.get("effort", Effort.QUICK))
+    effort = Effort(order.params.get("effort", Effort.CLEAR))
     # What the board reported is known as it is now: it is held against its last wipe only.
     facts = record.facts if record.run == run.id and run.status.state is RunState.SUCCEEDED else {}
     gap = unproven(result, facts, effort)

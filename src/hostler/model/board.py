@@ -128,7 +128,7 @@ class BoardClass:
     disk: str | None = None
     removable: bool = False
     grow: bool = False
-    wipe: Effort = Effort.QUICK
+    wipe: Effort = Effort.CLEAR
     require_signed: bool = False
 
 

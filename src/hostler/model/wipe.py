@@ -14,12 +14,15 @@ class Effort(StrEnum):
     """How far a wipe goes.
 
     Attributes:
-        QUICK: Every byte reads as zero. The disk is purged too where it can do that in a moment and without
-            using up its flash.
+        CLEAR: Every byte reads as zero: discarded, zeroed and read back as any software does. No disk is told
+            to purge itself.
+        QUICK: Likewise, and a disk is purged first where it can do that in a moment, without using up its
+            flash and without a password.
         THOROUGH: It is purged by the best way it has, however long that takes; cleared if it has none.
         PURGE: Likewise, and a disk that was only cleared is not clean.
     """
 
+    CLEAR = "clear"
     QUICK = "quick"
     THOROUGH = "thorough"
     PURGE = "purge"
@@ -32,7 +35,7 @@ class Sanitized(StrEnum):
     PURGE = "purge"
 
 
-def unproven(result: dict[str, Any], facts: dict[str, Any], effort: Effort = Effort.QUICK) -> str:
+def unproven(result: dict[str, Any], facts: dict[str, Any], effort: Effort = Effort.CLEAR) -> str:
     """Tell what a wipe's result leaves open; empty when every writable disk was cleared and read back.
 
     Args:
