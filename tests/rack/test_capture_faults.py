@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from disk_files import MIB, Part, disk_of
+from disk_files import Part, disk_of
 from hostler.images.importer import import_image
 from hostler.images.store import ImageStore
 from hostler.model.capture_spool import INDEX_FILE, spool_name

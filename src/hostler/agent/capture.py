@@ -34,6 +34,7 @@ _CELLS = 8
 """Cells that a worker has at once: with three workers 24 MiB, and a question for each 8 MiB."""
 _LEVEL = 3  # as imports have it
 _ROUNDS = 5
+"""How often the rack may lose what was sent to it again, or lack something without saying what."""
 
 
 class ChunkTaker(Protocol):
@@ -105,14 +106,19 @@ def capture(picture: Picture, taker: ChunkTaker, work: Work, chunk_size: int) ->
     sending.send(cells)
     index = ChunkIndex.build(picture.size, chunk_size, sending.digests)
     work.begin("verifying", index.size)
-    for _ in range(_ROUNDS):
+    lost, again = 0, set[str]()
+    while lost < _ROUNDS:
         absent = set(taker.take_index(index.encode()))
         if not absent and taker.finish(index.id):
             break
+        # One answer names but some of a large image's chunks: others than before are no loss of those.
+        if not absent or not again.isdisjoint(absent):
+            lost, again = lost + 1, set()
         if absent:
             work.say(f"capture: the rack lacks {len(absent)} chunks, which are sent again")
             places = {chunk.digest: chunk.offset // chunk_size for chunk in index if chunk.digest in absent}
             sending.send(sorted(places.values()))
+            again |= absent
     else:
         raise StepError(f"the rack has lost chunks of the image {_ROUNDS} times; capture it again")
     return Captured(

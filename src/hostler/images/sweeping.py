@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hostler.images.ingest import sync_directory
 from hostler.images.store_errors import StoreError, UnknownArtefactError
+from hostler.model.capture_spool import PREFIX
 from hostler.model.stored_images import Swept
 
 if TYPE_CHECKING:
@@ -129,9 +130,14 @@ def _drop(store: ImageStore, digests: Collection[str], needed: _Needed) -> tuple
 
 
 def _sweep_folders(store: ImageStore, *, dry_run: bool) -> tuple[int, int]:
-    """Remove the folders whose import is no more; returns bytes and number."""
+    """Remove the folders whose import is no more; returns bytes and number.
+
+    Spools of captures stay: their boards go on after a restart. They go with their runs (`drop_spools`).
+    """
     freed = unfinished = 0
     for place in list(store.tmp.iterdir()):
+        if place.name.startswith(PREFIX):
+            continue
         with store.lock():  # an import locks its folder before it lets go of this
             try:
                 folder = os.open(place, os.O_RDONLY)
