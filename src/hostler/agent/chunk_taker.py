@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from hostler.agent.rack import Rack
 
+_INDEX = "/agent/capture/index"
 _ASK_AGAIN_SECONDS = 1.0
-_STORING_SECONDS = 3600.0
-"""Longest the rack may take to store the image: it flushes all of it, and may shrink a file system."""
+_STORING_SECONDS = 12 * 3600.0
+"""Longest the rack may take to store the image: it flushes all of it, and may shrink a file system with tools
+that have hours for it. The step's own deadline holds as well."""
 
 
 class RackTaker:
@@ -44,8 +46,22 @@ class RackTaker:
                 return
 
     def take_index(self, encoded: bytes) -> Collection[str]:
-        """Send the index."""
-        return self._named("/agent/capture/index", encoded)
+        """Send the index; while the rack looks through it, ask it with an empty body."""
+        body = encoded
+        deadline = time.monotonic() + _STORING_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                status, answer = self._rack.send(_INDEX, body)
+            except RefusedError as error:
+                if body or error.status != HTTPStatus.CONFLICT:
+                    raise
+                body = encoded  # it was restarted and knows of none
+                continue
+            if status != HTTPStatus.ACCEPTED:
+                return _names(_INDEX, answer)
+            body = b""
+            self._pause.wait(_ASK_AGAIN_SECONDS)
+        raise StepError(f"the rack did not look through the index within {_STORING_SECONDS:g} s")
 
     def finish(self, index: str) -> bool:
         """Have the image put into the store, and wait for it."""
@@ -64,7 +80,11 @@ class RackTaker:
 
     def _named(self, path: str, body: bytes) -> list[str]:
         _, answer = self._rack.send(path, body)
-        try:
-            return cast("list[str]", json.loads(answer)["lacking"])
-        except (ValueError, KeyError, TypeError):
-            raise StepError(f"the rack's answer to {path} names no chunks") from None
+        return _names(path, answer)
+
+
+def _names(path: str, answer: bytes) -> list[str]:
+    try:
+        return cast("list[str]", json.loads(answer)["lacking"])
+    except (ValueError, KeyError, TypeError):
+        raise StepError(f"the rack's answer to {path} names no chunks") from None
