@@ -69,6 +69,10 @@ async def test_a_fault_of_ours_costs_one_capture(tmp_path: Path) -> None:
             assert status == HTTPStatus.UNPROCESSABLE_ENTITY
         assert "ValueError: '../r-1' is no run's id" in captures.trouble("../r-1", 0)
         assert await answer(captures, "r-1", "0" * 64, smaller=False) == HTTPStatus.CONFLICT
+        why = captures.trouble("r-1", 0)
+        assert "index of the capture is not there" in why
+        assert captures.finish("r-1", 0, "1" * 64, smaller=False) == HTTPStatus.ACCEPTED
+        assert captures.trouble("r-1", 0) == why  # until it succeeds, or fails for another reason
 
 
 @pytest.mark.parametrize(("first", "last"), [(1 << 60, (1 << 60) + 100), (2048, 1 << 60), (1 << 53, 1 << 54)])

@@ -90,7 +90,8 @@ class Captures:
             return HTTPStatus.SERVICE_UNAVAILABLE
         if known is not None:
             known.called_off.set()  # the agent has read the disk anew
-        begun = self._storing[run, step] = _Storing(index)
+        # Until it succeeds the last reason stays: the run may end before there is another.
+        begun = self._storing[run, step] = _Storing(index, error=known.error if known is not None else "")
         self._tasks.create_task(
             self._store_it(run, step, begun, smaller=smaller, most_data=most_data), name=f"capture {run}"
         )
@@ -150,4 +151,4 @@ class Captures:
             storing.status = HTTPStatus.UNPROCESSABLE_ENTITY
             storing.error = f"the server failed on what was captured ({type(error).__name__}: {error})"
         else:
-            storing.status = HTTPStatus.NO_CONTENT
+            storing.status, storing.error = HTTPStatus.NO_CONTENT, ""
