@@ -115,7 +115,7 @@ def install(
     _bring(writing, extents, index, caller, work, look=look)
     media.sync()
     result.seconds["write"] = time.monotonic() - started
-    brought = writing.kept_bytes + sum(chunk.length for extent in writing.written for chunk in extent)
+    brought = writing.kept_bytes + _bytes(writing.written)
     if brought < index.data_bytes:  # what was not written is not read back either
         raise StepError(f"only {brought} of {index.data_bytes} bytes were brought to {media.path}")
     if verify:
@@ -152,28 +152,49 @@ def _bring(
         return
     artefact = index.id
     # Before anything is fetched: boards begin together, and what each fetches by itself delays all.
-    offer, left = offer_or_turn(caller, artefact, work, index.size), extents
-    if offer is None:
-        offer, left = _bring_until_offered(writing, extents, looking, caller, artefact)
+    offer, left = _bring_until_offered(writing, extents, looking, caller, artefact, work)
+    if left and looking is not None and offer is not None:
+        with _asking(caller, artefact):  # or the rack takes nobody to want the image while all boards read
+            left = writing.all_lacking(left, looking)
+        # That takes minutes: the carousel may be another one by now, or none.
+        offer, left = _bring_until_offered(writing, left, None, caller, artefact, work)
     if left and offer is not None:
-        left = writing.share(left, looking, offer, caller, artefact)
+        left = writing.share(left, offer, caller, artefact)
+        if (lacks := _bytes(left)) >= _WORTH_SHARING:
+            offer_or_turn(caller, artefact, work, lacks, shared=False)
     if left:
         writing.fetch(left, None)
     caller.carousel(artefact, {"leave": "it has the whole image"})  # to others it is the turn
 
 
 def _bring_until_offered(
-    writing: Writing, extents: list[Extent], looking: Looking | None, caller: Caller, artefact: str
+    writing: Writing,
+    extents: list[Extent],
+    looking: Looking | None,
+    caller: Caller,
+    artefact: str,
+    work: Work,
 ) -> tuple[Document | None, list[Extent]]:
-    """Fetch by HTTP until there is a carousel; return where it is, and what still lacks then."""
+    """Fetch by HTTP, in turn, until there is a carousel; return where it is, and what still lacks then."""
+    lacks = _bytes(extents)
+    if lacks >= _WORTH_SHARING:
+        offer = offer_or_turn(caller, artefact, work, lacks)
+    else:
+        offer = caller.carousel(artefact, {}) if extents else None
+    if offer is not None or not extents:
+        return offer, extents
     with _asking(caller, artefact) as offered:
         left = writing.fetch(extents, looking, lambda: offered() is not None)
     return offered(), left
 
 
+def _bytes(extents: Iterable[Extent]) -> int:
+    return sum(chunk.length for extent in extents for chunk in extent)
+
+
 @contextmanager
 def _asking(caller: Caller, artefact: str) -> Iterator[Callable[[], Document | None]]:
-    """Ask for a carousel from time to time until there is one."""
+    """Ask for a carousel from time to time, which also tells the rack that the image is still wanted."""
     offers: list[Document] = []
     over = threading.Event()
 
@@ -183,8 +204,7 @@ def _asking(caller: Caller, artefact: str) -> Iterator[Callable[[], Document | N
             delay = min(2 * delay, _ASK_SECONDS)
             answer = caller.carousel(artefact, {})
             if answer is not None:
-                offers.append(answer)
-                return
+                offers[:] = [answer]
 
     thread = threading.Thread(target=ask, name="carousel-offer")
     thread.start()
@@ -199,7 +219,7 @@ def _prove(
     extents: list[Extent], index: ChunkIndex, media: Media, writing: Writing, work: Work, workers: int
 ) -> int:
     """Read back what was written; write once more what differs, and return how many bytes that were."""
-    work.begin("verifying", sum(chunk.length for extent in extents for chunk in extent))
+    work.begin("verifying", _bytes(extents))
     bad = _differing(extents, index, media, work, workers)
     if not bad:
         return 0
@@ -212,7 +232,7 @@ def _prove(
             f"{media.path} does not keep what is written: {len(still)} extents differ after a second "
             f"attempt, the first at {still[0][0].offset}"
         )
-    return sum(chunk.length for extent in bad for chunk in extent)
+    return _bytes(bad)
 
 
 def _differing(

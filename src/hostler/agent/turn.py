@@ -16,7 +16,13 @@ _LEAST_SECONDS, _MOST_SECONDS = 0.05, 10.0
 
 
 def offer_or_turn(
-    caller: Caller, artefact: str, work: Work, total: int, most: float = TURN_SECONDS
+    caller: Caller,
+    artefact: str,
+    work: Work,
+    total: int,
+    most: float = TURN_SECONDS,
+    *,
+    shared: bool = True,
 ) -> Document | None:
     """Return where the carousel of an image is, or None when the image may be fetched by HTTP; wait for it.
 
@@ -24,8 +30,9 @@ def offer_or_turn(
         caller: The rack.
         artefact: Id of the image's index.
         work: Is told that the step waits, and that it goes on.
-        total: Bytes of the image.
+        total: Bytes to fetch.
         most: Longest wait in seconds.
+        shared: Whether a carousel will do; False: it has failed this board, which wants a turn alone.
 
     Raises:
         StepError: The step is to end, or the rack does not give out this image.
@@ -33,7 +40,7 @@ def offer_or_turn(
     begun = time.monotonic()
     told = False
     while True:
-        offer = caller.carousel(artefact, {})
+        offer = caller.carousel(artefact, {}) if shared else None
         waited = time.monotonic() - begun
         place = 0
         if offer is None:

@@ -133,8 +133,7 @@ class Writing:
 
     def share(
         self,
-        extents: Iterable[Extent],
-        looking: Looking | None,
+        runs: Iterable[Extent],
         offer: Document,
         caller: Caller,
         artefact: str,
@@ -142,13 +141,11 @@ class Writing:
         """Write what the disk lacks out of a carousel; return what did not come.
 
         Args:
-            extents: What is to be on the disk.
-            looking: Whether to look what is there.
+            runs: What it lacks, without another look.
             offer: Where the carousel is.
             caller: The rack.
             artefact: Id of the index.
         """
-        runs = self._all_lacking(extents, looking)
         numbers = {digest: number for number, digest in enumerate(self._index.distinct())}
         places: dict[int, list[Chunk]] = {}
         for run in runs:
@@ -175,13 +172,18 @@ class Writing:
         absent = listen(offer, sorted(places), limit, caller, artefact, take, self._work)
         return [(chunk,) for number in sorted(absent) for chunk in places[number]]
 
-    def _all_lacking(self, extents: Iterable[Extent], looking: Looking | None) -> list[Extent]:
+    def all_lacking(self, extents: Iterable[Extent], looking: Looking) -> list[Extent]:
+        """Return what the disk does not hold; minutes where much of it is to be read.
+
+        Raises:
+            StepError: the step is to end.
+        """
         lacking: list[Extent] = []
 
         def work_on(_number: int, queue: Iterator[Extent]) -> None:
             buffer = aligned_buffer(max(EXTENT, self._index.chunk_size))
             for extent in queue:
-                runs = self._lacking(extent, buffer, looking) if looking else [extent]
+                runs = self._lacking(extent, buffer, looking)
                 with self._lock:
                     lacking.extend(runs)
 

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 INTEREST_SECONDS = 10.0
 """How long somebody who asked for an image counts as wanting it: an agent asks once a second."""
 IDLE_SECONDS = 15.0
-"""How long a carousel goes on without listeners."""
+"""How long a carousel goes on that nobody asks about: neither listeners nor boards that read their disks to
+see what they lack."""
 HOLD_SECONDS = 1.0
 """How long the first who ask are kept waiting while others are to install the same image: what each would
 fetch by itself meanwhile, megabytes, would keep the carousel from beginning."""
@@ -119,9 +120,9 @@ class Carousels:
                 running = await self._hold(key)
         if running is None:
             return None
+        running.busy_at = now
         if body.get("session") == running.sender.session:
             lacking = lacking_of(body, running.chunks)
-            running.busy_at = now
             running.sender.report(board, lacking)
             if board not in running.listeners:
                 running.listeners.add(board)
