@@ -36,7 +36,8 @@ for line in iter(sys.stdin.readline, ""):  # a set is followed by an empty line
             later = sorted((o for o in values if order(o) > order(oid)), key=order)
             oid = later[0] if later else ""
         if oid in values:
-            say("." + oid, "integer", values[oid])
+            value = values[oid]  # a text holds octets in hex: "80 00"
+            say("." + oid, *(("octet", value) if isinstance(value, str) else ("integer", value)))
         else:
             say("NONE")
     elif command == "set":
@@ -66,9 +67,9 @@ rocommunity look
 
 @asynccontextmanager
 async def snmpd(
-    folder: Path, values: dict[str, int], effects: dict[str, dict[int, dict[str, int]]]
+    folder: Path, values: dict[str, int | str], effects: dict[str, dict[int, dict[str, int]]]
 ) -> AsyncIterator[int]:
-    """Run an agent whose integers are ``values``; yields its UDP port."""
+    """Run an agent whose objects are ``values``; yields its UDP port."""
     folder.mkdir(exist_ok=True)
     script, spec, config = folder / "objects.py", folder / "objects.json", folder / "snmpd.conf"
     script.write_text(_OBJECTS)

@@ -11,9 +11,11 @@ from lamps import poe_switch
 from snmpd import snmpd
 
 from hostler.drivers.errors import EquipmentUnreachable
-from hostler.drivers.network.protocol import SwitchPort
-from hostler.drivers.power.protocol import ListsEnds
+from hostler.drivers.network.protocol import PortPicture, SwitchPort
+from hostler.drivers.power.protocol import ListsEnds, ReadsPanel
 from hostler.drivers.registry import POWER, driver_class, network_driver
+from hostler.model.power import PowerReading, PowerState
+from hostler.model.power_budget import PoolReading
 from hostler.virtual.switch import PoeSwitch, SnmpAgent
 
 if TYPE_CHECKING:
@@ -75,6 +77,51 @@ async def test_the_virtual_switch_tells_port_and_link() -> None:
         assert await asked.find("52:54:00:00:00:0b") is None
     finally:
         transport.close()
+
+
+@pytest.mark.parametrize("version", ["1", "2c"])
+async def test_a_front_panel_is_read_from_a_real_agent(tmp_path: Path, version: str) -> None:
+    """Link, spanning tree, VLANs by their port lists and everybody heard are told of every port."""
+    vlans = f"{BASE}.7.1.4.2.1"
+    values: dict[str, int | str] = {
+        f"{BASE}.1.4.1.2.1": 101, f"{BASE}.1.4.1.2.2": 102, f"{BASE}.1.4.1.2.10": 110,
+        "1.3.6.1.2.1.2.2.1.8.101": 1, "1.3.6.1.2.1.2.2.1.8.102": 2,
+        f"{BASE}.2.15.1.3.1": 5,
+        f"{BASE}.7.1.4.5.1.1.1": 20, f"{BASE}.7.1.4.5.1.1.2": 1,
+        # Ports 1 and 10 carry VLAN 20, 10 with tags; ports 2 and 10 VLAN 1 without.
+        f"{vlans}.4.0.1": "40 40", f"{vlans}.5.0.1": "40 40",
+        f"{vlans}.4.0.20": "80 40", f"{vlans}.5.0.20": "80 00",
+        f"{BASE}.7.1.2.2.1.2.20.{INDEX}": 1, f"{BASE}.7.1.2.2.1.2.20.{OTHER}": 10,
+    }  # fmt: skip
+    async with snmpd(tmp_path / "agent", values, {}) as port:
+        assert await bridge(port, version=version).ports() == [
+            PortPicture(1, True, "forwarding", 20, (), (MAC,)),
+            PortPicture(2, False, None, 1),
+            PortPicture(10, None, None, None, (20,), ("00:01:02:03:04:05",)),
+        ]
+
+
+async def test_the_virtual_switch_shows_its_panel() -> None:
+    """All ports of the switch of the virtual lab are read like any other's, and its supply."""
+    kind = driver_class(POWER, "snmp-poe")
+    assert isinstance(kind, ReadsPanel)
+    switch = PoeSwitch(40, {})
+    switch.learn({MAC: 3})
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: SnmpAgent(switch, "test"), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        port = transport.get_extra_info("sockname")[1]
+        ports = await bridge(port).ports()
+        table = {"host": f"127.0.0.1:{port}", "community": "env:LAB_COMMUNITY"}
+        panel = await kind.panel(table)
+    finally:
+        transport.close()
+    assert [one.number for one in ports] == list(range(1, 41))
+    assert ports[2] == PortPicture(3, False, None, 1, (), (MAC,))
+    assert len(panel.ends) == 40
+    assert panel.ends[39] == ({"port": 40}, PowerReading(PowerState.OFF, None, "disabled"))
+    assert panel.pools == {"group 1": PoolReading(600.0, 0.0)}
 
 
 async def test_a_poe_switch_lists_its_ports() -> None:

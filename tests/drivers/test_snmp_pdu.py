@@ -17,7 +17,7 @@ from hostler.drivers.errors import (
 from hostler.drivers.power.snmp_pdu import MODELS, SnmpPdu
 from hostler.drivers.power.snmp_poe import SnmpPoe
 from hostler.drivers.registry import power_driver
-from hostler.model.power import PowerState
+from hostler.model.power import PowerReading, PowerState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +176,17 @@ async def test_who_may_not_is_told_why(tmp_path: Path, access: dict[str, object]
         with pytest.raises((EquipmentRefused, UnknownPort, DriverTimeout), match=words) as caught:
             await _pdu(port, "raritan", **access).set(_ON)
     assert not any(secret in str(caught.value) for secret in SECRETS.values() if len(secret) > 5)
+
+
+async def test_the_whole_panel_of_every_make_and_access(tmp_path: Path) -> None:
+    """All outlets are told at once, by the name a wire has, and by every version of the protocol."""
+    async with snmpd(tmp_path, *objects()) as port:
+        tables = [{"model": make, **ACCESS["v2c"]} for make in MAKES]
+        tables += [{"model": "raritan", **access} for access in ACCESS.values()]
+        for table in tables:
+            panel = await SnmpPdu.panel({"host": f"127.0.0.1:{port}", "timeout": 0.5, **table})
+            one = PowerReading(_OFF, None, (await _pdu(port, **table).get()).detail)  # type: ignore[arg-type]
+            assert panel.ends == (({"outlet": 5}, one),), table
 
 
 async def test_an_outlet_the_pdu_does_not_have(tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ class PoeSwitch:
                 (_PSE_PORT, self._pse_port(port)),
                 ((*_INTERFACES, 2, 1), self._interface(port)),
                 ((*_BRIDGE, 1, 4, 1), self._bridge_port(port)),
+                ((*_BRIDGE, 7, 1, 4, 5, 1), {1: lambda: gauge(_VLAN)}),  # dot1qPvid
             ):
                 index = (_GROUP, port) if table == _PSE_PORT else (port,)
                 objects |= {(*table, column, *index): read for column, read in columns.items()}

@@ -38,6 +38,27 @@ class PortState:
     spanning_tree: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PortPicture:
+    """Everything a switch tells of one of its ports.
+
+    Attributes:
+        number: As in ``SwitchPort``.
+        up: Whether its link is up; None where the switch does not tell.
+        spanning_tree: As in ``PortState``.
+        pvid: VLAN of what comes in without a tag, or None.
+        tagged: VLANs it carries with a tag, as far as the switch tells.
+        macs: Who was heard on it last, lower case with colons, at most some hundreds on the whole switch.
+    """
+
+    number: int
+    up: bool | None = None
+    spanning_tree: str | None = None
+    pvid: int | None = None
+    tagged: tuple[int, ...] = ()
+    macs: tuple[str, ...] = ()
+
+
 class NetworkDriver(Protocol):
     """Reads a switch's forwarding table and ports. Every call ends by itself within some seconds."""
 
@@ -51,6 +72,14 @@ class NetworkDriver(Protocol):
 
     async def state(self, number: int) -> PortState:
         """Return what the switch says of the port with this number (dot1dBasePort).
+
+        Raises:
+            DriverError: One of its leaves, when the switch cannot be read.
+        """
+        ...
+
+    async def ports(self) -> list[PortPicture]:
+        """Return what the switch says of all its ports.
 
         Raises:
             DriverError: One of its leaves, when the switch cannot be read.

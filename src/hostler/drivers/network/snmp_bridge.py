@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.drivers.errors import UnknownPort
-from hostler.drivers.network.protocol import PortState, SwitchPort
+from hostler.drivers.network.protocol import PortPicture, PortState, SwitchPort
 from hostler.drivers.snmp import SnmpClient, snmp_client
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ _STP_STATES = {1: "disabled", 2: "blocking", 3: "listening", 4: "learning", 5: "
 _UP = 1
 _MOST_DATABASES = 256  # forwarding databases asked; a boot network is among the first few
 _LAST_MAC: _Oid = (255,) * 6
+_PVID: _Oid = (*_BRIDGE, 7, 1, 4, 5, 1, 1)  # dot1qPvid
+_EGRESS: _Oid = (*_BRIDGE, 7, 1, 4, 2, 1, 4)  # dot1qVlanCurrentEgressPorts, by time mark and VLAN
+_UNTAGGED: _Oid = (*_BRIDGE, 7, 1, 4, 2, 1, 5)  # dot1qVlanCurrentUntaggedPorts
+_MOST_HEARD = 1000  # MACs: on a switch that leads to a whole campus the rest would take minutes
 
 
 class SnmpBridge:
@@ -69,6 +73,51 @@ class SnmpBridge:
         tree = await self._value((*_STP_STATE, number))
         return PortState(await self._link(interface), _STP_STATES.get(tree) if tree is not None else None)
 
+    async def ports(self) -> list[PortPicture]:
+        """Return every port with its link, spanning tree, VLANs and who was heard on it.
+
+        Raises:
+            DriverError: EquipmentUnreachable, EquipmentRefused or DriverTimeout.
+        """
+        client = self._client
+        interfaces = _by_port(await client.walk(_BASE_PORT_INTERFACE))
+        status = _by_port(await client.walk(_INTERFACE_STATUS))
+        trees = _by_port(await client.walk(_STP_STATE))
+        pvids = _by_port(await client.walk(_PVID))
+        tagged = await self._tagged()
+        heard = await self._heard()
+        return [
+            PortPicture(
+                number,
+                status[interface] == _UP if interface in status else None,
+                _STP_STATES.get(trees.get(number, 0)),
+                pvids.get(number),
+                tuple(sorted(tagged.get(number, ()))),
+                tuple(sorted(heard.get(number, ()))),
+            )
+            for number, interface in sorted(interfaces.items())
+        ]
+
+    async def _tagged(self) -> dict[int, set[int]]:
+        """Return the VLANs that leave each port with a tag."""
+        egress = await self._client.walk_octets(_EGRESS)
+        untagged = await self._client.walk_octets(_UNTAGGED)
+        found: dict[int, set[int]] = {}
+        for index, ports in egress.items():
+            for port in _ports_of(ports) - _ports_of(untagged.get(index, b"")):
+                found.setdefault(port, set()).add(index[-1])
+        return found
+
+    async def _heard(self) -> dict[int, set[str]]:
+        """Return whom the switch has heard on each port, of all VLANs, or of its only table."""
+        rows = await self._client.walk(_Q_FDB_PORT, _MOST_HEARD)
+        rows = rows or await self._client.walk(_FDB_PORT, _MOST_HEARD)
+        found: dict[int, set[str]] = {}
+        for index, port in rows:
+            if port:
+                found.setdefault(port, set()).add(":".join(f"{octet:02x}" for octet in index[-6:]))
+        return found
+
     async def _link(self, interface: int | None) -> bool | None:
         status = await self._value((*_INTERFACE_STATUS, interface)) if interface is not None else None
         return None if status is None else status == _UP
@@ -96,3 +145,12 @@ class SnmpBridge:
 
     def __str__(self) -> str:
         return f"switch {self._client.host}"
+
+
+def _by_port(rows: list[tuple[_Oid, int | None]]) -> dict[int, int]:
+    return {index[0]: value for index, value in rows if len(index) == 1 and value is not None}
+
+
+def _ports_of(octets: bytes) -> set[int]:
+    """Return the ports in a PortList: bit 7 of the first octet is port 1 (RFC 4188 section 4)."""
+    return {at * 8 + bit + 1 for at, octet in enumerate(octets) for bit in range(8) if octet & (0x80 >> bit)}

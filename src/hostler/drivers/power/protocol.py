@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from hostler.model.power import PowerReading
+from hostler.model.power_budget import PoolReading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hostler.model.power import PowerCapabilities, PowerReading, PowerState
-    from hostler.model.power_budget import PoolReading
+    from hostler.model.power import PowerCapabilities, PowerState
 
 
 class PowerDriver(Protocol):
@@ -52,6 +55,32 @@ class ListsEnds(Protocol):
 
     async def ends(self, equipment: Mapping[str, object]) -> list[dict[str, object]]:
         """Return the binding's keys of every end; nothing is switched.
+
+        Raises:
+            DriverError: One of its leaves.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PanelReading:
+    """What an equipment says of all its ends at once.
+
+    Attributes:
+        ends: The keys of each end's wire, and what was read there.
+        pools: What its supplies may deliver and deliver, by the name that ``ReadsBudget`` uses.
+    """
+
+    ends: tuple[tuple[dict[str, object], PowerReading], ...]
+    pools: dict[str, PoolReading] = field(default_factory=dict)
+
+
+@runtime_checkable
+class ReadsPanel(Protocol):
+    """A driver's class whose equipment tells of all ends in a few questions: ask with ``isinstance``."""
+
+    async def panel(self, equipment: Mapping[str, object]) -> PanelReading:
+        """Read every end; nothing is switched.
 
         Raises:
             DriverError: One of its leaves.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hostler.drivers import settings
 from hostler.drivers.errors import DriverConfigError, UnknownPort
 from hostler.drivers.power.calls import wants_on
+from hostler.drivers.power.protocol import PanelReading
 from hostler.drivers.snmp import SNMP_KEYS, SnmpClient, snmp_client
 from hostler.model.power import PowerCapabilities, PowerReading, PowerState
 
@@ -157,7 +158,7 @@ class SnmpPdu:
             equipment, "model", *SNMP_KEYS, "min_off_seconds", *(_GENERIC if name == "generic" else ())
         )
         settings.only(binding, "outlet")
-        model = MODELS[name] if name != "generic" else _described(equipment)
+        model = _model_of(equipment)
         return cls(
             SnmpPduConfig(
                 client=snmp_client(equipment),
@@ -165,6 +166,23 @@ class SnmpPdu:
                 index=_index(binding, model),
                 # Power supplies of PCs and servers run on for seconds from their capacitors.
                 min_off_seconds=settings.seconds(equipment, "min_off_seconds", 5.0),
+            )
+        )
+
+    @classmethod
+    async def panel(cls, equipment: Mapping[str, object]) -> PanelReading:
+        """Read every outlet of the PDU and of those chained to it (see ``ReadsPanel``).
+
+        Raises:
+            DriverError: As ``get``, or DriverConfigError for a wrong table.
+        """
+        model = _model_of(equipment)
+        rows = await snmp_client(equipment).walk(model.status)
+        return PanelReading(
+            tuple(
+                ({"outlet": _outlet(index, model)}, _reading(value, model))
+                for index, value in rows
+                if value is not None and len(index) == len(model.above) + 1
             )
         )
 
@@ -183,8 +201,22 @@ class SnmpPdu:
                 f"{config.client}: has no outlet {'.'.join(map(str, config.index))} of this model; "
                 "check model and outlet"
             )
-        detail, state = config.model.states.get(value, (f"status {value}", PowerState.UNKNOWN))
-        return PowerReading(state, None, detail)
+        return _reading(value, config.model)
+
+
+def _model_of(equipment: Mapping[str, object]) -> PduModel:
+    name = settings.text(equipment, "model")
+    return _described(equipment) if name == "generic" else MODELS[name]
+
+
+def _reading(value: int, model: PduModel) -> PowerReading:
+    detail, state = model.states.get(value, (f"status {value}", PowerState.UNKNOWN))
+    return PowerReading(state, None, detail)
+
+
+def _outlet(index: Oid, model: PduModel) -> int | str:
+    """Return an outlet as ``lab.toml`` calls it: a number on the PDU that stands alone or is the first."""
+    return index[-1] if index[:-1] == model.above else ".".join(map(str, index))
 
 
 def _described(equipment: Mapping[str, object]) -> PduModel:

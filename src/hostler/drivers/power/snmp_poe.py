@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hostler.drivers import settings
 from hostler.drivers.errors import UnknownPort
+from hostler.drivers.power.protocol import PanelReading
 from hostler.drivers.snmp import SNMP_KEYS, SnmpClient, snmp_client
 from hostler.model.power import PowerCapabilities, PowerReading, PowerState
 from hostler.model.power_budget import PoolReading
@@ -95,7 +96,31 @@ class SnmpPoe:
         """
         client = snmp_client(equipment)
         rows = [index for index, _ in await client.walk((*_PORT_ENTRY, _ADMIN_ENABLE)) if len(index) == 2]
-        return [{"port": port} if group == 1 else {"port": port, "group": group} for group, port in rows]
+        return [_keys(group, port) for group, port in rows]
+
+    @classmethod
+    async def panel(cls, equipment: Mapping[str, object]) -> PanelReading:
+        """Read every port and supply of the switch (see ``ReadsPanel``).
+
+        Raises:
+            DriverError: As ``get``, or DriverConfigError for a wrong table.
+        """
+        client = snmp_client(equipment)
+        admin = dict(await client.walk((*_PORT_ENTRY, _ADMIN_ENABLE)))
+        detection = dict(await client.walk((*_PORT_ENTRY, _DETECTION_STATUS)))
+        ends = [
+            (_keys(*index), _reading(admin.get(index), detection.get(index)))
+            for index in sorted(admin.keys() | detection.keys())
+            if len(index) == 2
+        ]
+        limits = dict(await client.walk((*_MAIN_ENTRY, _MAIN_POWER)))
+        drawn = dict(await client.walk((*_MAIN_ENTRY, _MAIN_CONSUMPTION)))
+        pools = {
+            f"group {group[0]}": _pool(limits.get(group), drawn.get(group))
+            for group in sorted(limits.keys() | drawn.keys())
+            if len(group) == 1
+        }
+        return PanelReading(tuple(ends), pools)
 
     async def set(self, state: PowerState) -> None:
         """Set pethPsePortAdminEnable; the switch answers before the power has changed."""
@@ -108,23 +133,35 @@ class SnmpPoe:
         admin, detection = await self._client.get([self._oid(_ADMIN_ENABLE), self._oid(_DETECTION_STATUS)])
         if admin is None and detection is None:
             raise UnknownPort(f"{self._client}: has no PoE port {self.config.group}.{self.config.port}")
-        name, state = _DETECTION.get(detection or 0, (f"detection status {detection}", PowerState.UNKNOWN))
-        detail = name
-        enabled = {_TRUE: True, _FALSE: False}.get(admin or 0)
-        if enabled is False and state is PowerState.ON:
-            detail = f"{name}, although the port is disabled"
-        elif enabled and detection == 1:
-            detail = f"{name}, although the port is enabled"
-        elif enabled is None:
-            detail = f"{name}, admin state {admin}"
-        return PowerReading(state, None, detail)
+        return _reading(admin, detection)
 
     async def budget(self) -> PoolReading:
         """Read what the port's supply has and delivers; a switch that says 0 W does not know."""
         limit, drawn = await self._client.get(
             [(*_MAIN_ENTRY, column, self.config.group) for column in (_MAIN_POWER, _MAIN_CONSUMPTION)]
         )
-        return PoolReading(float(limit) if limit else None, None if drawn is None else float(drawn))
+        return _pool(limit, drawn)
 
     def _oid(self, column: int) -> tuple[int, ...]:
         return (*_PORT_ENTRY, column, self.config.group, self.config.port)
+
+
+def _keys(group: int, port: int) -> dict[str, object]:
+    return {"port": port} if group == 1 else {"port": port, "group": group}
+
+
+def _reading(admin: int | None, detection: int | None) -> PowerReading:
+    name, state = _DETECTION.get(detection or 0, (f"detection status {detection}", PowerState.UNKNOWN))
+    detail = name
+    enabled = {_TRUE: True, _FALSE: False}.get(admin or 0)
+    if enabled is False and state is PowerState.ON:
+        detail = f"{name}, although the port is disabled"
+    elif enabled and detection == 1:
+        detail = f"{name}, although the port is enabled"
+    elif enabled is None:
+        detail = f"{name}, admin state {admin}"
+    return PowerReading(state, None, detail)
+
+
+def _pool(limit: int | None, drawn: int | None) -> PoolReading:
+    return PoolReading(float(limit) if limit else None, None if drawn is None else float(drawn))
