@@ -66,6 +66,9 @@ ROUTES: dict[str, Row] = {
     ),
     "POST /login/token": Row((401,) * 5, {"token": "hst_x"}),
     "POST /login/session": Row((401,) * 5, {"token": "hst_x"}),
+    "GET /login/ways": Row(PUBLIC),
+    "POST /login/oidc/begin": Row((403,) * 5),  # no page asks
+    "POST /login/oidc/finish": Row((403,) * 5, {"code": "x", "state": "x"}),
     "GET /login/oidc": Row((404,) * 5),  # this lab has no provider
     "POST /login/oidc": Row((404,) * 5, {"id_token": "x"}),
     "WS /ssh": Row((4503,) * 5),  # this server has no gateway; with one, ssh itself asks who comes

@@ -14,6 +14,7 @@ from hostler.client.oidc import login_by_oidc
 from hostler.hub.errors import UnauthenticatedError
 from hostler.hub.inventory import OidcPlan
 from hostler.hub.oidc import OidcVerifier
+from hostler.hub.oidc_provider import Descriptions
 from oidc_provider import CLIENT, Provider, oidc_provider
 from served_lab import Served, served
 from simulated_rack import LAB
@@ -115,7 +116,8 @@ async def test_a_new_key_is_fetched():
     """Keys are kept; a token by a key nobody knows has them asked for again, but not each time."""
     with oidc_provider() as provider:
         now = [1000.0]
-        verifier, plan = OidcVerifier(lambda: now[0]), OidcPlan(provider.issuer, CLIENT)
+        clock = lambda: now[0]  # noqa: E731
+        verifier, plan = OidcVerifier(clock, Descriptions(clock)), OidcPlan(provider.issuer, CLIENT)
         for _ in range(2):
             await verifier.verify(plan, provider.token(), None)
         assert provider.asked.count("/keys") == 1

@@ -13,12 +13,16 @@ from hostler.api.documents import iso_or_none
 from hostler.api.gate import TheHub, address
 from hostler.api.own_hosts import OwnHosts
 from hostler.hub.duration import seconds
-from hostler.hub.errors import ForbiddenError
+from hostler.hub.errors import ForbiddenError, UnauthenticatedError
 from hostler.hub.logins import LOGIN_SECONDS
+from hostler.hub.oidc_code import ATTEMPT_SECONDS, Attempt
 from hostler.hub.records import Token
 from hostler.hub.tokens import MAX_SECONDS
 
 router = APIRouter()
+
+BROWSER = "pages in a browser"
+"""What a browser's own token is called in lists."""
 
 Seconds = Annotated[
     float,
@@ -93,6 +97,26 @@ class SessionDocument(BaseModel):
     expires: str | None
 
 
+class WaysDocument(BaseModel):
+    """How a browser may be logged in besides by a token; ``oidc`` is null in a lab without a provider."""
+
+    oidc: ProviderDocument | None
+
+
+class AttemptDocument(BaseModel):
+    """Where a browser goes to be vouched for; it comes back to the page ``/login``."""
+
+    location: str
+
+
+class CodeRequest(Body):
+    """What the provider sent a browser back with: its ``code``, our ``state``, and who it is (RFC 9207)."""
+
+    code: str = Field(max_length=8192)
+    state: str = Field(max_length=1024)
+    iss: str | None = Field(default=None, max_length=2048)
+
+
 class LoginDocument(BaseModel):
     """A token to ask with, whose it is, and when it ends; None: never."""
 
@@ -137,11 +161,52 @@ async def login_browser(
     """Log a browser in: the answer sets a cookie with a token of its own, good for a week at most."""
     if "origin" in request.headers and not session.from_own_page(request.scope):
         raise ForbiddenError("a page of another server cannot log you in here", kind="foreign-page")
-    token, text = await hub.logins.by_browser(
-        address(request.scope), body.token, "pages in a browser", session.SECONDS
-    )
+    token, text = await hub.logins.by_browser(address(request.scope), body.token, BROWSER, session.SECONDS)
     session.begin(response, request.scope, text)
     return SessionDocument(principal=token.principal, expires=iso_or_none(token.expires))
+
+
+@router.get("/login/ways")
+async def get_ways(hub: TheHub) -> WaysDocument:
+    """Return how a browser may be logged in."""
+    plan = hub.state.inventory.oidc
+    return WaysDocument(oidc=ProviderDocument(issuer=plan.issuer, client_id=plan.client_id) if plan else None)
+
+
+@router.post("/login/oidc/begin")
+async def begin_oidc(hub: TheHub, request: Request, response: Response) -> AttemptDocument:
+    """Send a browser to the lab's provider; what it must come back with is in a cookie no script reads."""
+    attempt, location = await hub.logins.oidc.begin(_own_page(request))
+    session.keep_attempt(response, request.scope, attempt.secret, ATTEMPT_SECONDS)
+    return AttemptDocument(location=location)
+
+
+@router.post("/login/oidc/finish")
+async def finish_oidc(
+    hub: TheHub, request: Request, response: Response, body: CodeRequest
+) -> SessionDocument:
+    """Log a browser in that comes back from the provider; the answer sets the session cookie."""
+    redirect = _own_page(request)
+    secret = session.attempt(request.scope)
+    if not secret:
+        raise UnauthenticatedError(
+            "this browser has begun no login, or took too long; begin again", kind="login-failed"
+        )
+    token, text = await hub.logins.oidc.finish(
+        address(request.scope), Attempt(secret, redirect), body.code, body.state, body.iss, BROWSER,
+        session.SECONDS,
+    )  # fmt: skip
+    session.keep_attempt(response, request.scope, "", 0)
+    session.begin(response, request.scope, text)
+    return SessionDocument(principal=token.principal, expires=iso_or_none(token.expires))
+
+
+def _own_page(request: Request) -> str:
+    """Return the address of our page for logging in, as the browser that asks has dialled it."""
+    origin = session.own_origin(request.scope)
+    if origin is None:
+        raise ForbiddenError("only a page of this server logs a browser in here", kind="foreign-page")
+    return f"{origin}/login"
 
 
 @router.get("/login/oidc")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SECONDS = 7 * 86400.0
 """How long a browser stays logged in at most."""
 _PATH = "/api/v1"
+_ATTEMPT_PATH = f"{_PATH}/login/oidc"
 _HARMLESS = ("GET", "HEAD")
 
 
@@ -33,6 +34,19 @@ def end(response: Response, scope: Scope) -> None:
     )
 
 
+def keep_attempt(response: Response, scope: Scope, secret: str, seconds: int) -> None:
+    """Have the browser keep what its way to the lab's provider and back depends on; empty: forget it."""
+    response.set_cookie(
+        f"{_name(scope)}-oidc", secret, max_age=seconds if secret else 0, path=_ATTEMPT_PATH, httponly=True,
+        samesite="strict", secure=scope["scheme"] == "https",
+    )  # fmt: skip
+
+
+def attempt(scope: Scope) -> str:
+    """Return what ``keep_attempt`` had this browser keep; empty: nothing."""
+    return _cookie(scope, f"{_name(scope)}-oidc") or ""
+
+
 def authorization(scope: Scope) -> str | None:
     """Return what a request shows as its ``Authorization``: the header, or else the token of its cookie.
 
@@ -47,18 +61,30 @@ def authorization(scope: Scope) -> str | None:
         return shown
     if not from_own_page(scope) and not (scope["type"] == "http" and scope["method"] in _HARMLESS):
         return None
-    try:
-        cookie = SimpleCookie(headers["cookie"]).get(_name(scope))
-    except CookieError:
-        return None
-    return f"Bearer {cookie.value}" if cookie is not None else None
+    token = _cookie(scope, _name(scope))
+    return f"Bearer {token}" if token is not None else None
 
 
 def from_own_page(scope: Scope) -> bool:
     """Tell whether a browser says that a page of this server asks."""
+    return own_origin(scope) is not None
+
+
+def own_origin(scope: Scope) -> str | None:
+    """Return the address of this server as the browser whose page asks has dialled it; None: no page asks."""
     headers = Headers(scope=scope)
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == headers.get("host", "")
+    if origin is None or not (host := urlsplit(origin).netloc):
+        return None
+    return origin if host == headers.get("host") else None
+
+
+def _cookie(scope: Scope, name: str) -> str | None:
+    try:
+        found = SimpleCookie(Headers(scope=scope).get("cookie", "")).get(name)
+    except CookieError:
+        return None
+    return found.value if found is not None else None
 
 
 def _name(scope: Scope) -> str:

@@ -135,7 +135,7 @@ class Hub:
         self.health = HealthWatch(self, clock)
         self.hooks = HookDelivery(self, clock, reveal or _no_secrets)
         self.notices = Notices(self)
-        self.logins = Logins(self, clock)
+        self.logins = Logins(self, clock, reveal or _no_secrets)
         self.retention = Retention(lambda: self.state, database, lambda: self._clock())
 
     async def run(self) -> None:

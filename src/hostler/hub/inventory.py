@@ -29,6 +29,7 @@ class OidcPlan:
     Attributes:
         issuer: Its address, exactly as its tokens say it.
         client_id: What the lab is called there; its tokens are made for it.
+        client_secret: Where its password there is (``env:NAME`` or ``file:PATH``); empty: it has none.
         name_claim: What of a token is the name of a principal that is made.
         project_claim: What of a token lists projects; empty: nothing does.
         auto_create: Whether a principal is made for whoever comes for the first time.
@@ -41,6 +42,7 @@ class OidcPlan:
     project_claim: str = ""
     auto_create: bool = False
     role: str = "member"
+    client_secret: str = ""
 
     def subject(self, sub: str) -> str:
         """Return how a principal is linked with a subject of this provider."""

@@ -86,7 +86,7 @@ class Reader:
             )  # fmt: skip
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}
-        oidc = OidcPlan(**parsed.lab.oidc.model_dump()) if parsed.lab.oidc else None
+        oidc = OidcPlan(**self._placed(parsed.lab.oidc.model_dump())) if parsed.lab.oidc else None
         return Inventory(
             parsed.lab.name, text, networks, equipment, classes, boards, hooks, oidc, parsed.lab.keep,
             parsed.lab.keep_traces, parsed.lab.metadata, parsed.lab.image_limit,

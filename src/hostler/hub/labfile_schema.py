@@ -20,7 +20,7 @@ from hostler.hub import metadata
 from hostler.hub.byte_size import byte_size
 from hostler.hub.duration import seconds
 from hostler.hub.inventory import KEEP_SECONDS, KEEP_TRACES_SECONDS
-from hostler.hub.oidc import protected
+from hostler.hub.oidc_provider import protected
 from hostler.model.disk_hint import parse_hint
 from hostler.model.event_kinds import check_pattern
 from hostler.model.first_stages import Loader
@@ -34,7 +34,17 @@ _INTERFACE = re.compile(r"[^\s/]{1,15}")
 _RESERVED = "unknown-"
 # Where a driver keeps what nobody may read in this file; the value must say where the secret is.
 _SECRETS = frozenset(
-    {"community", "password", "secret", "token", "passphrase", "auth_key", "priv_key", "api_key"}
+    {
+        "community",
+        "password",
+        "secret",
+        "client_secret",
+        "token",
+        "passphrase",
+        "auth_key",
+        "priv_key",
+        "api_key",
+    }
 )
 
 
@@ -128,6 +138,12 @@ class OidcTable(_Closed):
     project_claim: str = ""
     auto_create: bool = False
     role: Literal["member", "viewer"] = "member"
+    client_secret: str = ""
+
+    @model_validator(mode="after")
+    def _secret_is_a_reference(self) -> OidcTable:
+        _no_secret({"client_secret": self.client_secret} if self.client_secret else {})
+        return self
 
 
 class LabTable(_Closed):

@@ -33,18 +33,19 @@ class Logins:
     Args:
         hub: Whose door this is.
         clock: Tells Unix time.
+        reveal: Returns the secret a reference stands for; raises ValueError.
 
     Attributes:
         oidc: Lets in whom a provider vouches for.
     """
 
-    def __init__(self, hub: Hub, clock: Callable[[], float]) -> None:
+    def __init__(self, hub: Hub, clock: Callable[[], float], reveal: Callable[[str], str]) -> None:
         self._hub = hub
         self._clock = clock
         self._challenges = Challenges()
         self._limit = FailureLimit()
         self._uses: dict[str, float] = {}
-        self.oidc = OidcLogin(hub, self._limit, clock)
+        self.oidc = OidcLogin(hub, self._limit, clock, reveal)
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """Return who sent this ``Authorization`` header, as far as its token lets them act.

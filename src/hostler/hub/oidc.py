@@ -1,21 +1,21 @@
 """Who somebody is by the word of an OpenID Connect provider: an id_token, checked against its keys.
 
-OpenID Connect Core 1.0 section 3.1.3.7, keys as in RFC 7517, discovery as in OpenID Connect Discovery 1.0.
+OpenID Connect Core 1.0 section 3.1.3.7, keys as in RFC 7517.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from hostler.hub.errors import UnauthenticatedError, UnavailableError
+from hostler.hub.oidc_provider import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hostler.hub.inventory import OidcPlan
+    from hostler.hub.oidc_provider import Descriptions
 
 # Signatures only: with a shared secret whoever may check a token could also make one.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -25,9 +25,6 @@ AGAIN_SECONDS = 30.0
 """How often at most they are asked for because a token names a key nobody knows."""
 LEEWAY_SECONDS = 60.0
 """How far the clocks of provider and server may be apart."""
-ANSWER_SECONDS = 10.0
-_ANSWER_BYTES = 512 * 1024
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +39,12 @@ class OidcVerifier:
 
     Args:
         clock: Tells Unix time.
+        descriptions: What the provider says of itself.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], descriptions: Descriptions) -> None:
         self._clock = clock
+        self._descriptions = descriptions
         self._keys: _Keys | None = None
 
     async def verify(self, plan: OidcPlan, id_token: str, nonce: str | None) -> Mapping[str, Any]:
@@ -98,21 +97,8 @@ class OidcVerifier:
             raise _refused(f"its key cannot be used: {error}") from None
 
     async def _fetch(self, issuer: str, now: float) -> _Keys:
-        described = await _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-        if described.get("issuer") != issuer:
-            raise UnavailableError(
-                f"{issuer} says that it is {described.get('issuer')}", kind="oidc-provider"
-            )
-        where = described.get("jwks_uri")
-        if not isinstance(where, str) or not protected(where):
-            raise UnavailableError(f"{issuer} does not say where its keys are", kind="oidc-provider")
-        return _Keys(issuer, now, await _get(where))
-
-
-def protected(url: str) -> bool:
-    """Tell whether nobody on the way can change what comes from an address."""
-    parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        _, keys = await ask(await self._descriptions.endpoint(issuer, "jwks_uri"))
+        return _Keys(issuer, now, keys)
 
 
 def _choose(document: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -122,31 +108,6 @@ def _choose(document: Mapping[str, Any], header: Mapping[str, Any]) -> dict[str,
     if (name := header.get("kid")) is not None:
         keys = [key for key in keys if key.get("kid") == name]
     return keys[0] if len(keys) == 1 else None
-
-
-async def _get(url: str) -> dict[str, Any]:
-    """Return the JSON object at an address; raises UnavailableError."""
-    # Loaded when the first login comes.
-    import httpx2
-
-    local = urlsplit(url).hostname in _LOOPBACK
-    try:
-        async with (
-            httpx2.AsyncClient(timeout=ANSWER_SECONDS, trust_env=not local) as client,
-            client.stream("GET", url, headers={"Accept": "application/json"}) as answer,
-        ):
-            answer.raise_for_status()
-            body = b""
-            async for block in answer.aiter_bytes():
-                body += block
-                if len(body) > _ANSWER_BYTES:
-                    raise UnavailableError(f"{url} answers with too much", kind="oidc-provider")
-            document = json.loads(body)
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        raise UnavailableError(f"{url} does not answer as it should: {error}", kind="oidc-provider") from None
-    if not isinstance(document, dict):
-        raise UnavailableError(f"{url} does not answer as it should", kind="oidc-provider")
-    return document
 
 
 def _refused(why: str) -> UnauthenticatedError:

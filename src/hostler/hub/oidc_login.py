@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hostler.hub import principals, tokens
 from hostler.hub.errors import ConflictError, InvalidError, NotFoundError, UnauthenticatedError
 from hostler.hub.oidc import LEEWAY_SECONDS, OidcVerifier
+from hostler.hub.oidc_code import Attempt, CodeFlow
+from hostler.hub.oidc_provider import Descriptions
 from hostler.hub.records import HUB, Role
 from hostler.hub.source import Source, coming_from
 
@@ -29,13 +31,18 @@ class OidcLogin:
         hub: Who is let in where.
         limit: Counts failures, for all ways to log in together.
         clock: Tells Unix time.
+        reveal: Returns the secret a reference stands for; raises ValueError.
     """
 
-    def __init__(self, hub: Hub, limit: FailureLimit, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, hub: Hub, limit: FailureLimit, clock: Callable[[], float], reveal: Callable[[str], str]
+    ) -> None:
         self._hub = hub
         self._limit = limit
         self._clock = clock
-        self._verifier = OidcVerifier(clock)
+        descriptions = Descriptions(clock)
+        self._verifier = OidcVerifier(clock, descriptions)
+        self._codes = CodeFlow(descriptions, reveal)
         self._used: dict[str, float] = {}
 
     @property
@@ -74,6 +81,30 @@ class OidcLogin:
         except UnauthenticatedError:
             self._limit.failed(address, now)
             raise
+
+    async def begin(self, redirect: str) -> tuple[Attempt, str]:
+        """Begin the login of a browser that is to come back to an address; returns also where it goes now.
+
+        Raises:
+            NotFoundError: the lab has no provider.
+            UnavailableError: the provider does not answer.
+        """
+        attempt = Attempt.begun(redirect)
+        return attempt, await self._codes.address(self.plan, attempt)
+
+    async def finish(
+        self, address: str, attempt: Attempt, code: str, state: str, issuer: str | None, name: str,
+        seconds: float,
+    ) -> tuple[Token, str]:  # fmt: skip
+        """Let in who comes back from the provider with a code; otherwise as ``log_in``."""
+        plan, now = self.plan, self._clock()
+        self._limit.check(address, now)
+        try:
+            id_token = await self._codes.redeem(plan, attempt, code, state, issuer)
+        except UnauthenticatedError:
+            self._limit.failed(address, now)
+            raise
+        return await self.log_in(address, id_token, attempt.nonce, name, seconds)
 
     def _use_up(self, id_token: str, claims: Mapping[str, Any], now: float) -> None:
         self._used = {key: end for key, end in self._used.items() if end > now}
