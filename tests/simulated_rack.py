@@ -105,6 +105,7 @@ class SimRack:
     tried: dict[str, Document] = field(default_factory=dict)
     found: Document = field(default_factory=dict)
     result_of: dict[str, Document] = field(default_factory=dict)
+    lines: list[Document] = field(default_factory=list)
 
     async def run(self) -> None:
         """Follow what the hub desires until cancelled."""
@@ -217,6 +218,8 @@ class SimRack:
             return self.tried.get(str(body["board"]), WELL)
         if kind == "find-wires":
             return self.found
+        if kind == "console-lines":
+            return {"lines": list(self.lines)}
         if kind == "console-claims":
             return {"claims": [self.boards[str(body["board"])].desired.claim]}
         if kind == "console-log":

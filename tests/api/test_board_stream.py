@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hostler.api.board_news import PACE_SECONDS, BoardNews
 from hostler.hub.records import HUB
 from served_lab import Served, served
-from simulated_rack import LAB, running
+from simulated_rack import LAB, running, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import httpx2
 
 
-async def followed(client: httpx2.AsyncClient) -> AsyncIterator[tuple[str, Any]]:
+async def followed(client: httpx2.AsyncClient, query: str = "") -> AsyncIterator[tuple[str, Any]]:
     """Yield the kind and the document of each message."""
-    async with client.stream("GET", "/boards?follow=true", timeout=60) as answer:
+    async with client.stream("GET", f"/boards?follow=true{query}", timeout=60) as answer:
         assert answer.status_code == 200
         kind = ""
         async for line in answer.aiter_lines():
@@ -100,6 +100,55 @@ async def prepare(api: Served) -> None:
     await api.admin.delete("/projects/default/members/bert")
     claim = {"board": "pc-1", "name": "secret-plan", "project": "red"}
     assert (await api.anna.post("/claims", json=claim)).status_code == 201
+
+
+async def test_a_last_line_is_told_to_who_may_join_the_console(tmp_path: Path):
+    """The holder and admins hear it; others hear nothing; who loses the right is shown an empty line."""
+    async with served(tmp_path) as api:
+        claim = (await api.anna.post("/claims", json={"board": "pc-1"})).json()["id"]
+        await api.anna.put(f"/claims/{claim}/shares/bert", json={"sharing": "read"})
+        api.lab.rack.lines = [
+            {"board": "pc-1", "line": "<b>login:", "at": 1000.5, "claim": claim},
+            {"board": "pc-2", "line": "nobody's", "at": None, "claim": None},
+        ]
+        streams = {name: followed(getattr(api, name), "&lines=true") for name in ("admin", "anna", "bert")}
+        for stream in streams.values():
+            await first(stream)
+        told = {"name": "pc-1", "line": "<b>login:", "at": "1970-01-01T00:16:40.500Z"}
+        for stream in streams.values():
+            assert await next_of(stream, "pc-1", "said") == told
+        assert (await next_of(streams["admin"], "pc-2", "said"))["line"] == "nobody's"
+        await api.anna.delete(f"/claims/{claim}/shares/bert")
+        assert (await next_of(streams["bert"], "pc-1", "said"))["line"] == ""
+        api.lab.rack.lines[0] = {**api.lab.rack.lines[0], "line": "for anna alone"}
+        assert (await next_of(streams["anna"], "pc-1", "said"))["line"] == "for anna alone"
+        # A line of the claim before says nothing to whoever has the board next.
+        await api.anna.delete(f"/claims/{claim}")
+        assert (await next_of(streams["anna"], "pc-1", "said"))["line"] == ""
+        heard = []
+        await api.bert.post("/claims", json={"board": "arm-1"})
+        async with asyncio.timeout(60):
+            async for kind, document in streams["bert"]:
+                heard.append((kind, document["name"]))
+                if document["name"] == "arm-1" and document["claim"]:
+                    break
+        assert "said" not in {kind for kind, _ in heard}
+        for stream in streams.values():
+            await stream.aclose()  # type: ignore[attr-defined]
+        assert (await api.anna.get("/boards?lines=true")).status_code == 422
+
+
+async def test_consoles_are_asked_only_while_somebody_looks(tmp_path: Path):
+    """A lab that nobody watches costs its racks nothing; the last one to leave ends it."""
+    async with served(tmp_path) as api:
+        stream = followed(api.anna)
+        await first(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        asked = api.lab.rack.requests
+        assert "console-lines" not in {kind for kind, _ in asked}
+        with api.lab.hub.last_lines.followed(), api.lab.hub.last_lines.followed():
+            await until(lambda: "console-lines" in {kind for kind, _ in asked})
+        assert not api.lab.hub.last_lines.wanted
 
 
 async def test_the_newest_events_page_by_page(tmp_path: Path):

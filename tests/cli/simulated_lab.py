@@ -37,6 +37,7 @@ from hostler.model.trace import TraceEvent
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
 from hostler.rack.console_door import serve_console
+from hostler.rack.console_lines import last_lines
 from hostler.store_files import StoreFiles
 
 if TYPE_CHECKING:
@@ -199,6 +200,9 @@ class SimulatedRack:
             row = {"what": "power of it", "ok": True, "text": "port 7 of rack1", "advice": ""}
             found = {"ok": False, "mac": body["mac"], "power": wire, "console": None, "checks": [row]}
             return found if body["mac"] == STRANGER else {**found, "power": None}  # type: ignore[dict-item]
+        if kind == "console-lines":
+            console = self._kept_console
+            return last_lines({"pc-1": console} if console is not None else {})
         if kind in CONSOLE_REQUESTS and self._kept_console is not None:
             return await CONSOLE_REQUESTS[kind](self._kept_console, body)
         if kind == "console-log":

@@ -17,6 +17,7 @@ from hostler.link.memory_stream import MemoryStream
 from hostler.link.port import LinkError, RequestRefusedError
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS, serve_console
+from hostler.rack.console_lines import last_lines
 
 
 class SerialStream(fake.FakeConsoleStream):
@@ -376,3 +377,22 @@ async def test_one_who_does_not_read_holds_up_nobody(tmp_path: Path):
         async with asyncio.timeout(5):
             while bench.console.sessions.joined:
                 await asyncio.sleep(0.01)
+
+
+async def test_the_last_line_is_the_present_holders(tmp_path: Path):
+    """What was said to one holder is not told under the next one; after a restart it is known again."""
+    async with kept(tmp_path, boot="b-1") as bench:
+        bench.say(b"Linux\r\nanna's secret\r\n")
+        await bench.recorded(b"secret\r\n")
+        (row,) = last_lines({"b1": bench.console})["lines"]
+        assert (row["board"], row["line"], row["claim"]) == ("b1", "anna's secret", "c1")
+        assert row["at"] == bench.console.broker.heard
+    async with kept(tmp_path, boot="b-1") as bench:
+        (row,) = last_lines({"b1": bench.console})["lines"]
+        assert (row["line"], row["at"]) == ("anna's secret", None)
+        await bench.hold(None)
+        assert last_lines({"b1": bench.console})["lines"] == []
+        bench.say(b" and bert's")
+        await bench.recorded(b"bert's")
+        (row,) = last_lines({"b1": bench.console})["lines"]
+        assert (row["line"], row["claim"]) == ("and bert's", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
+from contextlib import nullcontext
 from typing import Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -24,8 +25,10 @@ from hostler.api.documents import (
     run_document,
 )
 from hostler.api.gate import Caller, TheHub
+from hostler.api.line_news import LineNews
 from hostler.api.sse import ALSO_A_STREAM, EventStream, message
 from hostler.hub.captures import CaptureWish
+from hostler.hub.errors import InvalidError
 from hostler.hub.first_boot import FirstBootWish
 from hostler.hub.hub import Hub
 from hostler.hub.install_target import TargetWish
@@ -126,15 +129,19 @@ async def list_classes(hub: TheHub, *, available: bool = False) -> list[ClassDoc
 @router.get("/boards", response_model=list[BoardDocument], responses=ALSO_A_STREAM)
 async def list_boards(
     hub: TheHub, caller: Caller, request: Request, *,
-    claimed: Literal["mine", "any", "none"] | None = None, follow: bool = False,
+    claimed: Literal["mine", "any", "none"] | None = None, follow: bool = False, lines: bool = False,
 ) -> Response | list[BoardDocument]:  # fmt: skip
     """List boards: all, those that are mine, that anybody holds, or that nobody holds.
 
     With ``follow`` all of them as SSE, for ever: first an event ``board`` for each and one ``complete``, then
-    a ``board`` for each that changes, and ``gone`` with the name of one that is no more.
+    a ``board`` for each that changes, and ``gone`` with the name of one that is no more. With ``lines`` also
+    ``said``: the last line of a console the caller may join, ``{"name", "line", "at"}``, each second at most;
+    empty when there is none any more that is theirs to read.
     """
     if follow:
-        return EventStream(_every_board(hub, caller, request.app.state.board_news))
+        return EventStream(_every_board(hub, caller, request.app.state.board_news, lines=lines))
+    if lines:
+        raise InvalidError("lines are told to who follows: add follow=true")
     records = [record for _, record in sorted(hub.state.boards.items())]
     await hub.sight.prepare(caller, records)
     documents = [board_document(hub, caller, record) for record in records]
@@ -145,27 +152,30 @@ async def list_boards(
     return documents
 
 
-async def _every_board(hub: Hub, caller: Principal, news: BoardNews) -> AsyncIterator[str]:
+async def _every_board(hub: Hub, caller: Principal, news: BoardNews, *, lines: bool) -> AsyncIterator[str]:
     async def told(names: Iterable[str]) -> str:
         await hub.sight.prepare(
             caller, [hub.state.boards[name] for name in names if name in hub.state.boards]
         )
         return "".join(news.text(caller, name) for name in names)
 
-    number, bell = news.look(), news.bell
-    yield await told(sorted(hub.state.boards)) + message("{}", "complete")
-    said = time.monotonic()
-    while True:
-        await asyncio.sleep(PACE_SECONDS)
-        await news.wait(bell)
-        now = time.monotonic()
-        newest, bell = news.look(), news.bell
-        if names := news.since(number):
-            number, said = newest, now
-            yield await told(names)
-        elif now - said > _WATCH_SECONDS:
-            said = now
-            yield message()
+    consoles = LineNews(hub.last_lines, caller) if lines else None
+    with hub.last_lines.followed() if lines else nullcontext():
+        number, bell = news.look(), news.bell
+        yield await told(sorted(hub.state.boards)) + message("{}", "complete")
+        said = time.monotonic()
+        while True:
+            await asyncio.sleep(PACE_SECONDS)
+            await news.wait(bell)
+            now = time.monotonic()
+            newest, bell = news.look(), news.bell
+            names, number = news.since(number), newest
+            text = await told(names) if names else ""
+            if consoles is not None:
+                text += consoles.text(names)
+            if text or now - said > _WATCH_SECONDS:
+                said = now
+                yield text or message()
 
 
 @router.get("/boards/{name}")

@@ -32,11 +32,13 @@ from hostler.hub.image_care import ImageCare
 from hostler.hub.image_desk import ImageDesk
 from hostler.hub.journal import Journal
 from hostler.hub.labfile import read_labfile
+from hostler.hub.last_lines import LastLines
 from hostler.hub.links import Outbox, Watcher
 from hostler.hub.loading import load_state
 from hostler.hub.logins import Logins
 from hostler.hub.metal import Metal
 from hostler.hub.notices import Notices
+from hostler.hub.panel_readings import PanelReadings
 from hostler.hub.reading import Reading
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, Role, RunRecord
 from hostler.hub.retention import Retention
@@ -100,6 +102,8 @@ class Hub:
         images: Imports and removes images, registers agents.
         claim_desk: Changes claims while they last, and tells where those that wait stand.
         metal: Asks the racks: consoles, checks.
+        last_lines: What each console said last, while somebody wants to know.
+        panels: What equipment says of its ends, while somebody looks.
         wire_tests: Tests wires when somebody asks.
         health: Checks boards, when they are due and when somebody asks.
         hooks: Tells others what happens.
@@ -130,6 +134,8 @@ class Hub:
         self.images = ImageDesk(self, files, spool)
         self.image_care = ImageCare(self, files)
         self.metal = Metal(self, link)
+        self.last_lines = LastLines(self.metal)
+        self.panels = PanelReadings(self)
         self.wire_tests = WireTests(self)
         self.claim_desk = ClaimDesk(self, clock)
         self.health = HealthWatch(self, clock)
@@ -151,6 +157,8 @@ class Hub:
                 tasks.create_task(self._time.run(), name="time")
                 tasks.create_task(self.retention.run(), name="retention")
                 tasks.create_task(self.wire_tests.put_back(), name="wire tests")
+                tasks.create_task(self.last_lines.run(), name="last lines")
+                tasks.create_task(self.panels.run(), name="panels")
                 tasks.create_task(self.health.run(), name="health")
                 tasks.create_task(self.logins.run(), name="logins")
                 tasks.create_task(self.hooks.run(), name="hooks")

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # A check asks every switch, and one that does not answer takes its whole timeout.
 CHECK_SECONDS = 110.0
 LOG_SECONDS = 30.0
+PANEL_SECONDS = 35.0
+LINES_SECONDS = 5.0
+"""A rack has them in memory: one that takes longer has other troubles."""
 
 NETBOOT_SECONDS = 180.0
 """Longest time from power-on until a board asks for an address: servers count their memory first."""
@@ -135,6 +138,24 @@ class Metal:
             if isinstance(match, dict):
                 match["boot"] = numbers.get(str(match.get("boot")))
         return answer
+
+    async def last_lines(self) -> list[dict[str, Any]]:
+        """Return the last line of each console that said something: ``board``, ``line``, ``at``, ``claim``.
+
+        They are not for everybody; see ``hub/last_lines.py``.
+        """
+        answer = await self._request("console-lines", {}, LINES_SECONDS)
+        return cast("list[dict[str, Any]]", answer["lines"])
+
+    def may_watch(self, by: Principal, board: str, claim: str | None) -> bool:
+        """Tell whether somebody may read now what a board says under this claim (None: nobody's)."""
+        record = self._hub.state.boards.get(board)
+        if record is None or record.claim != claim:
+            return by.admin
+        held = self._hub.state.claims.get(claim or "")
+        if by.admin or held is None:
+            return by.admin
+        return record.lifecycle is Lifecycle.CLAIMED and access.may_watch(by, held)
 
     async def notice(self, board: str, text: str) -> None:
         """Tell everybody who is joined to a board's console something."""

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hostler.consoles.broker import BEFORE, ConsoleBroker
+from hostler.consoles.last_line import LOOK_BYTES, last_line
 from hostler.consoles.log import ConsoleLog
 from hostler.consoles.marks import Mark, Marks
 from hostler.consoles.ring import REPLAY_BYTES
@@ -71,6 +72,7 @@ class RackConsole:
         if same:
             self._remember(claim)
         self._held_from = 0
+        self._line = (0, "")  # how much had been said when it was looked at, and the last line then
         self._held_changed = asyncio.Event()
         self._wanted: tuple[str, bytes, Callable[[str], None]] | None = None
         self._wanted_changed = asyncio.Event()
@@ -149,6 +151,15 @@ class RackConsole:
         allowed = self.broker.said if everything else self.broker.said - self._held_from
         data = self.broker.last(min(allowed, REPLAY_BYTES))
         return data, len(data) == allowed
+
+    def last_line(self) -> str:
+        """Return the last line the board said to its present holder, or an empty text."""
+        said = self.broker.said
+        if said == self._held_from:
+            return ""
+        if self._line[0] != said:
+            self._line = said, last_line(self.broker.last(min(said - self._held_from, LOOK_BYTES)))
+        return self._line[1]
 
     def _mark(self) -> None:
         self.marks.add(Mark(time.time(), self.claim, self._boot or BEFORE, self.log.size))

@@ -26,6 +26,7 @@ from hostler.rack.check import check_lab
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
 from hostler.rack.console_door import serve_console
+from hostler.rack.console_lines import last_lines
 from hostler.rack.ears import Ears
 from hostler.rack.find_wires import WireFinder
 from hostler.rack.keeper import Keeper
@@ -367,6 +368,8 @@ class Rack:
             if console is None:
                 raise RequestRefusedError("the board has no console")
             return await CONSOLE_REQUESTS[kind](console, body)
+        if kind == "console-lines":
+            return last_lines({name: kept.console for name, kept in self._kept.items() if kept.console})
         raise RequestRefusedError(f'this rack does not know the request "{kind}"')
 
     async def _leases(self, body: Document) -> Document:

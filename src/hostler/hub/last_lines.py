@@ -1,0 +1,110 @@
+"""The last line of every console, asked of the racks once for all who look, and while somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hostler.hub.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hostler.hub.metal import Metal
+    from hostler.hub.records import Principal
+
+log = logging.getLogger(__name__)
+
+PACE_SECONDS = 1.0
+"""How often racks are asked: a person does not read faster."""
+RETRY_SECONDS = 10.0
+"""Pause after a rack did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastLine:
+    """What a console said last.
+
+    Attributes:
+        line: One line of plain text.
+        at: Unix time; None: before the rack's last start.
+        claim: Who held the board then; None: nobody.
+    """
+
+    line: str
+    at: float | None
+    claim: str | None
+
+
+class LastLines:
+    """Numbers every change of a line, and knows who may see it.
+
+    Args:
+        metal: Asks the racks.
+    """
+
+    def __init__(self, metal: Metal) -> None:
+        self._metal = metal
+        self._followers = 0
+        self._wanted = asyncio.Event()
+        self._lines: dict[str, LastLine] = {}
+        self._changed: OrderedDict[str, int] = OrderedDict()  # newest last
+        self.number = 0
+        """Number of the last change."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody looks."""
+        return self._wanted.is_set()
+
+    async def run(self) -> None:
+        """Ask while somebody looks, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            try:
+                rows = await self._metal.last_lines()
+            except Refusal as refusal:
+                log.warning("the last lines of consoles are not known: %s", refusal.detail)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._take({row["board"]: LastLine(row["line"], row["at"], row["claim"]) for row in rows})
+                await asyncio.sleep(PACE_SECONDS)
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Somebody looks, for as long as this lasts."""
+        self._followers += 1
+        self._wanted.set()
+        try:
+            yield
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                self._wanted.clear()
+
+    def since(self, number: int) -> list[str]:
+        """Return the boards whose line changed after a change, oldest change first."""
+        names = []
+        for name in reversed(self._changed):
+            if self._changed[name] <= number:
+                break
+            names.append(name)
+        return names[::-1]
+
+    def seen_by(self, by: Principal, board: str) -> LastLine | None:
+        """Return a board's line for somebody who may join its console at this moment; None: there is none."""
+        line = self._lines.get(board)
+        return line if line is not None and self._metal.may_watch(by, board, line.claim) else None
+
+    def _take(self, lines: dict[str, LastLine]) -> None:
+        for name in dict.fromkeys([*self._lines, *lines]):
+            old, new = self._lines.get(name), lines.get(name)
+            if (old and (old.line, old.claim)) != (new and (new.line, new.claim)):
+                self.number += 1
+                self._changed[name] = self.number
+                self._changed.move_to_end(name)
+        self._lines = lines
