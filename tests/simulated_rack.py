@@ -75,6 +75,21 @@ WELL: Document = {
     "checks": [{"what": "power on of it", "ok": True, "text": "reads on", "advice": ""}],
 }  # fmt: skip
 
+PANEL: Document = {
+    "asked": True, "trouble": "", "pools": [{"pool": "group 1", "limit": 370.0, "drawn": 12.0}],
+    "ends": [
+        {"params": {"port": 1}, "state": "on", "watts": None, "detail": "delivering power"},
+        {"params": {"port": 2}, "state": "off", "watts": None, "detail": "disabled"},
+        {"params": {"port": 3}, "state": "unknown", "watts": None, "detail": "test"},
+    ],
+    "ports": [
+        {
+            "number": 9, "up": True, "spanning_tree": "forwarding", "pvid": 1, "tagged": [7],
+            "macs": ["52:54:00:aa:bb:cc"],
+        },
+    ],
+}  # fmt: skip
+
 
 @dataclass
 class SimBoard:
@@ -104,8 +119,17 @@ class SimRack:
     trying: asyncio.Event | None = None
     tried: dict[str, Document] = field(default_factory=dict)
     found: Document = field(default_factory=dict)
+    panel: Document = field(default_factory=lambda: dict(PANEL))
+    panel_open: asyncio.Event = field(default_factory=asyncio.Event)
     result_of: dict[str, Document] = field(default_factory=dict)
     lines: list[Document] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.panel_open.set()
+
+    def count(self, kind: str) -> int:
+        """Return how often something was asked of it."""
+        return sum(asked == kind for asked, _ in self.requests)
 
     async def run(self) -> None:
         """Follow what the hub desires until cancelled."""
@@ -212,6 +236,11 @@ class SimRack:
                 "kind": "dynamic", "state": "bound", "expires": 4102444800.0,
             }  # fmt: skip
             return {"leases": [held] if body["board"] in (None, "pc-1") else []}
+        if kind == "panel":
+            await self.panel_open.wait()
+            if not self.panel:
+                raise RequestRefusedError("no panel")
+            return self.panel
         if kind == "active-check":
             if self.trying is not None:
                 await self.trying.wait()

@@ -135,6 +135,8 @@ ROUTES: dict[str, Row] = {
     # The lab
     "POST /check": Row(SIGNED_IN, {}),
     "GET /leases": Row(SIGNED_IN),
+    "GET /equipment": Row(SIGNED_IN),
+    "GET /equipment/{name}": Row(SIGNED_IN),
     "GET /networks": Row(SIGNED_IN),
     "GET /networks/{network}/dhcp-lines/{kind}": Row((401, 422, 422, 422, 422)),
     "PUT /inventory": Row(admins(422), content=b"nonsense"),
@@ -232,7 +234,7 @@ async def prepare(api: Served) -> dict[str, str]:
     }  # fmt: skip
 
 
-NAMES = {"boards": "pc-1", "images": "tiny", "principals": "anna", "projects": "red"}
+NAMES = {"boards": "pc-1", "images": "tiny", "principals": "anna", "projects": "red", "equipment": "rack1"}
 
 
 async def test_every_route_has_its_rule(tmp_path: Path):

@@ -14,6 +14,7 @@ from hostler.api import (
     board_routes,
     claim_routes,
     console_routes,
+    equipment_routes,
     event_routes,
     health_routes,
     hook_routes,
@@ -102,7 +103,7 @@ def routed_app() -> FastAPI:
     for module in (
         claim_routes, board_routes, image_store_routes, image_routes, lab_routes, console_routes, ssh_routes,
         health_routes, hook_routes, wire_routes, access_routes, login_routes, event_routes, network_routes,
-        verdict_routes, wipe_routes,
+        verdict_routes, wipe_routes, equipment_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     return app

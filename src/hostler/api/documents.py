@@ -8,18 +8,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hostler.hub import access, boards
+from hostler.hub.front_panel import place_of, wires_of
 from hostler.hub.hub import Hub
 from hostler.hub.image_records import ImageRecord, NetbootImage
 from hostler.hub.records import BoardRecord, Event, Principal, RunRecord
 from hostler.hub.runs import step_names
-from hostler.model.board import Binding, Board
+from hostler.model.board import Board
 from hostler.model.claim import Claim
 from hostler.model.platform import PLATFORMS
 from hostler.model.seam import BootRecord, Observed
 from hostler.model.signature import key_id
-
-_PLACES = ("port", "outlet", "channel", "relay", "index", "path")
-"""Keys of a wire that tell where it ends; others may be addresses with a password in them."""
 
 
 class _Document(BaseModel):
@@ -259,24 +257,15 @@ def board_document(hub: Hub, caller: Principal, record: BoardRecord) -> BoardDoc
 
 
 def _binding_documents(caller: Principal, board: Board) -> list[BindingDocument]:
-    wires: list[tuple[Literal["power", "console", "bootctl"], Binding]] = [
-        *(("power", wire) for wire in board.power),
-        *((("console", board.console),) if board.console else ()),
-        *(("bootctl", wire) for wire in board.bootctl),
-    ]
     return [
         BindingDocument(
             kind=kind,
             driver=wire.driver,
             equipment=wire.equipment,
-            place=_place(wire) if caller.admin else "",
+            place=place_of(wire.params) if caller.admin else "",
         )
-        for kind, wire in wires
+        for kind, wire in wires_of(board)
     ]
-
-
-def _place(wire: Binding) -> str:
-    return ", ".join(f"{key} {wire.params[key]}" for key in _PLACES if key in wire.params)
 
 
 def holder_document(caller: Principal, claim: Claim) -> HolderDocument:

@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "image": ("images", "import, list, show and remove images"),
         "apply": ("inventory", "make a lab.toml the inventory"),
         "check": ("wires", "look at every wire of the lab, or try them"),
+        "equipment": ("equipment", "switches, PDUs and the like, and who is on which port"),
         "networks": ("networks", "the networks that boards boot on"),
         "dhcp-lines": ("networks", "what another DHCP server must be told to send boards here"),
         "leases": ("networks", "which addresses are given to whom"),

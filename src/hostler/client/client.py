@@ -294,6 +294,17 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, Wi
             "CheckReport", self._http.call("POST", "check", body={"board": board}, seconds=_CHECK_SECONDS)
         )
 
+    def equipment(self) -> list[dict[str, Any]]:
+        """Return the lab's equipment: ``name``, ``driver``, how many ``boards``."""
+        return cast("list[dict[str, Any]]", self._http.call("GET", "equipment"))
+
+    def panel(self, name: str) -> dict[str, Any]:
+        """Return the front of an equipment, not older than some seconds."""
+        answer = self._http.call(
+            "GET", f"equipment/{part(name)}", query={"wait": True}, seconds=_CHECK_SECONDS
+        )
+        return cast("dict[str, Any]", answer)
+
     def networks(self) -> list[Network]:
         """Return the networks of the lab."""
         return cast("list[Network]", self._http.call("GET", "networks"))

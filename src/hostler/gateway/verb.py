@@ -59,6 +59,7 @@ PERMITTED: dict[str, frozenset[str]] = {
     "release": frozenset({"claim"}) | _WAITS,
     "kick": frozenset({"claim", "reason"}),
     "check": frozenset({"board", "active", "all", "board_class", "at_once", "force"}) | _WAITS,
+    "equipment": frozenset({"name"}),
     "health": frozenset({"board", "action", "check", "reason"}),
     "train": frozenset({"board", "boots"}) | _WAITS,
     "maintenance": frozenset({"board", "reason", "now", "end"}),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CHECK_SECONDS = 110.0
 LOG_SECONDS = 30.0
 PANEL_SECONDS = 35.0
+PANEL_SECONDS = 35.0
 LINES_SECONDS = 5.0
 """A rack has them in memory: one that takes longer has other troubles."""
 
@@ -247,6 +248,10 @@ class Metal:
             raise NotFoundError(f'there is no network "{network}"; known: {names}', kind="no-network")
         answer = await self._request("leases", {"board": board, "network": network}, CHECK_SECONDS)
         return cast("list[dict[str, Any]]", answer["leases"])
+
+    async def panel(self, equipment: str) -> Document:
+        """Have a rack read the front of an equipment; see ``rack/front_panel.py``."""
+        return await self._request("panel", {"equipment": equipment}, PANEL_SECONDS)
 
     async def active_check(self, board: str, *, test: str = "", seconds: float = NETBOOT_SECONDS) -> Document:
         """Have a board's wires tried by switching it; whoever calls sees to it that nobody else has it.

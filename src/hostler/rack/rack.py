@@ -29,6 +29,7 @@ from hostler.rack.console_door import serve_console
 from hostler.rack.console_lines import last_lines
 from hostler.rack.ears import Ears
 from hostler.rack.find_wires import WireFinder
+from hostler.rack.front_panel import read_panel
 from hostler.rack.keeper import Keeper
 from hostler.rack.lease_list import list_leases
 from hostler.rack.netboot import Netboot
@@ -37,6 +38,7 @@ from hostler.rack.port_watch import PortWatch
 from hostler.rack.stand_ins import StandIns
 from hostler.rack.strangers import Strangers
 from hostler.rack.targets import artefacts, target
+from hostler.rack.wire_ends import equipment_of
 from hostler.rack.wires import Wires
 
 if TYPE_CHECKING:
@@ -361,6 +363,9 @@ class Rack:
             return await self._active_checks.check(body)
         if kind == "leases":
             return await self._leases(body)
+        if kind == "panel":
+            unit = equipment_of(self._plan, str(body.get("equipment")))
+            return await read_panel(unit, self.wires)
         if kind == "find-wires":
             return await self._wire_finder.find(body)
         if kind in CONSOLE_REQUESTS:

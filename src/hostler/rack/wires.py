@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hostler.drivers.console.protocol import ConsoleDriver
+    from hostler.drivers.power.protocol import PanelReading, ReadsPanel
     from hostler.drivers.power.queue import SwitchResult
     from hostler.drivers.power.turns import Told
     from hostler.model.board import Binding, Board, Equipment
@@ -158,6 +159,14 @@ class Wires:
         """
         driver = power_driver(binding.driver, self._settings(binding), binding.params)
         return Outlet(name, self._queue(binding.equipment or name), driver)
+
+    async def panel(self, unit: Equipment, kind: ReadsPanel) -> PanelReading:
+        """Read all ends of an equipment when its queue has a turn for it.
+
+        Raises:
+            DriverError: It cannot be read, or takes longer than one call may.
+        """
+        return await self._queue(unit.name).call(lambda: kind.panel(unit.params))
 
     def line(self, binding: Binding) -> ConsoleDriver:
         """Return the driver of one serial line that is no board's; raises DriverConfigError."""
