@@ -236,8 +236,10 @@ def test_interrupting_the_wait_leaves_the_run(images: Shell) -> None:
 
 
 def test_no_wait_returns_at_once(images: Shell) -> None:
-    """--no-wait prints the run as it was begun; a second run is refused while it is active."""
+    """--no-wait prints the run as it was begun; a second one is refused, and --dry-run begins none."""
     images("claim", "pc")
+    assert "it could be done: wipe, boot" in images("run", "pc-1", "wipe,boot", "--dry-run").stdout
+    assert images.json("deploy", "pc-1", "slow", "--dry-run")["steps"] == ["install:slow", "boot"]
     assert images.json("deploy", "pc-1", "slow", "--no-wait")["state"] in ("queued", "running")
     assert images.json("deploy", "pc-1", "good", status=1)["status"] == 409
     assert images.json("deploy", "pc-1", "slow", "--timeout", "1s", status=1)["status"] == 409

@@ -75,6 +75,7 @@ class RunRequest(_Request):
     plan: str
     set: dict[str, str] = Field(default_factory=dict, max_length=100)
     target: TargetRequest | None = None
+    dry_run: bool = Field(default=False, description="only tell whether it could be, and what it would do")
 
 
 class FirstBootRequest(_Request):
@@ -102,6 +103,7 @@ class DeployRequest(_Request):
     set: dict[str, str] = Field(default_factory=dict, max_length=100)
     first_boot: FirstBootRequest | None = None
     target: TargetRequest | None = None
+    dry_run: bool = Field(default=False, description="only tell whether it could be, and what it would do")
 
 
 class CaptureRequest(_Request):
@@ -228,9 +230,9 @@ async def all_off(hub: TheHub, caller: Caller, body: AllOffRequest) -> PowerCutD
 
 @router.post("/boards/{name}/runs", status_code=202)
 async def start_run(hub: TheHub, caller: Caller, name: str, body: RunRequest) -> RunDocument:
-    """Begin a plan on a board one holds."""
+    """Begin a plan on a board one holds; with ``dry_run`` return the run that would be, and begin nothing."""
     target = body.target.wish() if body.target is not None else None
-    return run_document(await hub.start_run(caller, name, body.plan, body.set, target))
+    return run_document(await hub.start_run(caller, name, body.plan, body.set, target, dry_run=body.dry_run))
 
 
 @router.post("/boards/{name}/capture", status_code=202)
@@ -241,10 +243,12 @@ async def capture(hub: TheHub, caller: Caller, name: str, body: CaptureRequest) 
 
 @router.post("/boards/{name}/deploy", status_code=202)
 async def deploy(hub: TheHub, caller: Caller, name: str, body: DeployRequest) -> RunDocument:
-    """Put an image on a board one holds, and boot it."""
+    """Put an image on a board one holds, and boot it; ``dry_run`` as for a plan."""
     wish = body.first_boot.wish() if body.first_boot is not None else None
     target = body.target.wish() if body.target is not None else None
-    return run_document(await hub.deploy(caller, name, body.image, body.set, wish, target))
+    return run_document(
+        await hub.deploy(caller, name, body.image, body.set, wish, target, dry_run=body.dry_run)
+    )
 
 
 @router.post("/boards/{name}/recover", status_code=202)

@@ -10,8 +10,11 @@ from pydantic import BaseModel
 from hostler.api.documents import BootDocument, boot_document
 from hostler.api.gate import Caller, TheHub
 from hostler.hub.history import Trace
+from hostler.hub.hub import Hub
+from hostler.hub.records import Principal
 from hostler.model.boot_story import BootStory, Reached
 from hostler.model.cause import Verdict
+from hostler.model.seam import BootRecord
 from hostler.model.trace import TraceEvent
 from hostler.model.usual_times import Slow, slow_stages, stage_seconds, usual_times
 from hostler.model.verdict import judge
@@ -38,7 +41,8 @@ class VerdictDocument(BaseModel):
     """What is known of a boot; ``evidence`` are the events it rests on, as in its trace.
 
     ``cause`` is one word for programs: ``none`` when it came up, ``under-way`` while nothing is missing yet,
-    ``unknown`` when that cannot be told.
+    ``unknown`` when that cannot be told. ``good`` is the last boot of this board before it, for the same
+    purpose, that came up; None: none is known.
     """
 
     board: str
@@ -49,11 +53,14 @@ class VerdictDocument(BaseModel):
     advice: str
     evidence: list[dict[str, Any]]
     slower: list[SlowDocument] = []
+    good: BootDocument | None = None
 
 
 _LOOK = "Look at the equipment; `hostler check BOARD` asks it."
 _PAST_BOOTS = 20
 """From how many boots of the board's class is learnt how long a stage takes."""
+_OWN_BOOTS = 8
+"""How many boots of the board itself are looked through for one that came up: one is to be compared with."""
 
 
 @router.get("/boards/{name}/why")
@@ -90,8 +97,19 @@ async def get_why(
             {**event.to_json(), "since": round(event.at - trace.boot.started, 3)}
             for event in verdict.evidence
         ],
-        slower=[_slow(one) for one in slower],
+        slower=[_slow(one) for one in slower], good=await _good(hub, caller, name, trace.boot),
     )  # fmt: skip
+
+
+async def _good(hub: Hub, caller: Principal, board: str, boot: BootRecord) -> BootDocument | None:
+    """Return the newest boot of a board before this one that came up, among those the caller may see."""
+    for one in await hub.history.past([board], boot.purpose, boot.started, _OWN_BOOTS):
+        if one.boot is not None and _well(_story(one)):
+            claim = await hub.history.boot_claim(one.boot.id)
+            await hub.sight.claims([claim] if claim is not None else [])
+            if hub.sight.sees(caller, claim):
+                return boot_document(one.boot)
+    return None
 
 
 def _without_boot(board: str, cause: str, text: str, advice: str) -> VerdictDocument:

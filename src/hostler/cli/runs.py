@@ -24,6 +24,7 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     _set_argument(parser)
     add_target_arguments(parser)
     add_first_boot_arguments(parser)
+    _dry_argument(parser)
     wait_arguments(parser)
 
 
@@ -31,7 +32,7 @@ def deploy(args: argparse.Namespace, out: Output) -> int:
     """Get a board to run an image, from its disk or over the network, and wait until it does."""
     told = first_boot(args)
     with Client() as client:
-        run = client.deploy(args.board, args.image, _metadata(args), told, target(args))
+        run = client.deploy(args.board, args.image, _metadata(args), told, target(args), dry_run=args.dry_run)
         return _follow(client, out, run, args)
 
 
@@ -39,6 +40,10 @@ def _set_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="metadata for the image's templates"
     )
+
+
+def _dry_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only tell whether it could be done")
 
 
 def _metadata(args: argparse.Namespace) -> dict[str, str]:
@@ -59,6 +64,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _set_argument(parser)
     add_target_arguments(parser)
     parser.add_argument("--cancel", action="store_true", help="call the board's run off")
+    _dry_argument(parser)
     wait_arguments(parser)
 
 
@@ -69,7 +75,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
             if args.plan is None:
                 out.note("hostler: say what to do, for example wipe,install:debian,boot")
                 return 2
-            started = client.start_run(args.board, args.plan, _metadata(args), target(args))
+            started = client.start_run(
+                args.board, args.plan, _metadata(args), target(args), dry_run=args.dry_run
+            )
             return _follow(client, out, started, args)
         present = client.board(args.board)["run"]
         if present is None or present["state"] in ENDED:
@@ -83,6 +91,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _follow(client: Client, out: Output, started: Run, args: argparse.Namespace) -> int:
+    if args.dry_run:
+        if out.json:
+            out.document(started)
+        out.line(f"it could be done: {', '.join(started['steps'])}")
+        return 0
     if args.no_wait:
         if out.json:
             out.document(started)

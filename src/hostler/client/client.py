@@ -171,19 +171,25 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, Wi
     # Runs
 
     def start_run(
-        self, board: str, plan: str, metadata: Mapping[str, str] | None = None, target: Target | None = None
-    ) -> Run:
-        """Start a plan such as ``wipe,install:debian,boot`` on a board; metadata by dotted key."""
-        body = {"plan": plan, "set": dict(metadata or {}), "target": target}
+        self, board: str, plan: str, metadata: Mapping[str, str] | None = None, target: Target | None = None,
+        *, dry_run: bool = False,
+    ) -> Run:  # fmt: skip
+        """Start a plan such as ``wipe,install:debian,boot`` on a board; metadata by dotted key.
+
+        With ``dry_run`` nothing begins: the run that would be is returned.
+        """
+        body = {"plan": plan, "set": dict(metadata or {}), "target": target, "dry_run": dry_run}
         return cast("Run", self._http.call("POST", f"boards/{part(board)}/runs", body=body))
 
     def deploy(
         self, board: str, image: str, metadata: Mapping[str, str] | None = None,
-        first_boot: FirstBoot | None = None, target: Target | None = None,
+        first_boot: FirstBoot | None = None, target: Target | None = None, *, dry_run: bool = False,
     ) -> Run:  # fmt: skip
-        """Start to get a board to run an image, from its disk or not; metadata by dotted key."""
+        """Start to get a board to run an image, from its disk or not; the rest as for ``start_run``."""
         body = {"image": image, "set": dict(metadata or {}), "first_boot": first_boot, "target": target}
-        return cast("Run", self._http.call("POST", f"boards/{part(board)}/deploy", body=body))
+        return cast(
+            "Run", self._http.call("POST", f"boards/{part(board)}/deploy", body={**body, "dry_run": dry_run})
+        )
 
     def capture(
         self, board: str, name: str, *, disk: str | None = None, clean: Sequence[str] = ("default",),

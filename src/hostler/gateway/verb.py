@@ -48,10 +48,10 @@ PERMITTED: dict[str, frozenset[str]] = {
     "hand-over": frozenset({"claim", "user"}),
     "show": frozenset({"name"}),
     # Not --file and --network: they would read the server's files.
-    "deploy": frozenset({"board", "image", "set", "hostname", "ssh_keys", "user", "first_boot"})
+    "deploy": frozenset({"board", "image", "set", "hostname", "ssh_keys", "user", "first_boot", "dry_run"})
     | _TARGET
     | _WAITS,
-    "run": frozenset({"board", "plan", "cancel", "set"}) | _TARGET | _WAITS,
+    "run": frozenset({"board", "plan", "cancel", "set", "dry_run"}) | _TARGET | _WAITS,
     "capture": frozenset({"board", "name", "disk", "clean", "shrink"}) | _WAITS,
     "power": frozenset({"board", "action", "all_off", "equipment", "yes"}) | _WAITS,
     "trace": frozenset({"board", "boot"}),

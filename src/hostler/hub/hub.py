@@ -267,14 +267,20 @@ class Hub:
 
     async def start_run(
         self, by: Principal, board: str, plan: str, settings: Mapping[str, str] | None = None,
-        target: TargetWish | None = None,
+        target: TargetWish | None = None, *, dry_run: bool = False,
     ) -> RunRecord:  # fmt: skip
-        """Begin a plan on a board; ``settings`` are metadata for its templates, by dotted key."""
+        """Begin a plan on a board; ``settings`` are metadata for its templates, by dotted key.
+
+        With ``dry_run`` it is only seen whether that could be, and the run that would be is returned.
+        """
         values = metadata.assigned(settings or {})
         await self.images.refuse_absent(runs.images_of(plan))
-        return await self.change(
-            lambda draft: runs.make(draft, by, board, plan, Purpose.USER, values, target=target)
+        return await self._begin(
+            lambda draft: runs.make(draft, by, board, plan, Purpose.USER, values, target=target), dry_run
         )
+
+    async def _begin(self, make: Callable[[Draft], RunRecord], dry_run: bool) -> RunRecord:
+        return make(Draft(self.state, self._clock())) if dry_run else await self.change(make)
 
     async def capture(self, by: Principal, board: str, name: str, wish: CaptureWish) -> RunRecord:
         """Make an image of what is on a board's disk."""
@@ -283,15 +289,16 @@ class Hub:
 
     async def deploy(
         self, by: Principal, board: str, image: str, settings: Mapping[str, str] | None = None,
-        wish: FirstBootWish | None = None, target: TargetWish | None = None,
+        wish: FirstBootWish | None = None, target: TargetWish | None = None, *, dry_run: bool = False,
     ) -> RunRecord:  # fmt: skip
-        """Put an image on a board and boot it, or have it run there; ``settings`` as for ``start_run``."""
+        """Put an image on a board and boot it, or have it run there; the rest as for ``start_run``."""
         values = metadata.assigned(settings or {})
         await self.images.refuse_absent({image})
-        return await self.change(
+        return await self._begin(
             lambda draft: runs.make(
                 draft, by, board, runs.deploy_plan(draft, image, target), Purpose.DEPLOY, values, wish, target
-            )
+            ),
+            dry_run,
         )
 
     async def cancel_run(self, by: Principal, run_id: str) -> RunRecord:
