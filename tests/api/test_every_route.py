@@ -88,6 +88,7 @@ ROUTES: dict[str, Row] = {
     "GET /boards/{name}/power": Row(SIGNED_IN),
     "GET /boards/{name}/health": Row(SIGNED_IN),
     "GET /claims": Row(SIGNED_IN),
+    "GET /calendar": Row(SIGNED_IN),
     "GET /claims/{claim}": Row(SIGNED_IN),
     "GET /claims/{claim}/watch": Row(SIGNED_IN),
     "GET /runs": Row(SIGNED_IN),

@@ -12,6 +12,7 @@ import hostler
 from hostler.api import (
     access_routes,
     board_routes,
+    calendar_routes,
     claim_routes,
     console_routes,
     equipment_routes,
@@ -101,9 +102,9 @@ def routed_app() -> FastAPI:
     problems.install(app)
     app.include_router(health)
     for module in (
-        claim_routes, board_routes, image_store_routes, image_routes, lab_routes, console_routes, ssh_routes,
-        health_routes, hook_routes, wire_routes, access_routes, login_routes, event_routes, network_routes,
-        verdict_routes, wipe_routes, equipment_routes,
+        claim_routes, calendar_routes, board_routes, image_store_routes, image_routes, lab_routes,
+        console_routes, ssh_routes, health_routes, hook_routes, wire_routes, access_routes, login_routes,
+        event_routes, network_routes, verdict_routes, wipe_routes, equipment_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     return app

@@ -4,8 +4,9 @@
   weights and quotas, boards that were put aside.
 - A **claim** belongs to a principal and a project. Its owner, the admins of its project and those of the lab
   may do everything with it; whom it is shared with may use its boards, or look on; the other members of its
-  project see it whole, but not what its boards print; everybody else sees that a board is held, by whom and
-  until when. What comes of a claim (runs, boots and their traces, events) is seen by whoever sees the claim.
+  project see it whole, but not what its boards print; everybody else sees that a board is held or
+  booked, by whom and until when. What comes of a claim (runs, boots and their traces, events) is seen by
+  whoever sees the claim.
 - A **viewer** of the lab sees what the members of its projects see, and changes nothing but its own logins.
 - Everybody signed in sees boards, classes, images and agents. A member imports, verifies and exports
   images, and removes and signs its own.
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from hostler.hub.errors import ForbiddenError, InvalidError
 from hostler.hub.records import DEFAULT_PROJECT, Principal, Role
-from hostler.model.claim import Sharing
+from hostler.model.claim import ClaimState, Sharing
+from hostler.model.schedule import booked
 
 if TYPE_CHECKING:
     from hostler.model.claim import Claim
@@ -140,3 +142,8 @@ def may_watch(principal: Principal, claim: Claim) -> bool:
 def may_see(principal: Principal, claim: Claim) -> bool:
     """Tell whether somebody sees all of a claim, and not only that it holds boards."""
     return may_watch(principal, claim) or role_in(principal, claim.project) is not None
+
+
+def may_see_times(principal: Principal, claim: Claim, now: float) -> bool:
+    """Tell whether somebody sees when a claim has boards: everybody does, once they are kept for it."""
+    return claim.state is not ClaimState.PENDING or booked(claim, now) or may_see(principal, claim)
