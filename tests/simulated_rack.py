@@ -119,13 +119,14 @@ class SimRack:
     trying: asyncio.Event | None = None
     tried: dict[str, Document] = field(default_factory=dict)
     found: Document = field(default_factory=dict)
+    wires: Document = field(default_factory=lambda: {"ok": True, "checks": []})
     panel: Document = field(default_factory=lambda: dict(PANEL))
-    panel_open: asyncio.Event = field(default_factory=asyncio.Event)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
     result_of: dict[str, Document] = field(default_factory=dict)
     lines: list[Document] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.panel_open.set()
+        self.answers.set()
 
     def count(self, kind: str) -> int:
         """Return how often something was asked of it."""
@@ -226,6 +227,11 @@ class SimRack:
     async def _request(self, kind: str, body: Document) -> Document:
         self.requests.append((kind, body))
         if kind == "check":
+            if "boards" in body:
+                await self.answers.wait()
+                if not self.wires:
+                    raise RequestRefusedError("no wires")
+                return self.wires
             return {
                 "ok": True,
                 "checks": [{"what": "switch rack1", "ok": True, "text": "answers", "advice": ""}],
@@ -237,7 +243,7 @@ class SimRack:
             }  # fmt: skip
             return {"leases": [held] if body["board"] in (None, "pc-1") else []}
         if kind == "panel":
-            await self.panel_open.wait()
+            await self.answers.wait()
             if not self.panel:
                 raise RequestRefusedError("no panel")
             return self.panel

@@ -19,14 +19,14 @@ async def test_many_who_look_cost_one_reading(tmp_path: Path) -> None:
         assert (await api.admin.get("/equipment")).json() == [
             {"name": "rack1", "driver": "snmp-poe", "boards": 3}
         ]
-        api.lab.rack.panel_open.clear()
+        api.lab.rack.answers.clear()
         first = (await api.anna.get("/equipment/rack1")).json()
         assert (first["asked"], first["read_at"], first["under_way"]) == (None, None, True)
         many = [
             asyncio.ensure_future(api.admin.get("/equipment/rack1", params={"wait": True})) for _ in range(10)
         ]
         await until(lambda: api.lab.rack.count("panel"))
-        api.lab.rack.panel_open.set()
+        api.lab.rack.answers.set()
         fronts = [(await one).json() for one in many]
         again = (await api.admin.get("/equipment/rack1")).json()
         assert {front["read_at"] for front in (*fronts, again)} == {again["read_at"]}

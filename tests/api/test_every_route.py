@@ -134,7 +134,9 @@ ROUTES: dict[str, Row] = {
     "DELETE /claims/{claim}/shares/{user}": Row((401, 403, 403, 200, 404)),  # once
     "POST /claims": Row((401, 201, 403, 201, 201), {"class": "arm", "wait": True}),
     # The lab
+    "GET /check": Row(SIGNED_IN),
     "POST /check": Row(SIGNED_IN, {}),
+    "POST /check/start": Row((401, 202, 202, 202, 202), {}),
     "GET /leases": Row(SIGNED_IN),
     "GET /equipment": Row(SIGNED_IN),
     "GET /equipment/{name}": Row(SIGNED_IN),

@@ -185,8 +185,9 @@ class SimulatedRack:
         if kind == "check":
             good = {"what": "network boot", "ok": True, "text": "served", "advice": ""}
             bad = {"what": "power pc-2", "ok": False, "text": "no answer", "advice": "look at the cable"}
-            rows = [good] if body["board"] == "pc-1" else [good, bad]
-            return {"ok": len(rows) == 1, "checks": rows}  # type: ignore[dict-item]
+            wires: Any = body.get("boards", [])
+            rows = [bad] if "pc-2" in wires else [] if "boards" in body else [good]
+            return {"ok": bad not in rows, "checks": rows}  # type: ignore[dict-item]
         if kind == "leases":
             held: Document = {
                 "network": "boot", "address": "10.77.0.100", "mac": "52:54:00:00:00:01", "board": "pc-1",

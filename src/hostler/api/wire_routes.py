@@ -7,10 +7,14 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from hostler.api.documents import iso
 from hostler.api.gate import Caller, TheHub
 from hostler.hub.adopting import FIND_SECONDS, find_wires
 from hostler.hub.errors import InvalidError
+from hostler.hub.hub import Hub
+from hostler.hub.lab_checks import Slot, UnderWay
 from hostler.hub.metal import IN_LINE, NETBOOT_SECONDS
+from hostler.hub.records import Principal
 from hostler.hub.wire_tests import AT_ONCE
 
 router = APIRouter()
@@ -68,6 +72,42 @@ class ChecksDocument(BaseModel):
     crossed: list[str] = []
 
 
+class UnderWayDocument(BaseModel):
+    """A check that goes on: how many boards are done, and what was found wrong so far."""
+
+    by: str
+    since: str
+    done: int
+    of: int
+    failed: list[CheckDocument]
+
+
+class CheckedDocument(BaseModel):
+    """A check that is over; of one before the server's start only what was wrong is known: not ``whole``."""
+
+    by: str
+    at: str
+    ok: bool
+    error: str
+    count: int
+    whole: bool
+    checks: list[CheckDocument]
+
+
+class SlotDocument(BaseModel):
+    """One kind of check."""
+
+    running: UnderWayDocument | None
+    last: CheckedDocument | None
+
+
+class LabCheckDocument(BaseModel):
+    """Checks of the whole lab: ``look`` switches nothing, ``trial`` tries wires by switching boards."""
+
+    look: SlotDocument
+    trial: SlotDocument
+
+
 class WireDocument(BaseModel):
     """A wire: through which equipment, and the keys of its end."""
 
@@ -88,21 +128,82 @@ class FoundDocument(BaseModel):
     toml: str = ""
 
 
+@router.get("/check")
+async def get_check(hub: TheHub) -> LabCheckDocument:
+    """Return what the last look at the lab and the last trial of its wires found, and what goes on."""
+    return _lab_check(hub)
+
+
 @router.post("/check")
 async def check(hub: TheHub, caller: Caller, body: CheckRequest) -> ChecksDocument:
     """Look at every wire, or at those of one board; with ``active`` try them (admin)."""
-    if not body.active:
-        if body.board_class is not None:
-            raise InvalidError("class is for active checks; a look takes one board, or all")
-        return ChecksDocument.model_validate(await hub.metal.check(body.board))
+    _refuse_class(body)
     if body.board is not None:
-        return ChecksDocument.model_validate(
-            await hub.wire_tests.test(caller, body.board, seconds=body.seconds)
+        if body.active:
+            found = await hub.wire_tests.test(caller, body.board, seconds=body.seconds)
+        else:
+            found = await hub.metal.check(body.board)
+        return ChecksDocument.model_validate(found)
+    ok, checks = await hub.lab_checks.whole(_begin(hub, caller, body))
+    return ChecksDocument.model_validate({"ok": ok, "checks": checks})
+
+
+@router.post("/check/start", status_code=202)
+async def start_check(hub: TheHub, caller: Caller, body: CheckRequest) -> LabCheckDocument:
+    """Begin to look at every wire, or with ``active`` to try those of a board, a class or the lab (admin).
+
+    It goes on by itself; ``GET /check`` tells how far it is.
+    """
+    _refuse_class(body)
+    if body.board is None:
+        _begin(hub, caller, body)
+    elif body.active:
+        hub.lab_checks.trial_of(caller, body.board, seconds=body.seconds)
+    else:
+        raise InvalidError("a look at one board is no work to wait for; ask for it with POST /check")
+    return _lab_check(hub)
+
+
+def _refuse_class(body: CheckRequest) -> None:
+    if body.board_class is not None and not body.active:
+        raise InvalidError("class is for active checks; a look takes one board, or all")
+
+
+def _begin(hub: Hub, caller: Principal, body: CheckRequest) -> UnderWay:
+    if not body.active:
+        return hub.lab_checks.look(caller)
+    return hub.lab_checks.trial(caller, body.board_class, seconds=body.seconds, at_once=body.at_once)
+
+
+def _lab_check(hub: Hub) -> LabCheckDocument:
+    slots = hub.lab_checks.slots
+    return LabCheckDocument(look=_slot(slots["look"]), trial=_slot(slots["trial"]))
+
+
+def _slot(slot: Slot) -> SlotDocument:
+    going, last = slot.running, slot.last
+    return SlotDocument(
+        running=UnderWayDocument(
+            by=going.by,
+            since=iso(going.since),
+            done=going.done,
+            of=going.of,
+            failed=[CheckDocument.model_validate(row) for row in going.found if not row["ok"]],
         )
-    found = await hub.wire_tests.test_many(
-        caller, body.board_class, seconds=body.seconds, at_once=body.at_once
+        if going
+        else None,
+        last=CheckedDocument(
+            by=last.by,
+            at=iso(last.at),
+            ok=last.ok,
+            error=last.error,
+            count=last.count,
+            whole=last.whole,
+            checks=[CheckDocument.model_validate(row) for row in last.checks],
+        )
+        if last
+        else None,
     )
-    return ChecksDocument.model_validate(found)
 
 
 @router.post("/boards/{name}/check")

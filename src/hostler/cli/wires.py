@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hostler.cli.inventory import print_changes
-from hostler.cli.words import duration
+from hostler.cli.words import duration, local_time
 from hostler.client.client import Client
 from hostler.client.errors import ClientError
 
@@ -34,6 +34,10 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
         help="try the wires: switch the board off and on, and see who answers",
     )
     parser.add_argument("--all", action="store_true", help="with --active: every board that nobody holds")
+    parser.add_argument(
+        "--last", action="store_true",
+        help="print what the last check of the whole lab found; with --active: of those that tried wires",
+    )  # fmt: skip
     parser.add_argument("--class", dest="board_class", metavar="CLASS", help="with --all: only of this class")
     parser.add_argument("--at-once", type=int, metavar="N", help="with --all: boards side by side (4)")
     parser.add_argument(
@@ -47,6 +51,8 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace, out: Output) -> int:
     """Look at every wire, or try them, and print what was found."""
+    if args.last:
+        return _last(args, out)
     if not args.active:
         for option in ("all", "force", "board_class", "at_once"):
             if getattr(args, option):
@@ -71,6 +77,28 @@ def check(args: argparse.Namespace, out: Output) -> int:
     rows.rest(report["checks"])
     _summary(report, out)
     return 0 if report["ok"] else 1
+
+
+def _last(args: argparse.Namespace, out: Output) -> int:
+    if any((args.board, args.all, args.force, args.board_class, args.at_once)):
+        return _usage(out, "--last goes with --active or alone")
+    with Client() as client:
+        slot = client.last_check()["trial" if args.active else "look"]
+    last, running = slot["last"], slot["running"]
+    if out.json:
+        out.document(slot)
+    if running is not None:
+        out.note(f"hostler: one by {running['by']} goes on: {running['done']} of {running['of']} boards")
+    if last is None:
+        out.line("never checked")
+        return 0 if out.json else 1
+    out.line(f"{local_time(last['at'])}, by {last['by']}")
+    if last["error"]:
+        out.line(f"FAILED  {last['error']}")
+    _Rows(out).rest(last["checks"])
+    failed = sum(not found["ok"] for found in last["checks"])
+    out.line(f"{last['count']} looked at, {failed} failed" if failed else f"{last['count']} looked at")
+    return 0 if last["ok"] else 1
 
 
 def _usage(out: Output, text: str) -> int:

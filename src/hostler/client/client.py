@@ -300,6 +300,10 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, Wi
             "CheckReport", self._http.call("POST", "check", body={"board": board}, seconds=_CHECK_SECONDS)
         )
 
+    def last_check(self) -> dict[str, Any]:
+        """Return what the last ``look`` and ``trial`` of the whole lab found, and what goes on."""
+        return cast("dict[str, Any]", self._http.call("GET", "check"))
+
     def equipment(self) -> list[dict[str, Any]]:
         """Return the lab's equipment: ``name``, ``driver``, how many ``boards``."""
         return cast("list[dict[str, Any]]", self._http.call("GET", "equipment"))

@@ -31,6 +31,7 @@ from hostler.hub.hook_delivery import HookDelivery
 from hostler.hub.image_care import ImageCare
 from hostler.hub.image_desk import ImageDesk
 from hostler.hub.journal import Journal
+from hostler.hub.lab_checks import LabChecks
 from hostler.hub.labfile import read_labfile
 from hostler.hub.last_lines import LastLines
 from hostler.hub.links import Outbox, Watcher
@@ -103,6 +104,7 @@ class Hub:
         claim_desk: Changes claims while they last, and tells where those that wait stand.
         metal: Asks the racks: consoles, checks.
         last_lines: What each console said last, while somebody wants to know.
+        lab_checks: Looks at all wires of the lab, or tries them, and keeps what was found.
         panels: What equipment says of its ends, while somebody looks.
         wire_tests: Tests wires when somebody asks.
         health: Checks boards, when they are due and when somebody asks.
@@ -136,6 +138,7 @@ class Hub:
         self.metal = Metal(self, link)
         self.last_lines = LastLines(self.metal)
         self.panels = PanelReadings(self)
+        self.lab_checks = LabChecks(self)
         self.wire_tests = WireTests(self)
         self.claim_desk = ClaimDesk(self, clock)
         self.health = HealthWatch(self, clock)
@@ -159,6 +162,7 @@ class Hub:
                 tasks.create_task(self.wire_tests.put_back(), name="wire tests")
                 tasks.create_task(self.last_lines.run(), name="last lines")
                 tasks.create_task(self.panels.run(), name="panels")
+                tasks.create_task(self.lab_checks.run(), name="lab checks")
                 tasks.create_task(self.health.run(), name="health")
                 tasks.create_task(self.logins.run(), name="logins")
                 tasks.create_task(self.hooks.run(), name="hooks")

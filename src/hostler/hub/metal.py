@@ -228,11 +228,18 @@ class Metal:
         if not by.admin and not (held and claim is not None and access.may_use(by, claim)):
             raise ForbiddenError(f'board "{board}" is for whoever has claimed it')
 
-    async def check(self, board: str | None) -> Document:
-        """Have the racks look at every wire, or at those of one board."""
-        if board is not None:
-            self._hub.reading.board(board)
+    async def check(self, board: str) -> Document:
+        """Have the racks look at the wires of one board, and at what it needs of the lab."""
+        self._hub.reading.board(board)
         return await self._request("check", {"board": board}, CHECK_SECONDS)
+
+    async def check_lab(self) -> Document:
+        """Have the racks look at what all boards need: networks, agents, boot files."""
+        return await self._request("check", {"board": None}, CHECK_SECONDS)
+
+    async def check_wires(self, boards: list[str]) -> Document:
+        """Have the racks look at the wires of these boards only."""
+        return await self._request("check", {"board": None, "boards": list(boards)}, CHECK_SECONDS)
 
     async def leases(self, board: str | None, network: str | None) -> list[dict[str, Any]]:
         """Return the addresses on the racks' networks, of one board or one network if given.

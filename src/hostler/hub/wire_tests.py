@@ -19,7 +19,7 @@ from hostler.hub.records import WireTest
 from hostler.model.board import Lifecycle, move
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hostler.hub.hub import Hub
     from hostler.hub.records import BoardRecord, Principal
@@ -189,16 +189,18 @@ class WireTests:
         *,
         seconds: float = NETBOOT_SECONDS,
         at_once: int = AT_ONCE,
+        told: Callable[[Sequence[JSON]], None] = lambda _: None,
     ) -> Document:
-        """Test every board nobody holds, of a class or of the lab; those that cannot be are told as such."""
-        access.admin_only(by, "test the wires of the whole lab")
-        inventory = self._hub.state.inventory
-        if board_class is not None and board_class not in inventory.classes:
-            known = ", ".join(sorted(inventory.classes)) or "none yet"
-            raise NotFoundError(f'there is no class "{board_class}"; classes: {known}', kind="unknown-class")
-        chosen = [
-            name for name, board in inventory.boards.items() if board_class in (None, board.board_class)
-        ]
+        """Test every board nobody holds, of a class or of the lab; those that cannot be are told as such.
+
+        Args:
+            by: An admin.
+            board_class: Only boards of this class; None: of any.
+            seconds: As for ``test``.
+            at_once: Boards tested side by side.
+            told: Is given the rows of each board as soon as they are known.
+        """
+        chosen = self.chosen(by, board_class)
         slots = asyncio.Semaphore(at_once)
 
         async def one(name: str) -> Sequence[JSON]:
@@ -206,15 +208,31 @@ class WireTests:
                 try:
                     report = await self.test(by, name, seconds=seconds)
                 except Refusal as error:
-                    return [_not_tested(name, error.detail)]
+                    report = {"checks": [_not_tested(name, error.detail)]}
             rows = report.get("checks")
-            return rows if isinstance(rows, list) else []
+            found = rows if isinstance(rows, list) else []
+            told(found)
+            return found
 
         async with asyncio.TaskGroup() as tasks:
             testing = [tasks.create_task(one(name)) for name in chosen]
         rows = [row for task in testing for row in task.result()]
         ok = all(row["ok"] for row in rows if isinstance(row, dict))
         return {"ok": ok, "checks": rows}
+
+    def chosen(self, by: Principal, board_class: str | None) -> list[str]:
+        """Return the boards that are tested together, of a class or of the lab.
+
+        Raises:
+            ForbiddenError: They are no admin.
+            NotFoundError: There is no such class.
+        """
+        access.admin_only(by, "test the wires of the whole lab")
+        inventory = self._hub.state.inventory
+        if board_class is not None and board_class not in inventory.classes:
+            known = ", ".join(sorted(inventory.classes)) or "none yet"
+            raise NotFoundError(f'there is no class "{board_class}"; classes: {known}', kind="unknown-class")
+        return [name for name, board in inventory.boards.items() if board_class in (None, board.board_class)]
 
 
 def _not_tested(board: str, why: str) -> Document:

@@ -23,40 +23,62 @@ if TYPE_CHECKING:
 _POWER_SECONDS = 15.0
 """Longest wait for one supply's reading, its equipment's queue included."""
 
+_KEEP = "give it some seconds after lab.toml was changed; else look into the server's log"
 _BOOT_CONTROL_SECONDS = 25.0
 """Longest wait for all boot controls of one board: two controllers that do not answer."""
 
 
-async def check_lab(plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot, board: object) -> Document:
+async def check(
+    plan: RackPlan, keepers: Sequence[Keeper], netboot: Netboot, body: Mapping[str, Any]
+) -> Document:
     """Check networks, supplies and consoles without switching anything.
 
     Args:
         plan: What the rack serves.
         keepers: All boards under care.
         netboot: The netboot children.
-        board: Name of the one board to check, or None for the whole lab.
+        body: ``board``: the one to check with all it needs; ``boards``: only the wires of these; neither:
+            what all boards need.
 
     Returns:
         ``{"ok": bool, "checks": [{"what", "ok", "text", "advice"}]}``.
     """
-    chosen = [keeper for keeper in keepers if board in (None, keeper.name)]
-    if board is not None and not chosen:
-        raise RequestRefusedError(f'this rack does not keep a board "{board}"')
+    board, boards = body.get("board"), body.get("boards")
+    if boards is not None:
+        checks = await _wires([keeper for keeper in keepers if keeper.name in boards])
+        kept = {keeper.name for keeper in keepers}
+        lost = "the rack does not keep it"
+        checks += [_row(f"board {name}", False, "", lost, _KEEP) for name in boards if name not in kept]
+    elif board is None:
+        checks = _lab(plan, keepers, netboot, whole=True)
+    else:
+        chosen = [keeper for keeper in keepers if keeper.name == board]
+        if not chosen:
+            raise RequestRefusedError(f'this rack does not keep a board "{board}"')
+        checks = [*_lab(plan, chosen, netboot, whole=False), *await _wires(chosen)]
+    return {"ok": all(check["ok"] for check in checks), "checks": list(checks)}
+
+
+def _lab(plan: RackPlan, chosen: Sequence[Keeper], netboot: Netboot, *, whole: bool) -> list[dict[str, Any]]:
     checks = [_network(name, netboot) for name in plan.networks]
-    if board is None and (full := too_small(len(keepers))) is not None:
+    if whole and (full := too_small(len(chosen))) is not None:
         checks.append(_row("neighbour table", False, "", *full))
     for arch in sorted({PLATFORMS[keeper.view.desired.platform].arch for keeper in chosen}):
         advice = "" if arch in plan.agents else f"run: hostler agent build --arch {arch}"
         checks.append(_row(f"agent for {arch}", arch in plan.agents, "registered", "not registered", advice))
-    checks += boot_files(plan.agents, [one.view.desired for one in chosen])
+    return checks + boot_files(plan.agents, [one.view.desired for one in chosen])
+
+
+async def _wires(chosen: Sequence[Keeper]) -> list[dict[str, Any]]:
+    checks: list[dict[str, Any]] = []
     checks += await asyncio.gather(*(_power(keeper) for keeper in chosen))
     checks += [_console(keeper) for keeper in chosen]
     for rows in await asyncio.gather(*(_boot_control(keeper) for keeper in chosen)):
         checks += rows
-    return {"ok": all(check["ok"] for check in checks), "checks": list(checks)}
+    return checks
 
 
-def boot_files(agents: Mapping[str, Collection[str]], boards: Iterable[Desired]) -> list[Document]:
+def boot_files(agents: Mapping[str, Collection[str]], boards: Iterable[Desired]) -> list[dict[str, Any]]:
     """Check that what boards fetch beside kernel and initramfs is registered with their agents.
 
     Args:

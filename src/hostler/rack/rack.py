@@ -22,7 +22,7 @@ from hostler.rack.active_check import ActiveChecks
 from hostler.rack.agents import AgentReports
 from hostler.rack.board_tcp import serve_tcp
 from hostler.rack.captures import Captures
-from hostler.rack.check import check_lab
+from hostler.rack.check import check
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
 from hostler.rack.console_door import serve_console
@@ -358,7 +358,7 @@ class Rack:
     async def _request(self, kind: str, body: Document) -> Document:
         if kind == "check":
             boards = [kept.keeper for kept in self._kept.values()]
-            return await check_lab(self._plan, boards, self.netboot, body.get("board"))
+            return await check(self._plan, boards, self.netboot, body)
         if kind == "active-check":
             return await self._active_checks.check(body)
         if kind == "leases":

@@ -1,0 +1,281 @@
+"""Checks of the whole lab: a look at every wire, or a trial of them, one at a time for all who ask.
+
+What was found is kept: in memory whole, and in history as far as it was wrong, so that a server that was
+started again still knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from hostler.hub import access
+from hostler.hub.errors import ConflictError, Refusal, UnavailableError
+from hostler.hub.event_choice import EventChoice
+from hostler.hub.front_panel import wires_of
+from hostler.hub.metal import NETBOOT_SECONDS
+from hostler.hub.wire_tests import AT_ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from hostler.hub.hub import Hub
+    from hostler.hub.records import Event, Principal
+    from hostler.model.json import JSON
+
+    Rows = Sequence[Mapping[str, Any]]
+    Told = Callable[[int, Rows], None]
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["look", "trial"]
+
+TOGETHER = 16
+"""Boards asked about in one request: small enough that progress is seen to move."""
+
+KEPT_ROWS = 500
+"""Findings of one check that history keeps: where more is wrong, one cause is behind them."""
+
+_EVENT = "lab.checked"
+_REMEMBERED = 40  # checks in history among which the last of each kind is searched
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """A check that goes on.
+
+    Attributes:
+        by: Who asked for it.
+        since: Unix time.
+        of: Boards it is about.
+        done: Boards that are done.
+        found: What was found so far.
+        error: Why it could not be carried out; empty: it could, or goes on.
+        over: Set when it has ended.
+    """
+
+    by: str
+    since: float
+    of: int
+    done: int = 0
+    found: list[Mapping[str, Any]] = field(default_factory=list)
+    error: str = ""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was carried out and found nothing wrong."""
+        return not self.error and all(row["ok"] for row in self.found)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A check that is over.
+
+    Attributes:
+        by: Who had asked for it.
+        at: Unix time of its end.
+        ok: Whether nothing was wrong.
+        count: How much was looked at.
+        checks: The findings.
+        whole: False when only what was wrong is still known.
+        error: Why it could not be carried out; empty: it could.
+    """
+
+    by: str
+    at: float
+    ok: bool
+    count: int
+    checks: tuple[Mapping[str, Any], ...]
+    whole: bool = True
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Slot:
+    """One kind of check: what goes on, and what came of the last."""
+
+    running: UnderWay | None = None
+    last: Checked | None = None
+
+
+class LabChecks:
+    """Carries checks out, apart from whoever asked: they may go away.
+
+    Args:
+        hub: Whose lab is checked.
+
+    Attributes:
+        slots: By kind: ``look`` switches nothing, ``trial`` switches every board that nobody holds.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.slots: dict[Kind, Slot] = {"look": Slot(), "trial": Slot()}
+        self._asked: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Carry out what is asked until cancelled."""
+        await self._remember()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(await self._asked.get(), name="lab check")
+
+    def look(self, by: Principal) -> UnderWay:
+        """Begin to look at every wire, or join the look that goes on."""
+        slot = self.slots["look"]
+        if slot.running is None:
+            boards = list(self._hub.state.inventory.boards)
+            slot.running = UnderWay(by.name, self._hub.now(), len(boards))
+            self._asked.put_nowait(self._carry_out("look", lambda told: self._look(boards, told)))
+        return slot.running
+
+    def trial(
+        self,
+        by: Principal,
+        board_class: str | None = None,
+        *,
+        seconds: float = NETBOOT_SECONDS,
+        at_once: int = AT_ONCE,
+    ) -> UnderWay:
+        """Begin to try the wires of every board nobody holds, of a class or of the lab.
+
+        Raises:
+            ForbiddenError: They are no admin.
+            NotFoundError: There is no such class.
+            ConflictError: A trial goes on.
+        """
+        chosen = self._hub.wire_tests.chosen(by, board_class)
+
+        async def work(told: Told) -> None:
+            await self._hub.wire_tests.test_many(
+                by, board_class, seconds=seconds, at_once=at_once, told=lambda rows: told(1, _found(rows))
+            )
+
+        return self._try(by, len(chosen), work)
+
+    def trial_of(self, by: Principal, board: str, *, seconds: float = NETBOOT_SECONDS) -> UnderWay:
+        """Begin to try the wires of one board; raises as ``trial``, NotFoundError for no such board."""
+        access.admin_only(by, "have wires tried")
+        self._hub.reading.board(board)
+
+        async def work(told: Told) -> None:
+            report = await self._hub.wire_tests.test(by, board, seconds=seconds)
+            told(1, _found(report["checks"]))
+
+        return self._try(by, 1, work)
+
+    async def whole(self, check: UnderWay) -> tuple[bool, list[Mapping[str, Any]]]:
+        """Wait for a check and return whether all is well, and every finding.
+
+        Raises:
+            UnavailableError: It could not be carried out.
+        """
+        await check.over.wait()  # ended by the deadlines of what it asks
+        if check.error:
+            raise UnavailableError(check.error, kind="check-failed")
+        return check.ok, check.found
+
+    def _try(self, by: Principal, of: int, work: Callable[[Told], Coroutine[Any, Any, None]]) -> UnderWay:
+        slot = self.slots["trial"]
+        if slot.running is not None:
+            raise ConflictError(
+                f"{slot.running.by} has wires tried already, {slot.running.done} of {slot.running.of} boards "
+                "are done; wait until that is over",
+                kind="check-running",
+            )
+        slot.running = UnderWay(by.name, self._hub.now(), of)
+        self._asked.put_nowait(self._carry_out("trial", work))
+        return slot.running
+
+    async def _carry_out(self, kind: Kind, work: Callable[[Told], Coroutine[Any, Any, None]]) -> None:
+        slot = self.slots[kind]
+        check = slot.running
+        assert check is not None
+
+        def told(boards: int, rows: Rows) -> None:
+            check.done += boards
+            check.found += rows
+
+        try:
+            await work(told)
+        except* Refusal as errors:
+            check.error = _first(errors).detail
+        except* Exception:
+            log.exception("a check of the lab fell over")
+            check.error = "it fell over; the server's log tells why"
+        slot.last = Checked(
+            check.by, self._hub.now(), check.ok, len(check.found), tuple(check.found), error=check.error
+        )
+        slot.running = None
+        check.over.set()
+        await self._record(kind, slot.last)
+
+    async def _look(self, boards: list[str], told: Told) -> None:
+        async def some(names: list[str]) -> None:
+            report = await self._hub.metal.check_wires(names)
+            told(len(names), _found(report["checks"]))
+
+        told(0, _found((await self._hub.metal.check_lab())["checks"]))
+        async with asyncio.TaskGroup() as tasks:
+            for names in self._together(boards):
+                tasks.create_task(some(names))
+
+    def _together(self, boards: list[str]) -> list[list[str]]:
+        """Put boards of one equipment together: a switch that is dead holds up no other's."""
+        inventory = self._hub.state.inventory.boards
+        by_equipment: dict[str, list[str]] = {}
+        for name in boards:
+            if (board := inventory.get(name)) is not None:  # it may have been taken out meanwhile
+                through = [wire.equipment or "" for kind, wire in wires_of(board) if kind == "power"]
+                by_equipment.setdefault(through[0] if through else "", []).append(name)
+        return [
+            names[first : first + TOGETHER]
+            for names in by_equipment.values()
+            for first in range(0, len(names), TOGETHER)
+        ]
+
+    async def _record(self, kind: Kind, checked: Checked) -> None:
+        """Keep what was wrong."""
+        bad = [dict(row) for row in checked.checks if not row["ok"]]
+        what = "looked at" if kind == "look" else "tried"
+        outcome = checked.error or (
+            f"{len(bad)} of {checked.count} failed" if bad else f"{checked.count} well"
+        )
+        data: dict[str, Any] = {
+            "kind": kind, "ok": checked.ok, "count": checked.count, "failed": bad[:KEPT_ROWS],
+            "error": checked.error,
+        }  # fmt: skip
+        text = f"the lab's wires were {what} for {checked.by}: {outcome}"
+        await self._hub.surely(lambda draft: draft.event(_EVENT, text, principal=checked.by, data=data))
+
+    async def _remember(self) -> None:
+        """Take over from history what the checks before the start found."""
+        events = await self._hub.history.newest(EventChoice(kind=_EVENT), _REMEMBERED)
+        for event in reversed(events):
+            slot = self.slots[event.data["kind"]]
+            if slot.last is None:
+                slot.last = _remembered(event)
+
+
+def _remembered(event: Event) -> Checked:
+    data = event.data
+    return Checked(
+        event.principal or "", event.at, bool(data["ok"]), int(data["count"]), tuple(data["failed"]),
+        whole=False, error=str(data["error"]),
+    )  # fmt: skip
+
+
+def _found(rows: JSON | Sequence[JSON]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _first(errors: BaseExceptionGroup[Refusal]) -> Refusal:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Refusal)
+    return error
