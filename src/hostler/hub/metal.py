@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 CHECK_SECONDS = 110.0
 LOG_SECONDS = 30.0
 PANEL_SECONDS = 35.0
-PANEL_SECONDS = 35.0
 LINES_SECONDS = 5.0
 """A rack has them in memory: one that takes longer has other troubles."""
 
