@@ -38,6 +38,7 @@ from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
 from hostler.rack.console_door import serve_console
 from hostler.rack.console_lines import last_lines
+from hostler.serve import reveal_secret
 from hostler.store_files import StoreFiles
 
 if TYPE_CHECKING:
@@ -287,7 +288,8 @@ def simulated_lab(
     async def serve() -> None:
         database = Database(state / "hostler.db")
         link = InProcessLink(state / "link.db")
-        hub = Hub(database, link, StoreFiles(ImageStore(state / "images")), state / "spool")
+        files = StoreFiles(ImageStore(state / "images"))
+        hub = Hub(database, link, files, state / "spool", reveal=reveal_secret)
         server = uvicorn.Server(uvicorn.Config(create_app(hub), log_config=None, lifespan="off"))
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -74,22 +74,38 @@ class Visitor:
 
 
 @contextmanager
-def visiting(chromium: Browser, url: str, **options: Any) -> Iterator[Visitor]:
-    """Open a browser; at the end nothing may have failed in it, and nothing have gone elsewhere."""
+def visiting(chromium: Browser, url: str, also: str = "", **options: Any) -> Iterator[Visitor]:
+    """Open a browser; at the end nothing may have failed in it, and nothing have gone elsewhere.
+
+    Args:
+        chromium: The browser.
+        url: The server.
+        also: Another server it may go to, and what that one says is not our fault; empty: none.
+        options: For the browser.
+    """
     context = chromium.new_context(**options)
     context.set_default_timeout(WAIT)
     page = context.new_page()
     visitor = Visitor(context, page, url, [], [])
 
+    own = (f"{url}/", url.replace("http", "ws", 1), "data:", *([f"{also}/"] if also else []))
+
+    def elsewhere() -> bool:
+        return bool(also) and page.url.startswith(f"{also}/")
+
     def requested(request: Request) -> None:
-        if not request.url.startswith((f"{url}/", url.replace("http", "ws", 1), "data:")):
+        if not request.url.startswith(own) and not elsewhere():
             visitor.foreign.append(request.url)
 
     def said(message: ConsoleMessage) -> None:
+        if elsewhere():
+            return
         # That nobody is logged in yet is asked for, and the browser calls the answer an error.
         if message.type in ("error", "warning") and "401" not in message.text and "403" not in message.text:
             visitor.faults.append(message.text)
 
+    if also:  # what it asks of third parties must not keep anybody waiting who has no way there
+        context.route(lambda address: not address.startswith(own), lambda route: route.abort())
     context.on("request", requested)
     page.on("console", said)
     page.on("pageerror", lambda error: visitor.faults.append(str(error)))

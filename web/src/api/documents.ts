@@ -14,6 +14,9 @@ export type Verdict = Schemas["VerdictDocument"];
 export type BootRecord = Schemas["BootDocument"];
 export type Me = Schemas["MeDocument"];
 export type Session = Schemas["SessionDocument"];
+export type Ways = Schemas["WaysDocument"];
+export type Span = Schemas["SpanDocument"];
+export type Difference = Schemas["DiffDocument"];
 export type Matches = Schemas["MatchesDocument"];
 export type Problem = Schemas["Problem"];
 

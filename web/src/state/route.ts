@@ -13,9 +13,10 @@ export const parts = computed(() => place.value.pathname.split("/").filter(Boole
 /** What stands behind the question mark. */
 export const query = computed(() => place.value.searchParams);
 
-/** Show another page of ours. */
-export function go(to: string): void {
-  history.pushState(null, "", to);
+/** Show another page of ours; `instead`: going back does not lead to this one. */
+export function go(to: string, instead = false): void {
+  if (instead) history.replaceState(null, "", to);
+  else history.pushState(null, "", to);
   place.value = new URL(location.href);
   window.scrollTo(0, 0);
 }
