@@ -101,6 +101,7 @@ ROUTES: dict[str, Row] = {
     "GET /runs/{run_id}": Row(project(200)),
     "GET /boards/{name}/trace": Row(project(200)),
     "GET /boards/{name}/why": Row(project(200)),
+    "GET /boards/{name}/packets": Row(project(409)),  # nothing was recorded of it
     "GET /boards/{name}/wipe-certificate": Row((401, 404, 404, 404, 404)),  # it was not wiped yet
     "GET /boards/{name}/wipe-certificate.pdf": Row((401, 404, 404, 404, 404)),
     "GET /boards/{name}/console/log": Row(holder(200)),

@@ -34,6 +34,7 @@ from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import Phase, RunState, RunStatus
 from hostler.model.seam import BootRecord, Desired, Observed, Stranger
 from hostler.model.trace import TraceEvent
+from hostler.rack.boot_packets import BootPackets
 from hostler.rack.console import RackConsole
 from hostler.rack.console_door import REQUESTS as CONSOLE_REQUESTS
 from hostler.rack.console_door import serve_console
@@ -202,6 +203,8 @@ class SimulatedRack:
             row = {"what": "power of it", "ok": True, "text": "port 7 of rack1", "advice": ""}
             found = {"ok": False, "mac": body["mac"], "power": wire, "console": None, "checks": [row]}
             return found if body["mac"] == STRANGER else {**found, "power": None}  # type: ignore[dict-item]
+        if kind == "packets":
+            return await BootPackets(self._state / "netboot", lambda: 60.0).read(str(body["board"]), body)
         if kind == "console-lines":
             console = self._kept_console
             return last_lines({"pc-1": console} if console is not None else {})

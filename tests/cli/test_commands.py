@@ -21,6 +21,8 @@ import pytest
 from simulated_lab import LAB, SimulatedLab, simulated_lab
 
 from hostler.client.client import Client
+from hostler.netboot.packet_files import FOLDER, PacketFiles
+from hostler.wire.pcapng import packet, section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +101,32 @@ def test_the_main_job(images: Shell) -> None:
     assert "nothing was missing" in images("why", "pc-1").stdout.lower()
     assert "pc-1 is available, power off" in images("release", "mine").stdout
     assert images.json("boards")[1]["lifecycle"] == "available"
+
+
+def test_the_packets_of_a_boot_are_written_for_wireshark(images: Shell, tmp_path: Path) -> None:
+    """--pcap writes what the rack recorded, of the boot that was asked for; a refusal writes nothing."""
+    images("claim", "pc")
+    images("run", "pc-1", "wipe")
+    boot = images.json("trace", "pc-1")["boot"]
+    kept = PacketFiles(tmp_path / "state" / "netboot" / "lab" / FOLDER, section(["srv0"], 2048, "words"))
+    file = tmp_path / "boot.pcapng"
+    refused = images("trace", "pc-1", "--pcap", str(file), status=1).stderr
+    assert "CAP_NET_RAW" in refused
+    assert not file.exists()
+    kept.add("pc-1", boot["id"], packet(0, 1, bytes(64), 64, outgoing=True))
+    assert f"are in {file}" in images("trace", "pc-1", "--pcap", str(file)).stderr
+    piped = subprocess.run(
+        [HOSTLER, "trace", "pc-1", "--boot", str(boot["number"]), "--pcap", "-"],
+        capture_output=True, timeout=60, check=True, env=images.environment,
+    )  # fmt: skip
+    assert piped.stdout == file.read_bytes()
+    read = subprocess.run(
+        ["tshark", "-r", "-"], input=piped.stdout, capture_output=True, timeout=60, check=True
+    )
+    assert len(read.stdout.splitlines()) == 1
+    assert (
+        "nothing is known of boot 7" in images("trace", "pc-1", "--boot", "7", "--pcap", "-", status=1).stderr
+    )
 
 
 def test_bars_and_tables_on_a_terminal(images: Shell) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel
 
 from hostler.api.documents import BootDocument, boot_document
@@ -57,6 +57,9 @@ class VerdictDocument(BaseModel):
 
 
 _LOOK = "Look at the equipment; `hostler check BOARD` asks it."
+_CAPTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/x-pcapng": {"schema": {"type": "string", "format": "binary"}}}}
+}
 _PAST_BOOTS = 20
 """From how many boots of the board's class is learnt how long a stage takes."""
 _OWN_BOOTS = 8
@@ -110,6 +113,16 @@ async def _good(hub: Hub, caller: Principal, board: str, boot: BootRecord) -> Bo
             if hub.sight.sees(caller, claim):
                 return boot_document(one.boot)
     return None
+
+
+@router.get("/boards/{name}/packets", response_class=Response, responses=_CAPTURE)
+async def get_packets(
+    hub: TheHub, caller: Caller, name: str, boot: int | None = Query(None, ge=1)
+) -> Response:
+    """Return what a board and the boot services said during a boot (the last one by default), as pcapng."""
+    data, number = await hub.metal.packets(caller, name, boot)
+    headers = {"Content-Disposition": f'attachment; filename="{name}-boot-{number}.pcapng"'}
+    return Response(data, media_type="application/x-pcapng", headers=headers)
 
 
 def _without_boot(board: str, cause: str, text: str, advice: str) -> VerdictDocument:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.cli.words import local_time
 from hostler.client.client import Client
+from hostler.client.errors import ClientError
 
 if TYPE_CHECKING:
     import argparse
@@ -15,20 +18,49 @@ if TYPE_CHECKING:
     from hostler.client.documents import Trace
 
 
-def _trace_arguments(parser: argparse.ArgumentParser) -> None:
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("board", metavar="BOARD")
     parser.add_argument("--boot", type=int, metavar="N", help="the boot of that number (default: the newest)")
 
 
+def _trace_arguments(parser: argparse.ArgumentParser) -> None:
+    _arguments(parser)
+    parser.add_argument(
+        "--pcap",
+        metavar="FILE",
+        type=Path,
+        help="write its packets there for Wireshark; - is standard output",
+    )
+
+
 def trace(args: argparse.Namespace, out: Output) -> int:
-    """Print the timeline of a boot."""
+    """Print the timeline of a boot, or write its packets."""
     with Client() as client:
+        if args.pcap is not None:
+            return _write(client.packets(args.board, args.boot), args.pcap, out)
         found = client.trace(args.board, args.boot)
     if out.json:
         out.document(found)
         return 0
     for line in timeline(found):
         out.line(line)
+    return 0
+
+
+def _write(packets: bytes, file: Path, out: Output) -> int:
+    if str(file) == "-":
+        if out.json:
+            raise ClientError("standard output cannot carry both JSON and packets; name a file for --pcap")
+        sys.stdout.buffer.write(packets)
+        return 0
+    try:
+        file.write_bytes(packets)
+    except OSError as error:
+        raise ClientError(f"{file} cannot be written: {error.strerror}") from None
+    if out.json:
+        out.document({"file": str(file), "bytes": len(packets)})
+    else:
+        out.note(f"{len(packets):,} bytes of packets are in {file}; read them with `wireshark {file}`")
     return 0
 
 
@@ -68,4 +100,4 @@ def why(args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-VERBS = {"trace": (_trace_arguments, trace), "why": (_trace_arguments, why)}
+VERBS = {"trace": (_trace_arguments, trace), "why": (_arguments, why)}

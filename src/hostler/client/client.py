@@ -115,6 +115,11 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, Wi
         """Return the timeline of a boot: the newest, or the one of that number."""
         return cast("Trace", self._http.call("GET", f"boards/{part(board)}/trace", query={"boot": boot}))
 
+    def packets(self, board: str, boot: int | None = None) -> bytes:
+        """Return what a board and the boot services said during a boot, as a pcapng file for Wireshark."""
+        with self._http.stream("GET", f"boards/{part(board)}/packets", query={"boot": boot}) as response:
+            return response.read()
+
     def why(self, board: str, boot: int | None = None) -> Why:
         """Return why a boot came no further: the newest, or the one of that number."""
         return cast("Why", self._http.call("GET", f"boards/{part(board)}/why", query={"boot": boot}))

@@ -112,4 +112,5 @@ class Inventory:
                 arch: {**agent.boot_files, "kernel": agent.kernel, "initrd": agent.initrd}
                 for arch, agent in agents.items()
             },
+            keep_traces=self.keep_traces,
         )

@@ -157,6 +157,25 @@ class Metal:
             return by.admin
         return record.lifecycle is Lifecycle.CLAIMED and access.may_watch(by, held)
 
+    async def packets(self, by: Principal, board: str, number: int | None) -> tuple[bytes, int]:
+        """Return the packets of a boot (None: of the last) as a pcapng file, and the boot's number.
+
+        Raises:
+            NotFoundError: There is no such board or boot.
+            ForbiddenError: The boot belonged to a claim that is not for them to see.
+            ConflictError: No packets of it are kept.
+        """
+        self._hub.reading.board(board)
+        await self._hub.journal.settled()
+        trace = await self._hub.history.trace(board, number)
+        if trace.boot is None:
+            which = f"boot {number}" if number is not None else "any boot"
+            raise NotFoundError(f'nothing is known of {which} of board "{board}"', kind="unknown-boot")
+        claim = await self._hub.history.boot_claim(trace.boot.id)
+        await self._hub.sight.refuse_stranger(by, claim, f"the packets of boot {trace.boot.number}")
+        answer = await self._request("packets", {"board": board, "boot": trace.boot.id}, LOG_SECONDS)
+        return base64.b64decode(str(answer.get("data", ""))), trace.boot.number
+
     async def notice(self, board: str, text: str) -> None:
         """Tell everybody who is joined to a board's console something."""
         await self._request("console-notice", {"board": board, "text": text}, LOG_SECONDS)

@@ -110,11 +110,13 @@ class RackPlan:
         equipment: Every piece of equipment.
         agents: By architecture: the artefact ids of the agent, ``{"amd64": {"kernel": id, "initrd": id}}``,
             and of what firmware fetches besides, by the name it asks for.
+        keep_traces: Seconds for which is kept what was seen of boots.
     """
 
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     equipment: tuple[Equipment, ...] = ()
     agents: dict[str, dict[str, str]] = field(default_factory=dict)
+    keep_traces: float = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hostler.netboot.first_stage_watch import FirstStageWatch, words
 from hostler.netboot.http_server import BootHttp, HttpBindError
 from hostler.netboot.leases import DUID_KEY
 from hostler.netboot.no_router import NoRouter
+from hostler.netboot.packet_recorder import PacketRecorder
 from hostler.netboot.render_grub import failure
 from hostler.netboot.setup import LEASES_FILE
 from hostler.netboot.table import DhcpMode
@@ -74,6 +75,7 @@ class Services:
         files = BootFiles(table, setup.networks, self._mac_of, firmware)
         here = [network for network in setup.networks if network.behind is None]
         self._tftp = TftpServer(here, files.open, self._emit_named)
+        self._packets = PacketRecorder(here, table, self._mac_of, setup.state_dir)
         self._no_router = NoRouter(
             network for network in here if network.dhcp is DhcpMode.OWN or network.address6 is not None
         )
@@ -96,6 +98,7 @@ class Services:
         try:
             self._dhcp.open()
             self._dhcp6.open()
+            self._packets.start()
             await self._http.start()
             self._tftp.start()
             self._no_router.start()
@@ -108,7 +111,7 @@ class Services:
     async def stop(self) -> None:
         """Stop what runs."""
         self._no_router.stop()
-        for server in (self._dhcp, self._dhcp6, self._tftp):
+        for server in (self._dhcp, self._dhcp6, self._tftp, self._packets):
             await asyncio.to_thread(server.stop)
         await self._http.close()
 

@@ -21,6 +21,7 @@ from hostler.model.trace import TraceEvent
 from hostler.rack.active_check import ActiveChecks
 from hostler.rack.agents import AgentReports
 from hostler.rack.board_tcp import serve_tcp
+from hostler.rack.boot_packets import BootPackets
 from hostler.rack.captures import Captures
 from hostler.rack.check import check
 from hostler.rack.console import RackConsole
@@ -120,6 +121,7 @@ class Rack:
             lambda name: kept.keeper if (kept := self._kept.get(name)) else None, self._captures
         )
         self.netboot = Netboot(images.root, state_dir, self._heard, self.reports)
+        self._packets = BootPackets(state_dir / "netboot", lambda: self._plan.keep_traces)
 
     async def run(self) -> None:
         """Keep the rack until cancelled."""
@@ -129,6 +131,7 @@ class Rack:
             tasks.create_task(self._publish_forever(), name="publish")
             tasks.create_task(self._follow(), name="follow")
             tasks.create_task(self._captures.run(), name="captures")
+            tasks.create_task(self._packets.run(), name="packets")
 
     def _active_runs(self) -> set[str]:
         runs = (kept.keeper.view.memory.run for kept in self._kept.values())
@@ -255,6 +258,7 @@ class Rack:
         self.wires.forget(name)
         self._troubles.forget(name)
         self.netboot.drop_target(name)
+        self._packets.forget(name)
         try:
             await self._store.forget(name)
         except StorageError as error:  # what is left of it harms nobody: its runs are over
@@ -366,6 +370,8 @@ class Rack:
         if kind == "panel":
             unit = equipment_of(self._plan, str(body.get("equipment")))
             return await read_panel(unit, self.wires)
+        if kind == "packets":
+            return await self._packets.read(self._find(body).keeper.name, body)
         if kind == "find-wires":
             return await self._wire_finder.find(body)
         if kind in CONSOLE_REQUESTS:

@@ -1,0 +1,246 @@
+"""Keeps the packets of boots: what boards and the boot services say to each other, as it was on the wire.
+
+The kernel picks them out (`hostler.wire.packet_filter`), so that bulk costs nothing here. It is a
+convenience: in a storm the kernel drops what this thread does not fetch, so that no answer of the services
+waits for it, and how many those were is noted in the capture. Without the right to see packets nothing is
+kept.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from collections import OrderedDict, defaultdict
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hostler.netboot.packet_files import FOLDER, MOST_A_BOOT, PacketFiles
+from hostler.wire.boot_packet import BootPacket, BootPorts, Kind, boot_packet
+from hostler.wire.packet_filter import EACH_BLOCKS, FIRST_BLOCKS, SNAP, boot_filter
+from hostler.wire.pcapng import lost, packet, section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hostler.netboot.table import Address, BootTable, NetworkConfig, Target
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 64
+PAUSE_SECONDS: Final = 0.05
+"""At most a batch of each interface in this time: some 1,300 packets a second, a fiftieth of a core."""
+BUFFER: Final = 2 << 20
+"""Bytes of packets that the kernel holds meanwhile: the begin of a storm."""
+FLOWS: Final = 4096
+"""Conversations remembered: an answer is kept when its question was."""
+STOP_SECONDS: Final = 5.0
+_QUIET_SECONDS = 60.0
+
+_SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 33, 35
+_SOL_PACKET, _PACKET_STATISTICS, _PACKET_AUXDATA = 263, 6, 8
+_ETH_P_ALL, _OUTGOING = 3, 4
+_AUXILIARY = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata: status, length, what was taken of it …
+_TIME = struct.Struct("@ll")
+_CONTROL = socket.CMSG_SPACE(_AUXILIARY.size) + socket.CMSG_SPACE(_TIME.size)
+
+COMMENT: Final = (
+    "What this board and the boot services said, as it passed the server's network interface: DHCP and DHCPv6"
+    " whole, also other servers' answers; of TFTP requests, options, errors and the headers of blocks (the"
+    f" first {FIRST_BLOCKS}, then each {EACH_BLOCKS}th); of HTTP the heads of requests and answers, and the"
+    " packets that begin and end a connection. File contents, bare TCP acknowledgements and what the agent"
+    " says are left out, so Wireshark tells of lost segments where none were lost. At most"
+    f" {MOST_A_BOOT >> 10} KiB of a boot, from its begin. Tokens are overwritten by asterisks."
+)
+
+
+class _Ear(NamedTuple):
+    number: int
+    socket: socket.socket
+
+
+class PacketRecorder:
+    """The thread.
+
+    Args:
+        networks: Whose interfaces to listen on.
+        table: Whose boot a packet belongs to.
+        mac_of: MAC that holds the lease of an address, or None.
+        state_dir: Has the folder of the packets.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[NetworkConfig],
+        table: BootTable,
+        mac_of: Callable[[Address], str | None],
+        state_dir: Path,
+    ) -> None:
+        self._table = table
+        self._mac_of = mac_of
+        self._interfaces = sorted({network.interface for network in networks})
+        self._ports = BootPorts(
+            dhcp=BootPorts().dhcp | {network.dhcp_port for network in networks},
+            dhcp6=BootPorts().dhcp6 | {network.dhcp6_port for network in networks},
+            tftp=next((network.tftp_port for network in networks), BootPorts().tftp),
+            http=frozenset(network.http_port for network in networks),
+        )
+        self._files = PacketFiles(state_dir / FOLDER, section(self._interfaces, SNAP, COMMENT))
+        self._ears: list[_Ear] = []
+        self._asked: OrderedDict[tuple[bool, tuple[str, int]], None] = OrderedDict()
+        self._wake = -1
+        self._stopping = False
+        self._quiet_until = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen in the calling thread's network namespace, where that is permitted."""
+        for number, interface in enumerate(self._interfaces):
+            try:
+                self._ears.append(_Ear(number, _listen(interface, self._ports)))
+            except (OSError, ValueError) as error:
+                log.info("packets on %s are not kept for `hostler trace --pcap`: %s", interface, error)
+        if self._ears:
+            self._stopping = False
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._thread = threading.Thread(target=self._run, name="packets", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End, after what has been heard is on the disk; harmless if not running."""
+        if self._thread is None:
+            return
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(STOP_SECONDS)
+        if not self._thread.is_alive():
+            for ear in self._ears:
+                ear.socket.close()
+            os.close(self._wake)
+        self._ears.clear()
+        self._thread = None
+
+    def _run(self) -> None:
+        with select.epoll() as poll:
+            poll.register(self._wake, select.EPOLLIN)
+            for ear in self._ears:
+                poll.register(ear.socket.fileno(), select.EPOLLIN)
+            while not self._stopping:
+                poll.poll()
+                try:
+                    self._take()
+                except OSError as error:
+                    self._complain(f"packets of boots are not kept: {error}")
+                except Exception:
+                    log.exception("packets of boots could not be kept")
+                time.sleep(PAUSE_SECONDS)
+
+    def _take(self) -> None:
+        """Fetch a batch of each interface and put it where it belongs."""
+        blocks: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+        for ear in self._ears:
+            heard: set[tuple[str, str]] = set()
+            at = time.time_ns()
+            for _ in range(BATCH):
+                try:
+                    frame, control, _, sender = ear.socket.recvmsg(SNAP, _CONTROL)
+                except BlockingIOError:
+                    break
+                at, length = _measured(control, at, len(frame))
+                outgoing = sender[2] == _OUTGOING
+                found = boot_packet(frame, self._ports, outgoing=outgoing)
+                target = self._whose(found) if found is not None else None
+                if found is None or target is None or target.boot is None:
+                    continue
+                kept = _covered(found.kept, target)
+                comment = "a token is overwritten" if kept != frame[: len(kept)] else ""
+                key = (target.board, target.boot)
+                heard.add(key)
+                blocks[key].append(packet(ear.number, at, kept, length, outgoing=outgoing, comment=comment))
+            if heard and (missed := _missed(ear.socket)):
+                for key in heard:
+                    blocks[key].append(lost(ear.number, at, missed))
+        for (board, boot), found_blocks in blocks.items():
+            self._files.add(board, boot, b"".join(found_blocks))
+
+    def _whose(self, found: BootPacket) -> Target | None:
+        """Return the board a packet concerns, or None: nobody's, or an answer to what was left out."""
+        tcp = found.kind in (Kind.CONNECTION, Kind.REQUEST, Kind.ANSWER)
+        flow = (tcp, found.client)
+        if found.kind in (Kind.FILE_REQUEST, Kind.REQUEST):
+            self._asked[flow] = None
+            self._asked.move_to_end(flow)
+            if len(self._asked) > FLOWS:
+                self._asked.popitem(last=False)
+        elif found.kind in (Kind.TRANSFER, Kind.ANSWER) and flow not in self._asked:
+            return None
+        target = self._table.by_mac(found.mac)
+        if target is None and found.kind is not Kind.DHCP:
+            # It is behind a router, or asks with a MAC that only its lease tells.
+            mac = self._mac_of(ip_address(found.client[0]))
+            target = self._table.by_mac(mac) if mac else None
+        return target
+
+    def _complain(self, text: str) -> None:
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET_SECONDS
+            log.warning("%s", text)
+
+
+def _covered(kept: bytes, target: Target) -> bytes:
+    """Return bytes without the token of the boot, wherever it may stand."""
+    token = (target.token or "").encode()
+    return kept.replace(token, b"*" * len(token)) if token else kept
+
+
+def _measured(control: Sequence[tuple[int, int, bytes]], at: int, length: int) -> tuple[int, int]:
+    """Return when the kernel saw a packet, in nanoseconds, and how long it was on the wire."""
+    for level, kind, data in control:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _TIME.size:
+            seconds, nanoseconds = _TIME.unpack_from(data)
+            at = seconds * 1_000_000_000 + nanoseconds
+        elif (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA) and len(data) >= _AUXILIARY.size:
+            length = max(length, _AUXILIARY.unpack_from(data)[1])
+    return at, length
+
+
+def _missed(ear: socket.socket) -> int:
+    """Return how many packets the kernel dropped since this was asked last."""
+    statistics = ear.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+    return int(struct.unpack("@II", statistics)[1])
+
+
+def _listen(interface: str, ports: BootPorts) -> socket.socket:
+    """Return a socket that hears boots on an interface; needs CAP_NET_RAW.
+
+    Raises:
+        OSError: It cannot be had.
+        ValueError: The networks have too many ports.
+    """
+    program = boot_filter(ports)
+    code = ctypes.create_string_buffer(program)
+    ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
+    try:
+        ear.setsockopt(
+            socket.SOL_SOCKET,
+            _SO_ATTACH_FILTER,
+            struct.pack("@HP", len(program) // 8, ctypes.addressof(code)),
+        )
+        try:
+            ear.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
+        except PermissionError:
+            ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        ear.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        ear.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+        ear.bind((interface, _ETH_P_ALL))
+    except OSError:
+        ear.close()
+        raise
+    return ear

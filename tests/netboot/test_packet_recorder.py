@@ -1,0 +1,126 @@
+"""The packets of a boot, recorded while real clients boot and read by Wireshark's own reader."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+import subprocess
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from netboot_peers import NETWORK, Rack, pid_in, until
+from test_process import TOKEN, curl, lease, status, target
+
+from hostler.model.boot import BootIntent
+from hostler.netboot.setup import NetbootSetup
+from netns import Lan
+
+STRANGER = "52:54:00:99:99:99"
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture
+def setup(lan: Lan, tmp_path: Path):
+    firmware = tmp_path / "snponly.efi"
+    firmware.write_bytes(b"MZ" + os.urandom(700_000))
+    with pid_in(lan, tmp_path) as pidfile:
+        yield NetbootSetup(
+            networks=(NETWORK,),
+            store=tmp_path / "store",
+            state_dir=tmp_path / "state",
+            firmware={"snponly.efi": firmware},
+            netns_pidfile=pidfile,
+        )
+
+
+def recorded(setup: NetbootSetup) -> Path:
+    return setup.state_dir / "packets" / "b1" / "boot-1.pcapng"
+
+
+def tshark(file: Path, shown: str, *fields: str) -> list[list[str]]:
+    """Return fields of the packets that a display filter shows; the file must be sound."""
+    options = [word for field in fields for word in ("-e", field)]
+    done = subprocess.run(
+        ["tshark", "-n", "-r", str(file), "-d", "tcp.port==8067,http",
+         "-o", "tcp.desegment_tcp_streams:FALSE", "-Y", shown, "-T", "fields", *options],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+async def test_the_packets_of_a_boot_are_kept_without_its_secrets(
+    lan: Lan, setup: NetbootSetup, tmp_path: Path
+) -> None:
+    """DHCP whole, TFTP and HTTP without contents, no token anywhere; what goes on after a kill is added."""
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(os.urandom(3_000_001))
+    digest = hashlib.sha256(kernel.read_bytes()).hexdigest()
+    rack = Rack()
+    async with rack.child(setup) as child:
+        child.put_artefact(digest, kernel)
+        child.put_target(
+            target(lan, intent=BootIntent.STEP, boot="boot-1", token=TOKEN, kernel=digest, initrd=digest,
+                   cmdline=f"hostler.token={TOKEN}", step=None)
+        )  # fmt: skip
+        address = await lease(lan)
+        assert IPv4Address(address) in NETWORK.address.network
+        assert TOKEN in curl(lan, "/boot/ipxe").decode()
+        curl(lan, f"/boot/file/{digest}")
+        shown = ("-X", "POST", "-H", f"Authorization: Bearer {TOKEN}")
+        await asyncio.to_thread(status, lan, f"/boot/done?token={TOKEN}", *shown)
+        fetch = ("curl", "-sS", "--max-time", "20", "--tftp-blksize", "1428", "tftp://10.77.0.1/snponly.efi")
+        subprocess.run(lan.client.argv(*fetch), capture_output=True, check=True, timeout=60)
+        last = ("curl", "-sS", "--max-time", "20", "tftp://10.77.0.1/no-such-file")
+        subprocess.run(lan.client.argv(*last), capture_output=True, check=False, timeout=60)
+        await until(lambda: b"no-such-file" in recorded(setup).read_bytes(), 60)
+        assert child.pid is not None
+        killed = child.pid
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: child.pid != killed, 60)
+        with recorded(setup).open("ab") as file:
+            file.write(b"\x06\0\0\0\xff\0\0\0half a block")
+        await until(lambda: child.pid not in (None, killed) and child.problem is None, 60)
+        curl(lan, "/boot/ipxe?after=the-kill")
+        await until(lambda: b"after=the-kill" in recorded(setup).read_bytes(), 60)
+
+    file = recorded(setup)
+    assert TOKEN.encode() not in file.read_bytes()
+    messages = [kind for (kind,) in tshark(file, "dhcp", "dhcp.option.dhcp")]
+    assert list(dict.fromkeys(messages))[:4] == ["1", "2", "3", "5"]  # DISCOVER OFFER REQUEST ACK
+    assert {mac.split(",")[0] for (mac,) in tshark(file, "dhcp", "dhcp.hw.mac_addr")} == {lan.client_mac}
+    (offered,) = {answer for (answer,) in tshark(file, "dhcp.option.dhcp == 5", "dhcp.ip.your")}
+    assert offered == address
+
+    asked = list(dict.fromkeys(one for (one,) in tshark(file, "http.request", "http.request.uri")))
+    assert asked == [
+        "/boot/ipxe", f"/boot/file/{digest}", f"/boot/done?token={'*' * len(TOKEN)}",
+        "/boot/ipxe?after=the-kill",
+    ]  # fmt: skip
+    answers = [one for (one,) in tshark(file, "http.response", "http.content_length_header")]
+    assert str(kernel.stat().st_size) in answers
+    assert file.stat().st_size < 100_000  # of 3.7 MB that were sent
+
+    opcodes = [one for (one,) in tshark(file, "tftp", "tftp.opcode")]
+    assert {"1", "3", "4", "5", "6"} <= set(opcodes)
+    blocks = [int(number) for (number,) in tshark(file, "tftp.opcode == 3", "tftp.block")]
+    assert sorted(set(blocks)) == [1, 2, 3, 4, 5, 6, 7, 8, 256]
+    lengths = {int(length) for (length,) in tshark(file, "tftp.opcode == 3", "frame.len")}
+    assert lengths == {14 + 20 + 8 + 4 + 1428}  # as long as it was on the wire, though only its head is there
+
+
+async def test_who_is_nobody_is_not_recorded(lan: Lan, setup: NetbootSetup) -> None:
+    """A machine nobody knows leaves no packets, also when it is heard beside a board."""
+    rack = Rack()
+    async with rack.child(setup) as child:
+        child.put_target(target(lan, intent=BootIntent.HOLD, boot="boot-1", token=TOKEN))
+        lan.client.run("ip", "link", "set", "cli0", "address", STRANGER)
+        await lease(lan)
+        lan.client.run("ip", "link", "set", "cli0", "address", lan.client_mac)
+        await lease(lan)
+        await until(recorded(setup).exists, 60)
+    assert [path.name for path in (setup.state_dir / "packets").iterdir()] == ["b1"]
+    assert bytes.fromhex(STRANGER.replace(":", "")) not in recorded(setup).read_bytes()
