@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostler.virtual.switch import Load, PoeSwitch, SnmpAgent
+from hostler.virtual.switch import Load, PoeSwitch, PortForwarding, SnmpAgent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ADMIN = "1.3.6.1.2.1.105.1.1.1.3.1"
 DETECTION = "1.3.6.1.2.1.105.1.1.1.6.1"
+LINK = "1.3.6.1.2.1.2.2.1.8"
+STP = "1.3.6.1.2.1.17.2.15.1.3"
 FDB = "1.3.6.1.2.1.17.4.3.1"
 Q_FDB = "1.3.6.1.2.1.17.7.1.2.2.1"
 
@@ -91,6 +93,19 @@ async def test_snmpset_switches_and_snmpget_tells_what_is() -> None:
         assert f".{DETECTION}.2 2" in await _tool("snmpget", agent, f"{DETECTION}.2")
 
 
+async def test_a_port_has_the_link_and_the_spanning_tree_of_the_bridge() -> None:
+    """A board that draws power has no link where the cable is out, and the port tells why it is closed."""
+    load = Dying()
+    load.supply(on=True)
+    switch = PoeSwitch(3, {1: load})
+    async with _agent(switch) as agent:
+        assert f".{LINK}.1 1" in await _tool("snmpget", agent, f"{LINK}.1")
+        assert f".{STP}.1 5" in await _tool("snmpget", agent, f"{STP}.1")
+        switch.connect({1: PortForwarding(up=False, spanning_tree=1)})
+        assert f".{LINK}.1 2" in await _tool("snmpget", agent, f"{LINK}.1")
+        assert f".{STP}.1 1" in await _tool("snmpget", agent, f"{STP}.1")
+
+
 @pytest.mark.parametrize("tool", ["snmpwalk", "snmpbulkwalk"])
 async def test_a_walk_shows_every_object_once_and_ends(tool: str) -> None:
     """GetNext and GetBulk go through the tree in order, even with 48 ports, and end with its end."""
@@ -98,7 +113,7 @@ async def test_a_walk_shows_every_object_once_and_ends(tool: str) -> None:
         lines = (await _tool(tool, agent, "1.3")).splitlines()
     assert "No more variables left" in lines[-1]
     names = [line.split()[0] for line in lines if "No more variables" not in line]
-    assert len(names) == len(set(names)) == 6 + 1 + 4 + 3 + 1 + 48 * (7 + 4 + 2 + 1)
+    assert len(names) == len(set(names)) == 6 + 1 + 4 + 3 + 1 + 48 * (7 + 4 + 2 + 1 + 1)
     keys = [tuple(map(int, name.strip(".").split("."))) for name in names]
     assert keys == sorted(keys)
 

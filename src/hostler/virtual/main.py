@@ -17,7 +17,7 @@ from hostler.virtual import kvm, qemu
 from hostler.virtual.board import VirtualBoard
 from hostler.virtual.config import LabConfig, load
 from hostler.virtual.network import LabNetwork, NetworkUnavailable, open_network, write_pid_file
-from hostler.virtual.switch import PoeSwitch, SnmpAgent
+from hostler.virtual.switch import PoeSwitch, PortForwarding, SnmpAgent
 from hostler.virtual.toml_table import VirtualConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _LEARN_SECONDS = 1.0
 """How old what the switch tells of its forwarding table may be."""
+_SPANNING_TREE = {"disabled": 1, "blocking": 2, "listening": 3, "learning": 4, "forwarding": 5}
+"""dot1dStpPortState (RFC 4188) by what ``bridge`` calls it."""
 
 
 class CannotStart(Exception):  # noqa: N818 - says what happened
@@ -106,16 +108,25 @@ async def _supervise(
 
 
 async def _learn(config: LabConfig, network: LabNetwork, switch: PoeSwitch) -> None:
-    """Let the switch know what its bridge, which is the kernel's, has heard where."""
+    """Let the switch know what its bridge, which is the kernel's, has heard where and lets through."""
     ports = {f"port{board.port}": board.port for board in config.boards}
     while True:
         heard: dict[str, str] = {}
+        bridged: dict[str, tuple[bool, str]] = {}
         if switch.any_drawing():
             try:
                 heard = await network.learned(config.bridge)
+                bridged = await network.forwarding()
             except NetworkUnavailable as error:
                 _log.warning("the bridge does not tell what it has heard: %s", error)
         switch.learn({mac: ports[port] for mac, port in heard.items() if port in ports})
+        switch.connect(
+            {
+                ports[port]: PortForwarding(up, _SPANNING_TREE.get(state, 5))
+                for port, (up, state) in bridged.items()
+                if port in ports
+            }
+        )
         await asyncio.sleep(_LEARN_SECONDS)
 
 

@@ -91,6 +91,15 @@ class LabNetwork:
         entries = json.loads(output or "[]")
         return {entry["mac"]: entry["ifname"] for entry in entries if "ifname" in entry}
 
+    async def forwarding(self) -> dict[str, tuple[bool, str]]:
+        """Return of each port's interface whether it is up, and its state in the bridge's spanning tree.
+
+        Raises:
+            NetworkUnavailable: With the words of ``bridge``.
+        """
+        entries = json.loads(await self._run(["bridge", "-json", "link", "show"]) or "[]")
+        return {entry["ifname"]: ("UP" in entry["flags"], entry["state"]) for entry in entries}
+
     async def _ip(self, lines: list[str]) -> None:
         try:
             await self._run(["ip", "-batch", "-"], "\n".join([*lines, ""]))

@@ -2,9 +2,9 @@
 
 POWER-ETHERNET-MIB (RFC 3621): pethPsePortTable and pethMainPseTable. SNMPv2-MIB: the system group.
 IF-MIB: ifNumber, ifIndex, ifDescr, ifAdminStatus, ifOperStatus. BRIDGE-MIB (RFC 4188): dot1dBase,
-dot1dBasePortTable, dot1dTpFdbTable. Q-BRIDGE-MIB (RFC 4363): dot1qFdbTable and dot1qTpFdbTable of its one
-VLAN. Only pethPsePortAdminEnable can be written. Get, GetNext, GetBulk and Set (RFC 3416); other communities
-and other versions get no answer.
+dot1dBasePortTable, dot1dStpPortState, dot1dTpFdbTable. Q-BRIDGE-MIB (RFC 4363): dot1qFdbTable and
+dot1qTpFdbTable of its one VLAN. Only pethPsePortAdminEnable can be written. Get, GetNext, GetBulk and Set
+(RFC 3416); other communities and other versions get no answer.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import bisect
 import logging
 import time
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -68,6 +69,19 @@ class Load(ABC):
         """Return why it does not run although it is fed, or nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class PortForwarding:
+    """How the bridge treats a port.
+
+    Attributes:
+        up: Whether its end of the cable is on.
+        spanning_tree: As dot1dStpPortState: 1 disabled, 2 blocking, 3 listening, 4 learning, 5 forwarding.
+    """
+
+    up: bool = True
+    spanning_tree: int = 5
+
+
 class PoeSwitch:
     """The switch: ports, what hangs on them, and the objects an agent shows of them.
 
@@ -80,6 +94,7 @@ class PoeSwitch:
         self.ports = ports
         self._loads = dict(loads)
         self._enabled = dict.fromkeys(range(1, ports + 1), False)
+        self._bridged: dict[int, PortForwarding] = {}
         self._started = time.monotonic()
         self._fixed = self._build()
         self._learned: dict[str, int] = {}
@@ -92,6 +107,10 @@ class PoeSwitch:
             self._learned = dict(ports)
             self._objects = self._fixed | self._forwarding()
             self._order = sorted(self._objects)
+
+    def connect(self, forwarding: Mapping[int, PortForwarding]) -> None:
+        """Take over how the bridge treats its ports; of those that it does not tell nothing is known."""
+        self._bridged = dict(forwarding)
 
     def any_drawing(self) -> bool:
         """Return whether any board runs: else nobody is there to be heard."""
@@ -140,6 +159,9 @@ class PoeSwitch:
             return _DISABLED
         return _FAULT if load is not None and load.fault() else _SEARCHING
 
+    def _has_link(self, port: int) -> bool:
+        return self._detection(port) == _DELIVERING and self._bridged.get(port, PortForwarding()).up
+
     def _watts(self) -> int:
         return sum(7 for load in self._loads.values() if load.drawing())
 
@@ -167,6 +189,7 @@ class PoeSwitch:
                 (_PSE_PORT, self._pse_port(port)),
                 ((*_INTERFACES, 2, 1), self._interface(port)),
                 ((*_BRIDGE, 1, 4, 1), self._bridge_port(port)),
+                ((*_BRIDGE, 2, 15, 1), self._spanning_tree(port)),
                 ((*_BRIDGE, 7, 1, 4, 5, 1), {1: lambda: gauge(_VLAN)}),  # dot1qPvid
             ):
                 index = (_GROUP, port) if table == _PSE_PORT else (port,)
@@ -192,7 +215,7 @@ class PoeSwitch:
             1: lambda: integer(port),  # ifIndex
             2: lambda: octets(f"port{port}"),  # ifDescr
             7: lambda: integer(1),  # ifAdminStatus: up
-            8: lambda: integer(1 if self._detection(port) == _DELIVERING else 2),  # ifOperStatus
+            8: lambda: integer(1 if self._has_link(port) else 2),  # ifOperStatus
         }
 
     def _bridge_port(self, port: int) -> dict[int, Callable[[], Any]]:
@@ -201,6 +224,10 @@ class PoeSwitch:
             1: lambda: integer(port),  # dot1dBasePort
             2: lambda: integer(port),  # dot1dBasePortIfIndex
         }
+
+    def _spanning_tree(self, port: int) -> dict[int, Callable[[], Any]]:
+        # dot1dStpPortState (RFC 4188)
+        return {3: lambda: _V2C.Integer32(self._bridged.get(port, PortForwarding()).spanning_tree)}
 
     def _forwarding(self) -> dict[Oid, Callable[[], Any]]:
         integer, octets, counter = _V2C.Integer32, _V2C.OctetString, _V2C.Counter32
