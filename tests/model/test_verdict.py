@@ -118,6 +118,29 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
         Cause.INSTALLER,
         (*FETCHED, HANDED, RUNS, (900, "run", "failed", "run failed: it did not tell that it is done")),
     ),
+    "system whose kernel says nothing": (
+        Cause.KERNEL_SILENT,
+        (*FETCHED, HANDED, (900, "run", "timed_out", "run timed_out")),
+    ),
+    "installer that is quiet on its console": (
+        Cause.INSTALLER,
+        (
+            *FETCHED,
+            HANDED,
+            (40, "http", "get", "pc: preseed.cfg", {"file": "preseed.cfg"}),
+            (900, "run", "timed_out", "run timed_out: it did not tell that it is done"),
+        ),
+    ),
+    "step takes longer than it may": (
+        Cause.STEP,
+        (
+            *FETCHED,
+            RUNS,
+            HELLO,
+            (26, "run", "executing", "step 1 of 1"),
+            (900, "run", "timed_out", "run timed_out: it took longer than 600 s"),
+        ),
+    ),
     "loader in a Pi's image does nothing": (
         Cause.LOADER,
         (
@@ -332,6 +355,19 @@ def test_nothing_wrong_is_said_of_a_boot_that_is_well(what: str) -> None:
     cause, to_agent, silence, rows = WELL[what]
     verdict = judge(story(rows, to_agent=to_agent, silence=silence))
     assert verdict.cause is cause, verdict
+
+
+def test_what_the_run_has_given_up_is_not_waited_for() -> None:
+    """The run's patience ends before a verdict's; a step that only goes on to the next is not given up."""
+    write = {"run": "r-1", "step": 0}
+    first = (26, "run", "executing", "step 1 of 2", {**write, "attempt": 1})
+    again = (71, "run", "powering", "step 1 of 2: attempt 2 because …", {**write, "attempt": 2})
+    after = (71, "run", "powering", "step 2 of 2", {**write, "step": 1, "attempt": 1})
+    verdict = judge(story([*FETCHED, RUNS, HELLO, first, again], silence=1))
+    assert verdict.cause is Cause.AGENT_SILENT
+    assert [one.text for one in verdict.evidence] == [HELLO[3], again[3]]
+    for following in ((), (after,)):
+        assert judge(story([*FETCHED, RUNS, HELLO, first, *following], silence=1)).cause is Cause.UNDER_WAY
 
 
 def test_who_goes_in_circles_is_not_waited_for() -> None:

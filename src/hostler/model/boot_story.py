@@ -81,6 +81,8 @@ class BootStory:
 
         Firmware that finds nothing tries again for ever: what it did before is no sign of coming further.
         """
+        if self.given_up is not None:
+            return True
         signs: dict[tuple[object, ...], float] = {}
         for one in self.events:
             if one.source not in ("power", "run", "bootctl"):
@@ -176,10 +178,22 @@ class BootStory:
     def failed(self) -> TraceEvent | None:
         """The last word of its system or of its run, if that is that it failed."""
         last = self._last_word
-        if last is None or last.kind not in ("fail", "failed"):
+        if last is None or last.kind not in ("fail", "failed", "timed_out"):
             return None
         told = self.all("agent", "fail") + self.all("system", "fail")
         return told[-1] if told else last
+
+    @cached_property
+    def given_up(self) -> TraceEvent | None:
+        """That the run waits no longer for this boot, and tries its step again with another one."""
+        attempts: dict[tuple[object, ...], object] = {}
+        for one in self.all("run"):
+            step = (one.data.get("run"), one.data.get("step"))
+            before, attempt = attempts.get(step), one.data.get("attempt")
+            if isinstance(before, int) and isinstance(attempt, int) and attempt > before:
+                return one
+            attempts[step] = attempt
+        return None
 
     @cached_property
     def handed(self) -> TraceEvent | None:
@@ -205,7 +219,7 @@ class BootStory:
     def _last_word(self) -> TraceEvent | None:
         """The last that was said of the work in this boot: that it goes on, is done or failed."""
         words = [*self.all("agent", "done", "fail", "verifying"), *self.all("system", "done", "fail")]
-        words += self.all("run", "executing", "failed")
+        words += self.all("run", "executing", "failed", "timed_out")
         return max(words, key=lambda one: one.at, default=None)
 
     def _did(self) -> TraceEvent | None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hostler.model.boot_story import BootStory, Reached
 from hostler.model.cause import Cause, Verdict, found
+
+if TYPE_CHECKING:
+    from hostler.model.trace import TraceEvent
 
 _MANY_RESTARTS = 2  # one is an update, or an installer's end
 
@@ -29,6 +34,12 @@ def other_system(story: BootStory) -> Verdict | None:
     """A live system or an installer: nothing is heard of it until it is done, and that may be long."""
     if not story.to_agent or story.handed is None:
         return None
+    if story.failed is not None and _system_unheard(story, story.handed):
+        return found(
+            story, Cause.KERNEL_SILENT, "It fetched its system whole, and nothing was heard of the kernel.",
+            "The kernel may be damaged, for another machine, or not speak on this console: compare its "
+            "console= with the console of its class.", story.handed, story.failed,
+        )  # fmt: skip
     if story.failed is not None:
         return found(
             story, Cause.INSTALLER, f"What it was to do failed: {story.failed.text}.",
@@ -38,6 +49,12 @@ def other_system(story: BootStory) -> Verdict | None:
         Cause.UNDER_WAY, story.reached,
         "It has fetched its system whole; that has not told yet that it is done.", "", (story.handed,),
     )  # fmt: skip
+
+
+def _system_unheard(story: BootStory, handed: TraceEvent) -> bool:
+    """Tell whether a console that works and the network both saw nothing of a system after its files."""
+    told = story.all("system") or any(one.at > handed.at for one in story.all("http", "get"))
+    return story.spoke and story.kernel_runs is None and not told
 
 
 def own_disk_after_all(story: BootStory) -> Verdict | None:
@@ -66,6 +83,11 @@ def agent(story: BootStory) -> Verdict | None:
         said = story.last("console", "disk-error") if cause in (Cause.STEP, Cause.DISK) else None
         return found(story, cause, f"What it was to do failed: {failed.text}.", advice, failed, said)
     trouble = story.last("agent", "trouble")
+    if failed is not None and failed.kind == "timed_out" and story.reached is Reached.SYSTEM:
+        return found(
+            story, Cause.STEP, f"What it was to do was not done in time: {failed.text}.",
+            "Look at its console, and give the step more time if it only is slow.", failed, trouble,
+        )  # fmt: skip
     if trouble is not None and story.reached < Reached.SYSTEM:
         return found(story, Cause.AGENT_TROUBLE, f"Its agent says: {trouble.text}.", "", trouble)
     stuck = story.last("agent", "stuck", "moves")
@@ -86,7 +108,7 @@ def agent(story: BootStory) -> Verdict | None:
         return found(
             story, Cause.AGENT_SILENT, "Its agent spoke, and then nothing was heard of it.",
             "It was switched off, lost its network, or its agent died: look at the end of its console.",
-            hello, trouble,
+            hello, trouble, story.given_up,
         )  # fmt: skip
     if story.reached is Reached.KERNEL:
         asked = story.system_asks
