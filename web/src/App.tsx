@@ -9,6 +9,7 @@ import { Login } from "./pages/Login";
 import { Wall } from "./pages/Wall";
 import { Act } from "./parts/Act";
 import { CommandBar } from "./parts/CommandBar";
+import { Lazy } from "./parts/Lazy";
 import { Link } from "./parts/Link";
 import { outcome } from "./state/command";
 import { parts } from "./state/route";
@@ -19,8 +20,14 @@ const PAGES = [
   { word: "", title: "Boards" },
   { word: "claims", title: "Claims" },
   { word: "images", title: "Images" },
+  { word: "switches", title: "Switches" },
+  { word: "check", title: "Lab check" },
   { word: "events", title: "Events" },
+  { word: "admin", title: "Admin" },
 ];
+const switches = async () => (await import("./pages/Switches")).Switches;
+const check = async () => (await import("./pages/Check")).Check;
+const admin = async () => (await import("./pages/Admin")).Admin;
 
 export function App() {
   const who = me.value;
@@ -68,5 +75,8 @@ function Page({ who, page, name }: { who: Me; page: string; name: string | undef
   if (page === "claims") return <Claims who={who} />;
   if (page === "images") return <Images />;
   if (page === "events") return <Events />;
+  if (page === "switches") return <Lazy key={page} load={switches} props={{ who }} />;
+  if (page === "check") return <Lazy key={page} load={check} props={{ who }} />;
+  if (page === "admin") return <Lazy key={page} load={admin} props={{ who }} />;
   return <p>There is no such page. <Link to="/">All boards</Link></p>;
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BUILT = Path(hostler.pages.__file__).parent / "built"
 """Where ``scripts/pages`` puts them."""
 
-PAGES = frozenset({"", "login", "boards", "claims", "images", "events"})
+PAGES = frozenset({"", "login", "boards", "claims", "images", "switches", "check", "events", "admin"})
 """First words of the paths that are pages; the script in the page shows which."""
 
 SECURITY = {

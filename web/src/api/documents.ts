@@ -20,6 +20,17 @@ export type Difference = Schemas["DiffDocument"];
 export type Matches = Schemas["MatchesDocument"];
 export type Problem = Schemas["Problem"];
 
+export type EquipmentRow = Schemas["EquipmentDocument"];
+export type Panel = Schemas["PanelDocument"];
+export type PanelEnd = Schemas["EndDocument"];
+export type WiredBoard = Schemas["WiredBoardDocument"];
+export type LabCheck = Schemas["LabCheckDocument"];
+export type CheckSlot = Schemas["SlotDocument"];
+export type Finding = Schemas["CheckDocument"];
+export type Principal = Schemas["PrincipalDocument"];
+export type Project = Schemas["ProjectDocument"];
+export type Token = Schemas["TokenDocument"];
+
 /** One thing seen during a boot, as `hostler trace --json` prints it. */
 export interface TraceEvent {
   at: number;

@@ -1,0 +1,70 @@
+/** Switches, PDUs and serial servers: the front of each, and who is on every end. */
+import { useEffect } from "preact/hooks";
+import { path } from "../api/call";
+import type { EquipmentRow, Me, Panel } from "../api/documents";
+import { FrontPanel, words } from "../parts/FrontPanel";
+import { Link } from "../parts/Link";
+import { show } from "../state/command";
+import { useFetched } from "../state/fetched";
+import { usePolled } from "../state/polled";
+import { query } from "../state/route";
+import { line } from "../words/shell";
+import "../style/lab.css";
+
+const AT_ONCE = 6; // fronts shown before somebody chooses: each is asked for while it is in sight
+const SECONDS = 3; // the server asks the equipment itself less often, and once for all
+
+export function Switches({ who }: { who: Me }) {
+  const units = useFetched<EquipmentRow[]>("/equipment");
+  const chosen = query.value.get("unit") ?? "";
+  useEffect(() => show(line("equipment", chosen)), [chosen]);
+  const all = units.value ?? [];
+  const shown = chosen ? all.filter((unit) => unit.name === chosen) : all.slice(0, AT_ONCE);
+  return (
+    <>
+      <h1>Switches <span class="quiet">and other equipment, {all.length}</span></h1>
+      {units.trouble && <p class="bad" role="alert">{units.trouble}</p>}
+      {units.value?.length === 0 && <p>No equipment is in lab.toml: boards have wires of their own, or none.</p>}
+      {all.length > 1 && (
+        <nav class="units" aria-label="Equipment">
+          <Link to="/switches" current={chosen === ""}>{all.length > AT_ONCE ? `first ${AT_ONCE}` : "all"}</Link>
+          {all.map((unit) => (
+            <Link key={unit.name} to={`/switches?${new URLSearchParams({ unit: unit.name })}`} current={unit.name === chosen}>
+              {unit.name} <span class="quiet">{unit.boards}</span>
+            </Link>
+          ))}
+        </nav>
+      )}
+      {who.role !== "admin" && all.length > 0 && (
+        <p class="quiet">Where each board is plugged in is for admins; you see which boards hang on what.</p>
+      )}
+      {chosen && units.value && shown.length === 0 && <p class="bad" role="alert">There is no equipment “{chosen}”.</p>}
+      {shown.map((unit) => <Front key={unit.name} name={unit.name} />)}
+    </>
+  );
+}
+
+function Front({ name }: { name: string }) {
+  const panel = usePolled<Panel>(path("equipment", name), SECONDS);
+  if (panel.trouble && !panel.value) return <p class="bad" role="alert">{panel.trouble}</p>;
+  if (!panel.value) return <p role="status">Asking for {name} …</p>;
+  return (
+    <>
+      <FrontPanel panel={panel.value} again={panel.again} />
+      <details class="astable">
+        <summary>{name} as a table</summary>
+        <div class="scroll" role="region" aria-label={`Ends of ${name} as a table`} tabIndex={0}>
+          <table>
+            <thead><tr><th scope="col">End</th><th scope="col">For</th><th scope="col">What is known</th></tr></thead>
+            <tbody>
+              {panel.value.ends.map((end, at) => {
+                const [place, kind, ...rest] = words(end);
+                return <tr key={at}><th scope="row">{place}</th><td>{kind}</td><td>{rest.join(" · ")}</td></tr>;
+              })}
+            </tbody>
+          </table>
+        </div>
+      </details>
+    </>
+  );
+}

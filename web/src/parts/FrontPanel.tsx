@@ -1,0 +1,156 @@
+/** The front of a switch, PDU or serial server as a picture: each end is a button, and tells of itself below. */
+import { useState } from "preact/hooks";
+import { call, path } from "../api/call";
+import type { Panel, PanelEnd, WiredBoard } from "../api/documents";
+import { now } from "../state/clock";
+import { show } from "../state/command";
+import { duration, until } from "../words/amounts";
+import { line } from "../words/shell";
+import { Act } from "./Act";
+import { Link } from "./Link";
+import { Mark } from "./States";
+
+const STATES = {
+  on: { sign: "◉", tone: "good" },
+  off: { sign: "○", tone: "quiet" },
+  unknown: { sign: "?", tone: "warn" },
+} as const;
+const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }) {
+  const [chosen, setChosen] = useState(0);
+  const end = panel.ends[chosen] ?? panel.ends[0];
+  function key(event: KeyboardEvent): void {
+    const step = STEPS[event.key];
+    const buttons = [...(event.currentTarget as HTMLElement).querySelectorAll("button")];
+    const next = event.key === "Home" ? 0 : event.key === "End" ? buttons.length - 1
+      : step === undefined ? undefined : chosen + step;
+    if (next === undefined || buttons[next] === undefined) return;
+    event.preventDefault();
+    setChosen(next);
+    buttons[next].focus();
+  }
+  return (
+    <section class="front" aria-labelledby={`front-${panel.name}`}>
+      <h2 id={`front-${panel.name}`}>
+        {panel.name} <span class="quiet">{panel.driver}{panel.pools.map(poolWords).join("")}</span>
+      </h2>
+      <p class="quiet" role="status">{readWords(panel)}</p>
+      {panel.trouble && <p class="bad">{panel.trouble}</p>}
+      {panel.ends.length === 0 && <p class="quiet">Nothing hangs on it.</p>}
+      <div class="ports" role="toolbar" aria-label={`Ends of ${panel.name}`} onKeyDown={key}>
+        {panel.ends.map((one, at) => (
+          <button key={`${one.kind} ${one.place} ${at}`} type="button" tabIndex={one === end ? 0 : -1}
+            class={`port ${toneOf(one)}`} aria-pressed={one === end} aria-label={words(one).join(", ")}
+            onClick={() => setChosen(at)} onFocus={() => point(panel, one)}>
+            <span class="place">{shortPlace(one)}</span>
+            <span class="signs">{signs(one)}</span>
+            <span class="on">{one.boards.map((board) => board.name).join(" ") || (one.stranger_count > 0 ? "unknown" : "")}</span>
+            <span class="holder">{one.boards.map((board) => board.claim?.principal ?? "").join(" ")}</span>
+          </button>
+        ))}
+      </div>
+      {end && <Detail end={end} again={again} />}
+    </section>
+  );
+}
+
+function Detail({ end, again }: { end: PanelEnd; again: () => void }) {
+  return (
+    <div class="portdetail">
+      <p>
+        <b>{end.place || "its end"}</b>{" "}
+        {end.kind === "power" && end.state && (
+          <><Mark {...STATES[end.state]}>{end.state}</Mark>{end.watts !== null && ` ${end.watts.toFixed(1)} W`} </>
+        )}
+        <span class="quiet">{words(end).slice(end.state ? 3 : 2).join(" · ")}</span>
+      </p>
+      {end.boards.map((board) => <OnBoard key={board.name} board={board} power={end.kind === "power"} again={again} />)}
+      {end.boards.length > 1 && end.kind === "power" && (
+        <p class="warn">Two boards on one end: who switches one switches the other.</p>
+      )}
+      {missing(end) && <p class="warn">{missing(end)}</p>}
+    </div>
+  );
+}
+
+function OnBoard({ board, power, again }: { board: WiredBoard; power: boolean; again: () => void }) {
+  return (
+    <div class="actions">
+      <span>
+        <Link to={path("boards", board.name)}>{board.name}</Link> {board.lifecycle}
+        {board.claim && <> · {board.claim.principal}{board.claim.expires && ` for ${until(board.claim.expires, now.value)}`}</>}
+      </span>
+      {power && board.may_switch && ["on", "off", "cycle"].map((action) => (
+        <Act key={action} line={line("power", board.name, action)}
+          {...(action === "on" || board.claim === null ? {} : { sure: `Power ${action} ${board.name}, which ${board.claim.principal} holds?` })}
+          work={async () => {
+            await call(`${path("boards", board.name)}/power`, "POST", { action });
+            again();
+          }}
+          said={() => `Power ${action} of ${board.name} is asked for; what is read back is shown.`}>
+          Power {action} <span class="hidden">{board.name}</span>
+        </Act>
+      ))}
+    </div>
+  );
+}
+
+function point(panel: Panel, end: PanelEnd): void {
+  const board = end.boards[0];
+  show(board ? line("show", board.name) : line("equipment", panel.name));
+}
+
+/** Everything known of an end, first what it is called and what it is for. */
+export function words(end: PanelEnd): string[] {
+  const heard = end.heard.filter((name) => !end.boards.some((board) => board.name === name));
+  return [
+    end.place || "its end",
+    end.kind === "network" ? "feeds nothing" : end.kind,
+    end.kind === "power" && end.state ? `${end.state}${end.watts !== null ? ` ${end.watts.toFixed(1)} W` : ""}` : "",
+    end.kind === "console" && end.connected !== null ? (end.connected ? "connected" : "not connected") : "",
+    ...end.boards.map((board) => `${board.name} ${board.claim ? `held by ${board.claim.principal}` : board.lifecycle}`),
+    end.detail === end.state ? "" : end.detail,
+    end.link === null ? "" : end.link ? "link up" : "no link",
+    end.spanning_tree ? `spanning tree ${end.spanning_tree}` : "",
+    end.pvid === null ? "" : `VLAN ${end.pvid}`,
+    end.tagged.length > 0 ? `tagged ${end.tagged.join(", ")}` : "",
+    heard.length > 0 ? `heard there: ${heard.join(", ")}` : "",
+    end.stranger_count > 0
+      ? `${end.stranger_count} nobody knows: ${end.strangers.join(", ")}${end.stranger_count > end.strangers.length ? " …" : ""}`
+      : "",
+  ].filter((word, at) => word || at < 2);
+}
+
+function missing(end: PanelEnd): string {
+  if (end.boards.length === 0) return "";
+  const heard = end.heard.filter((name) => !end.boards.some((board) => board.name === name));
+  return heard.length > 0 ? `${heard.join(", ")} is heard here, and lab.toml has it elsewhere: try its wires.` : "";
+}
+
+function toneOf(end: PanelEnd): string {
+  if (end.kind === "power" && end.state) return end.state;
+  if (end.kind === "console" && end.connected !== null) return end.connected ? "on" : "unknown";
+  return "plainport";
+}
+
+function signs(end: PanelEnd): string {
+  const power = end.kind === "power" && end.state ? STATES[end.state].sign : end.kind === "console" ? "▭" : "";
+  const link = end.link === null ? "" : end.link ? "▲" : "△";
+  return [power, link, end.watts !== null ? `${end.watts.toFixed(1)} W` : ""].filter(Boolean).join(" ");
+}
+
+function shortPlace(end: PanelEnd): string {
+  return end.place.replace(/^(port|outlet|channel|relay|index|path) /, "") || end.kind;
+}
+
+function poolWords(pool: Panel["pools"][number]): string {
+  const limit = pool.limit === null ? "" : ` of ${Math.round(pool.limit)} W`;
+  return pool.drawn === null ? "" : ` · ${pool.pool}: ${Math.round(pool.drawn)}${limit || " W"}`;
+}
+
+function readWords(panel: Panel): string {
+  if (panel.asked === null || panel.age === null) return "It is being read …";
+  if (!panel.asked) return "It cannot be asked as a whole: what its boards' own readings told.";
+  return `Read ${duration(panel.age)} ago, once for all who look.`;
+}

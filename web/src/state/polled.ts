@@ -1,0 +1,21 @@
+/** What is asked for again and again while somebody looks: for answers that no stream tells of. */
+import { useEffect } from "preact/hooks";
+import { type Fetched, useFetched } from "./fetched";
+
+/** Fetch a path, and again so many seconds after each turn; a page in the background asks for nothing. */
+export function usePolled<Answer>(at: string | null, seconds: number): Fetched<Answer> {
+  const fetched = useFetched<Answer>(at);
+  const { again } = fetched;
+  useEffect(() => {
+    const look = (): void => {
+      if (!document.hidden) again();
+    };
+    const timer = window.setInterval(look, seconds * 1000);
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      window.clearInterval(timer);
+      document.removeEventListener("visibilitychange", look);
+    };
+  }, [at, seconds, again]);
+  return fetched;
+}
