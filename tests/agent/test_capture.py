@@ -193,6 +193,8 @@ def disk(tmp_path: Path) -> tuple[Path, list[tuple[int, int]]]:
     fat, swap, other = (tmp_path / name for name in ("fat", "swap", "other"))
     fat.write_bytes(bytes(8 * MIB))
     tool("mkfs.fat", fat)
+    tool("mcopy", "-i", fat, files / "data", files / "etc/passwd", "::")
+    tool("mdel", "-i", fat, "::data")  # what is left lies far behind
     swap.write_bytes(b"swapped secret, " * (MIB // 2))
     tool("mkswap", swap)
     other.write_bytes(b"who knows what this is" * 1000)
@@ -226,6 +228,7 @@ def test_what_is_in_use_becomes_the_image(
     told = {part["number"]: part for part in result["partitions"]}
     assert [told[n]["content"] for n in (1, 2, 3, 4)] == ["unknown", "fat", "ext", "swap"]
     assert told[1]["note"] == "unknown is taken whole"
+    assert told[2]["note"] == "fat is taken whole: its map is misread where it is a FAT12"
     assert told[3]["used"] < 40 * MIB
     assert "memory" not in told[3]["note"]
 

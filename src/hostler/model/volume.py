@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from hostler.model.fat_layout import FatError, fat_layout
+
 VOLUME_HEAD_BYTES = 128 * 1024
 """As much of a partition's beginning as is looked at: the mark of btrfs is at 64 KiB."""
 
@@ -12,6 +14,7 @@ _EXT_STATE_AT, _EXT_CLEAN, _EXT_ERRORS = 0x43A, 1, 2
 _EXT_INCOMPAT_AT, _EXT_RECOVER = 0x460, 4
 _BTRFS_AT, _BTRFS = 0x10040, b"_BHRfS_M"
 _BTRFS_LOG_ROOT_AT = 0x10060
+_MISREAD = 12
 _PAGES = (4096, 8192, 16384, 65536)
 _SWAP = b"SWAPSPACE2"
 _SLEEPING = (b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"LINHIB0001")
@@ -70,7 +73,7 @@ def trouble(head: bytes) -> str:
     """Say why a file system's allocation map is not to be trusted as it lies there; empty when it is.
 
     Sources: the kernel's fs/ext4/ext4.h (``s_state``, ``s_feature_incompat``) and, of btrfs,
-    include/uapi/linux/btrfs_tree.h (``log_root``). Of FAT and NTFS partclone looks itself; XFS tells it in
+    include/uapi/linux/btrfs_tree.h (``log_root``). Of NTFS partclone looks itself; XFS tells it in
     its log alone.
     """
     volume = volume_of(head)
@@ -80,6 +83,13 @@ def trouble(head: bytes) -> str:
             return "it has errors"
         if incompat & _EXT_RECOVER or not state & _EXT_CLEAN:
             return NOT_UNMOUNTED
+    if volume is Volume.FAT:
+        try:
+            bits = fat_layout(head).bits
+        except FatError as error:
+            return str(error)
+        # partclone 0.3.20 to 0.3.23 read every entry of its table in a wrong place, and leave files out.
+        return "its map is misread where it is a FAT12" if bits == _MISREAD else ""
     if volume is Volume.BTRFS and _number(head, _BTRFS_LOG_ROOT_AT, 8):
         return NOT_UNMOUNTED
     return ""
