@@ -2,9 +2,7 @@
 import { useEffect } from "preact/hooks";
 import type { Me } from "./api/documents";
 import { BoardPage } from "./pages/BoardPage";
-import { Claims } from "./pages/Claims";
 import { Events } from "./pages/Events";
-import { Images } from "./pages/Images";
 import { Login } from "./pages/Login";
 import { Wall } from "./pages/Wall";
 import { Act } from "./parts/Act";
@@ -25,6 +23,8 @@ const PAGES = [
   { word: "events", title: "Events" },
   { word: "admin", title: "Admin" },
 ];
+const claims = async () => (await import("./pages/Claims")).Claims;
+const images = async () => (await import("./pages/Images")).Images;
 const switches = async () => (await import("./pages/Switches")).Switches;
 const check = async () => (await import("./pages/Check")).Check;
 const admin = async () => (await import("./pages/Admin")).Admin;
@@ -72,8 +72,8 @@ function Header({ who, page }: { who: Me; page: string }) {
 function Page({ who, page, name }: { who: Me; page: string; name: string | undefined }) {
   if (page === "boards" && name !== undefined) return <BoardPage key={name} who={who} name={name} />;
   if (page === "" || page === "boards" || page === "login") return <Wall who={who} />;
-  if (page === "claims") return <Claims who={who} />;
-  if (page === "images") return <Images />;
+  if (page === "claims") return <Lazy key={page} load={claims} props={{ who }} />;
+  if (page === "images") return <Lazy key={page} load={images} props={{ who, name }} />;
   if (page === "events") return <Events />;
   if (page === "switches") return <Lazy key={page} load={switches} props={{ who }} />;
   if (page === "check") return <Lazy key={page} load={check} props={{ who }} />;
