@@ -1,7 +1,8 @@
 """The real server side (hub, API, link, image store) with a rack that plays its part at the seam.
 
 Two boards of class ``pc``, one of class ``arm`` without a console. Image names say how a run goes: one that
-begins with ``bad`` fails, one that begins with ``slow`` works until it is called off.
+begins with ``bad`` fails, one that begins with ``slow`` works until it is called off; of one that begins with
+``whole`` the agent says that it is done, and the board's DHCP client has a name that would be markup.
 """
 
 from __future__ import annotations
@@ -79,6 +80,8 @@ TOTAL = 100_000_000
 STRANGER = "52:54:00:aa:00:01"
 LOST = "52:54:00:aa:00:02"
 """Machines nobody knows: one whose power is found, and one whose is not."""
+MARKUP = "<img src=x onerror=document.title='pwned'><script>document.title='pwned'</script>"
+"""What a board may call itself to a DHCP server."""
 _PACE = 0.15  # a run of two steps takes longer than a look of the client
 
 
@@ -149,9 +152,9 @@ class SimulatedRack:
         on = PowerReading(PowerState.ON, None, "")
         status = RunStatus(run, RunState.RUNNING, since=time.time(), started=time.time(), boot=boot.id)
         await self._observe(name, run=status, boot=boot, power=on)
-        for source, kind, text in (("power", "on", "switched on"), ("dhcp", "ack", "10.77.0.100 for 1 h")):
-            event = TraceEvent(time.time(), source, kind, text, board=name, boot=boot.id)
-            await self._link.publish(event.to_json())
+        whole = any(str(step.params.get("image", "")).startswith("whole") for step in order.steps)
+        await self._trace(name, boot, "power", "on", "switched on")
+        await self._trace(name, boot, "dhcp", "ack", "10.77.0.100 for 1 h" + f" to {MARKUP}" * whole)
         results: list[dict[str, Any]] = []
         for number, step in enumerate(order.steps):
             image = str(step.params.get("image", ""))
@@ -175,7 +178,13 @@ class SimulatedRack:
                 return
             disk = {"disk": {"path": "/dev/vda"}, "method": "zeroed", "verified_bytes": 4096}
             results.append({"disks": [disk]})
+        if whole:
+            await self._trace(name, boot, "agent", "done", "all steps are done")
         await self._end(name, replace(status, state=RunState.SUCCEEDED, results=tuple(results)))
+
+    async def _trace(self, board: str, boot: BootRecord, source: str, kind: str, text: str) -> None:
+        event = TraceEvent(time.time(), source, kind, text, board=board, boot=boot.id)
+        await self._link.publish(event.to_json())
 
     async def _end(self, name: str, status: RunStatus) -> None:
         power = self._wanted[name].power

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.hub.errors import Refusal
+from hostler.link.documents import DocumentError, from_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,13 +67,16 @@ class LastLines:
         while True:
             await self._wanted.wait()
             try:
-                rows = await self._metal.last_lines()
-            except Refusal as refusal:
-                log.warning("the last lines of consoles are not known: %s", refusal.detail)
+                self._take(await self._ask())
+            except (Refusal, DocumentError) as error:
+                log.warning("the last lines of consoles are not known: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                self._take({row["board"]: LastLine(row["line"], row["at"], row["claim"]) for row in rows})
                 await asyncio.sleep(PACE_SECONDS)
+
+    async def _ask(self) -> dict[str, LastLine]:
+        rows = await self._metal.last_lines()
+        return {str(row.get("board")): from_document(LastLine, row) for row in rows}
 
     @contextmanager
     def followed(self) -> Iterator[None]:

@@ -145,7 +145,7 @@ class Metal:
         They are not for everybody; see ``hub/last_lines.py``.
         """
         answer = await self._request("console-lines", {}, LINES_SECONDS)
-        return cast("list[dict[str, Any]]", answer["lines"])
+        return cast("list[dict[str, Any]]", answer.get("lines", []))
 
     def may_watch(self, by: Principal, board: str, claim: str | None) -> bool:
         """Tell whether somebody may read now what a board says under this claim (None: nobody's)."""

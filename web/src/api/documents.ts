@@ -17,6 +17,10 @@ export type Session = Schemas["SessionDocument"];
 export type Ways = Schemas["WaysDocument"];
 export type Span = Schemas["SpanDocument"];
 export type Difference = Schemas["DiffDocument"];
+export type Lease = Schemas["LeaseDocument"];
+export type Check = Schemas["CheckDocument"];
+export type Checks = Schemas["ChecksDocument"];
+export type BoardHealth = Schemas["HealthReportDocument"];
 export type Matches = Schemas["MatchesDocument"];
 export type Problem = Schemas["Problem"];
 

@@ -2,6 +2,8 @@
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { call, path } from "../api/call";
+import { Act } from "../parts/Act";
 import { show } from "../state/command";
 import { line } from "../words/shell";
 import { type ConsoleLink, join, type Notice, type Viewer } from "./link";
@@ -104,6 +106,12 @@ export function Console({ name, mayType, claim, close }: ConsoleProps) {
             ))}
             <button type="button" onClick={() => send({ cmd: "break" })}>Send BREAK</button>
           </>
+        )}
+        {mayType && (
+          <Act line={line("power", name, "cycle")} sure={`Power-cycle ${name}?`} said={() => "It is switched off and on."}
+            work={() => call(`${path("boards", name)}/power`, "POST", { action: "cycle" })}>
+            Power-cycle
+          </Act>
         )}
         <button type="button" ref={tools} onClick={close}>Close</button>
         <span class="quiet">

@@ -7,15 +7,17 @@ import { BoardActions } from "../parts/BoardActions";
 import { BoardHistory } from "../parts/BoardHistory";
 import { BootStory } from "../parts/BootStory";
 import { Facts } from "../parts/Facts";
+import { HealthHistory } from "../parts/HealthHistory";
 import { Link } from "../parts/Link";
 import { RunBar } from "../parts/RunBar";
 import { Health, Lifecycle, Power } from "../parts/States";
+import { Wiring } from "../parts/Wiring";
 import { useBoard } from "../state/board";
 import { outcome, show } from "../state/command";
 import { useFetched } from "../state/fetched";
 import { mayUse } from "../state/session";
 import { line } from "../words/shell";
-import { Holder } from "./Wall";
+import { Holder } from "../parts/BoardRow";
 
 export function BoardPage({ who, name }: { who: Me; name: string }) {
   const seen = useBoard(name);
@@ -44,7 +46,9 @@ export function BoardPage({ who, name }: { who: Me; name: string }) {
             mayType={claim.value ? mayUse(who, claim.value) : who.role === "admin"} />
         </Section>
       )}
-      <Section title="Facts and wires"><Facts board={board} /></Section>
+      <Section title="Wires"><Wiring board={board} /></Section>
+      <Section title="Facts"><Facts board={board} /></Section>
+      <Section title="Health"><HealthHistory board={board} who={who} /></Section>
       <Section title="History"><BoardHistory board={board} /></Section>
     </article>
   );

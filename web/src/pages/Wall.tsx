@@ -1,16 +1,13 @@
 /** Every board of the lab, live. */
 import { computed } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
-import type { Board, Me } from "../api/documents";
-import { Link } from "../parts/Link";
-import { RunBar, isActive } from "../parts/RunBar";
-import { Health, Lifecycle, Power } from "../parts/States";
-import { allBoards, followBoards, live, seen } from "../state/boards";
-import { now } from "../state/clock";
+import type { Me } from "../api/documents";
+import { BoardRow } from "../parts/BoardRow";
+import { WallChoices } from "../parts/WallChoices";
+import { allBoards, followBoards, live } from "../state/boards";
 import { show } from "../state/command";
-import { fits, groupOf, GROUPS } from "../state/filter";
-import { query, setQuery } from "../state/route";
-import { until } from "../words/amounts";
+import { fits, groupOf } from "../state/filter";
+import { query } from "../state/route";
 
 const NOTHING: readonly Group[] = [];
 
@@ -29,7 +26,7 @@ export function Wall({ who }: { who: Me }) {
   return (
     <>
       <h1 class="hidden">Boards</h1>
-      <Choices />
+      <WallChoices />
       <p class="summary" role="status">
         {live.value ? `${count} board${count === 1 ? "" : "s"}` : "Connecting …"}
       </p>
@@ -40,7 +37,7 @@ export function Wall({ who }: { who: Me }) {
         <section key={group.title}>
           {group.title && <h2>{group.title} <span class="quiet">{group.names.length}</span></h2>}
           <ul class="wall">
-            {group.names.map((name) => <Row key={name} name={name} />)}
+            {group.names.map((name) => <BoardRow key={name} name={name} />)}
           </ul>
         </section>
       ))}
@@ -59,6 +56,7 @@ function shownGroups(who: Me) {
       boardClass: words.get("class") ?? "",
       lifecycle: words.get("state") ?? "",
       owner: words.get("owner") ?? "",
+      label: words.get("label") ?? "",
     };
     const found = new Map<string, string[]>();
     for (const board of allBoards.value) {
@@ -80,83 +78,4 @@ function same(a: readonly Group[], b: readonly Group[]): boolean {
     return other !== undefined && group.title === other.title && group.names.length === other.names.length &&
       group.names.every((name, at) => name === other.names[at]);
   });
-}
-
-const kinds = computed(() => {
-  const boards = allBoards.value;
-  const sorted = (words: string[]): string => [...new Set(words)].sort().join("\n");
-  return `${sorted(boards.map((one) => one.class))}\n\n${sorted(boards.map((one) => one.lifecycle))}`;
-});
-
-function Choices() {
-  const [classes = "", states = ""] = kinds.value.split("\n\n");
-  return (
-    <form class="choices" role="search" onSubmit={(event) => event.preventDefault()}>
-      <label>
-        Find
-        <input type="search" placeholder="name, label=value, owner" value={query.value.get("q") ?? ""}
-          onInput={(event) => setQuery("q", event.currentTarget.value)} />
-      </label>
-      <Pick name="class" title="Class" none="any" words={classes.split("\n")} />
-      <Pick name="state" title="State" none="any" words={states.split("\n")} />
-      <Pick name="owner" title="Held by" none="anybody" words={["me", "nobody"]} />
-      <Pick name="group" title="Group by" none="class" words={[...GROUPS.filter((one) => one !== "class"), "nothing"]} />
-    </form>
-  );
-}
-
-function Pick({ name, title, none, words }: { name: string; title: string; none: string; words: string[] }) {
-  return (
-    <label>
-      {title}
-      <select value={query.value.get(name) ?? ""} onChange={(event) => setQuery(name, event.currentTarget.value)}>
-        <option value="">{none}</option>
-        {words.filter(Boolean).map((word) => <option key={word} value={word}>{word}</option>)}
-      </select>
-    </label>
-  );
-}
-
-/** Drawn again only when its own board changes: it reads no other signal. */
-function Row({ name }: { name: string }) {
-  const one = seen(name)?.value;
-  if (!one) return null;
-  const board = one.board;
-  return (
-    <li class="row">
-      <span class="name">
-        <Link to={`/boards/${encodeURIComponent(name)}`}>{name}</Link>
-        <Labels board={board} />
-      </span>
-      <span class="state"><Lifecycle board={board} /> <Health board={board} /></span>
-      <span class="power"><span class="onlyword">power </span><Power board={board} /></span>
-      <span class="holder"><Holder board={board} /></span>
-      <span class="doing">
-        {board.run && (isActive(board.run) || board.claim) && <RunBar run={board.run} rate={one.rate} />}
-        {board.reason && <span class="quiet">{board.reason}</span>}
-      </span>
-    </li>
-  );
-}
-
-function Labels({ board }: { board: Board }) {
-  const labels = Object.entries(board.labels);
-  return labels.length === 0 ? null : (
-    <span class="labels">{labels.map(([key, value]) => `${key}=${value}`).join(" ")}</span>
-  );
-}
-
-export function Holder({ board }: { board: Board }) {
-  const claim = board.claim;
-  if (!claim) return null;
-  return (
-    <>
-      {claim.principal}
-      {claim.expires && <span class="quiet"> for <Left to={claim.expires} /></span>}
-    </>
-  );
-}
-
-function Left({ to }: { to: string }) {
-  return <>{until(to, now.value)}</>;
 }

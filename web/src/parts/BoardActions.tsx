@@ -1,12 +1,12 @@
 /** What may be done with a board: claim it, switch it, put a system on it, give it back. */
-import { useState } from "preact/hooks";
 import { call, path } from "../api/call";
 import type { Board, Claim, Image, Me, Run } from "../api/documents";
 import { useFetched } from "../state/fetched";
 import { mayClaim, mayControl, mayUse } from "../state/session";
-import { show } from "../state/command";
 import { line } from "../words/shell";
 import { Act } from "./Act";
+import { Deploy } from "./Deploy";
+import { PlanEditor } from "./PlanEditor";
 import { isActive } from "./RunBar";
 
 interface BoardActionsProps {
@@ -55,8 +55,7 @@ export function BoardActions({ who, board, claim }: BoardActionsProps) {
         )}
         {mine && board.run && isActive(board.run) && <CancelRun run={board.run} />}
       </div>
-      {mine && claim && idle && <Deploy board={board} />}
-      {mine && claim && idle && <PlanForm board={board} />}
+      {mine && claim && idle && <Works board={board} />}
     </>
   );
 }
@@ -70,51 +69,14 @@ function CancelRun({ run }: { run: Run }) {
   );
 }
 
-function Deploy({ board }: { board: Board }) {
+/** What may be put on a board that is idle. */
+function Works({ board }: { board: Board }) {
   const images = useFetched<Image[]>("/images");
-  const [picked, setPicked] = useState("");
   const fitting = (images.value ?? []).filter((one) => one.platforms.includes(board.platform));
-  const image = picked || (fitting[0]?.name ?? "");
-  if (fitting.length === 0) return null;
   return (
-    <div class="actions">
-      <label>
-        Image
-        <select value={image} onChange={(event) => setPicked(event.currentTarget.value)}>
-          {fitting.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}
-        </select>
-      </label>
-      <Act line={line("deploy", board.name, image)} said={() => "It is being installed."}
-        work={() => call<Run>(`${path("boards", board.name)}/deploy`, "POST", { image })}>
-        Deploy
-      </Act>
-    </div>
-  );
-}
-
-function PlanForm({ board }: { board: Board }) {
-  const [plan, setPlan] = useState("");
-  const add = (step: string): void => setPlan((last) => (last ? `${last},${step}` : step));
-  const command = line("run", board.name, plan || "STEP,STEP");
-  return (
-    <div class="actions">
-      <label>
-        Plan
-        <input value={plan} placeholder="wipe,install:debian,boot" spellcheck={false} autocapitalize="off"
-          onInput={(event) => {
-            setPlan(event.currentTarget.value);
-            show(line("run", board.name, event.currentTarget.value));
-          }} />
-      </label>
-      <span class="steps" role="group" aria-label="Add a step">
-        {["discover", "wipe", "install:", "boot"].map((step) => (
-          <button key={step} type="button" class="plain" onClick={() => add(step)}>+ {step}</button>
-        ))}
-      </span>
-      <Act line={command} disabled={!plan} said={() => "It has begun."}
-        work={() => call<Run>(`${path("boards", board.name)}/runs`, "POST", { plan })}>
-        Run
-      </Act>
-    </div>
+    <>
+      <Deploy board={board} images={fitting} />
+      <PlanEditor board={board} images={fitting} />
+    </>
   );
 }

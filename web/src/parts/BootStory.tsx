@@ -40,6 +40,7 @@ export function BootStory({ board }: { board: Board }) {
   const others = beside.value ? traceEvents(beside.value.events) : [];
   const seconds = Math.max(length(events), length(others));
   const boots = told.boots;
+  const good = verdict.value?.good;
   return (
     <>
       {verdict.value && <VerdictText verdict={verdict.value} />}
@@ -50,6 +51,11 @@ export function BootStory({ board }: { board: Board }) {
             show(line("trace", board.name, ...(value ? ["--boot", value] : [])));
           }} />
         <BootPick title="Compare with" none="none" boots={boots} value={other} pick={setOther} />
+        {good && String(good.number) !== other && (
+          <button type="button" onClick={() => setOther(String(good.number))}>
+            Compare with boot {good.number}, the last that came up
+          </button>
+        )}
       </div>
       <Waterfall title={`Boot ${told.boot.number}`} events={events} seconds={seconds} />
       {beside.value?.boot && (

@@ -1,4 +1,4 @@
-/** What a board is made of, and which wires it hangs on. */
+/** What a board is made of. */
 import { type Board, isObject } from "../api/documents";
 
 export function Facts({ board }: { board: Board }) {
@@ -8,9 +8,6 @@ export function Facts({ board }: { board: Board }) {
     ["serial", board.serial ?? ""],
     ["UUID", board.uuid ?? ""],
     ...Object.entries(board.labels).map(([key, value]): [string, string] => [`label ${key}`, value]),
-    ...board.bindings.map((wire): [string, string] => [
-      wire.kind, [wire.driver, wire.equipment ?? "", wire.place].filter(Boolean).join(" → "),
-    ]),
     ...Object.entries(board.facts).map(([key, value]): [string, string] => [key, words(value)]),
   ];
   return (

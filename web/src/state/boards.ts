@@ -13,6 +13,7 @@ export interface Seen {
 }
 
 const known = new Map<string, Signal<Seen>>();
+const lines = new Map<string, Signal<string>>();
 const names = signal<readonly string[]>([]);
 
 /** Whether the page is connected, and has heard of all boards. */
@@ -24,6 +25,17 @@ export const boardNames: ReadonlySignal<readonly string[]> = names;
 /** Return a board's signal, if there is one of that name. */
 export function seen(name: string): Signal<Seen> | undefined {
   return known.get(name);
+}
+
+/** The last line of a board's console; empty: none, or none that is ours to read. A signal of its own, as a
+ * board that talks is not to have all its row drawn again. */
+export function lastLine(name: string): Signal<string> {
+  let line = lines.get(name);
+  if (line === undefined) {
+    line = signal("");
+    lines.set(name, line);
+  }
+  return line;
 }
 
 /** All boards as they are now; whoever reads this is drawn again with each change. */
@@ -40,7 +52,7 @@ export function followBoards(): () => void {
   let whole = false;
   const end = follow(
     "/boards",
-    { follow: "true" },
+    { follow: "true", lines: "true" },
     (kind, data) => {
       if (kind === "board") {
         const board = data as Board;
@@ -48,8 +60,13 @@ export function followBoards(): () => void {
         heard.add(board.name);
         put(board);
         if (whole && isNew) order();
+      } else if (kind === "said") {
+        const { name, line } = data as { name: string; line: string };
+        lastLine(name).value = line;
       } else if (kind === "gone") {
-        known.delete((data as { name: string }).name);
+        const { name } = data as { name: string };
+        known.delete(name);
+        lines.delete(name);
         order();
       } else if (kind === "complete") {
         for (const name of known.keys()) if (!heard.has(name)) known.delete(name);
@@ -62,6 +79,8 @@ export function followBoards(): () => void {
       if (!connected) live.value = false;
       heard = new Set();
       whole = false;
+      // They are told anew; those that are not ours any more are told no more.
+      if (connected) for (const line of lines.values()) line.value = "";
     },
   );
   return () => {

@@ -6,6 +6,8 @@ export interface Choice {
   boardClass: string;
   lifecycle: string;
   owner: string;
+  /** One of `key=value`, whole. */
+  label: string;
 }
 
 export const GROUPS = ["class", "switch", "rack", "network", "owner"] as const;
@@ -15,15 +17,21 @@ export function fits(board: Board, choice: Choice, who: Me): boolean {
   if (choice.boardClass && board.class !== choice.boardClass) return false;
   if (choice.lifecycle && board.lifecycle !== choice.lifecycle) return false;
   const owner = board.claim?.principal ?? "";
-  if (choice.owner === "me" ? owner !== who.name : choice.owner === "nobody" ? owner !== "" : false) return false;
+  const wanted = { me: who.name, nobody: "" }[choice.owner] ?? choice.owner;
+  if (choice.owner && owner !== wanted) return false;
+  if (choice.label && !labels(board).includes(choice.label)) return false;
   return choice.words.toLowerCase().split(/\s+/).filter(Boolean).every((word) => text(board).includes(word));
 }
 
+/** Return a board's labels as `key=value`. */
+export function labels(board: Board): string[] {
+  return Object.entries(board.labels).map(([key, value]) => `${key}=${value}`);
+}
+
 function text(board: Board): string {
-  const labels = Object.entries(board.labels).map(([key, value]) => `${key}=${value}`);
   return [
     board.name, board.class, board.platform, board.claim?.principal, board.claim?.name, board.reason,
-    board.power.observed, board.address, ...board.macs, ...labels,
+    board.power.observed, board.address, ...board.macs, ...labels(board),
   ].join(" ").toLowerCase(); // prettier-ignore
 }
 
