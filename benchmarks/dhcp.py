@@ -63,6 +63,10 @@ def hostler_boards(folder: Path) -> list[str]:
     return [*hostler(folder), "--boards"]
 
 
+def hostler_recorded(folder: Path) -> list[str]:
+    return [*hostler_boards(folder), "--record"]
+
+
 def kea(folder: Path, *, persist: bool = True) -> list[str]:
     config = {
         "Dhcp4": {
@@ -109,6 +113,7 @@ def dhcpd(folder: Path) -> list[str]:
 SERVERS: dict[str, Callable[[Path], list[str]]] = {
     "hostler": hostler,
     "hostler-boards": hostler_boards,
+    "hostler-recorded": hostler_recorded,
     "kea": kea,
     "dnsmasq": dnsmasq,
     "dhcpd": dhcpd,
@@ -197,10 +202,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def serve(state: Path, *, boards: bool) -> None:
-    """Run Hostler's DHCP server until SIGTERM, with an empty inventory or with a board for each client."""
+def serve(state: Path, *, boards: bool, record: bool) -> None:
+    """Run Hostler's DHCP server until SIGTERM, with an empty inventory or with a board for each client.
+
+    With ``record`` the packets are kept beside it, in the same process, as where boards are served.
+    """
     from hostler.model.boot import BootIntent
     from hostler.netboot.dhcp_server import DhcpServer
+    from hostler.netboot.packet_recorder import PacketRecorder
     from hostler.netboot.table import BootTable, NetworkConfig, Target
 
     table = BootTable()
@@ -217,10 +226,14 @@ def serve(state: Path, *, boards: bool) -> None:
     )
     server = DhcpServer([network], table, trace.append, state=state)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    recorder = PacketRecorder([network], table, lambda _: None, state.parent)
     server.open()
+    if record:
+        recorder.start()
     server.start()
     signal.sigwait({signal.SIGTERM})
     server.stop()
+    recorder.stop()
 
 
 def main() -> None:
@@ -232,9 +245,10 @@ def main() -> None:
     parser.add_argument("--only", help="servers to measure, separated by commas")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--boards", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        serve(arguments.serve, boards=arguments.boards)
+        serve(arguments.serve, boards=arguments.boards, record=arguments.record)
         return
     names = arguments.only.split(",") if arguments.only else list(SERVERS)
     with ExitStack() as stack:
@@ -252,7 +266,7 @@ def main() -> None:
         print(f"{name:<16}{one.rate:>12.0f}{one.cpu_us:>13.0f}{one.loss:>8.2%}")
     ratios = {}
     if "kea" in results and results["kea"].rate:
-        for name in ("hostler", "hostler-boards"):
+        for name in ("hostler", "hostler-boards", "hostler-recorded"):
             if name in results:
                 ratios[name] = results[name].rate / results["kea"].rate
                 print(f"{name} / kea: {ratios[name]:.2f}")

@@ -25,7 +25,8 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hostler.netboot.table import NetworkConfig
+from hostler.netboot.packet_recorder import PacketRecorder
+from hostler.netboot.table import BootTable, NetworkConfig, Target
 from hostler.netboot.tftp_server import TftpLimits, TftpServer
 from hostler.netboot.virtual_file import VirtualFile
 
@@ -44,7 +45,7 @@ BIG, SMALL = "big", "small"
 BIG_BYTES, SMALL_BYTES = 8 << 20, 1024
 BLOCK = 1468
 WITHOUT_WINDOWS = {"tftpd-hpa", "dnsmasq"}  # no RFC 7440
-PEERS = ("hostler", "tftpd-hpa", "atftpd", "dnsmasq")
+PEERS = ("hostler", "recorded", "tftpd-hpa", "atftpd", "dnsmasq")
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,10 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(PEERS), help="servers, with commas between")
     parser.add_argument("--cases", default="", help="only cases whose name holds this text")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        return serve(arguments.serve)
+        return serve(arguments.serve, record=arguments.record)
     if os.geteuid() != 0:
         print("benchmarks/tftp.py needs root: it makes network namespaces", file=sys.stderr)
         return 1
@@ -200,8 +202,9 @@ def wait_for_server(namespace: Namespace) -> None:
 def server_command(peer: str, directory: Path) -> list[str] | None:
     """Return how to start a server, or None with a word on what is missing."""
     match peer:
-        case "hostler":
-            return [sys.executable, str(Path(__file__).resolve()), "--serve", str(directory)]
+        case "hostler" | "recorded":
+            ours = [sys.executable, str(Path(__file__).resolve()), "--serve", str(directory)]
+            return [*ours, "--record"] if peer == "recorded" else ours
         case "tftpd-hpa":
             program = shutil.which("in.tftpd") or "/usr/sbin/in.tftpd"
             command = [
@@ -252,8 +255,11 @@ def atftpd() -> str | None:
     return str(program)
 
 
-def serve(directory: Path) -> int:
-    """Run Hostler's server as the netboot process does: a thread, in a process that is not ours."""
+def serve(directory: Path, *, record: bool) -> int:
+    """Run Hostler's server as the netboot process does: a thread, in a process that is not ours.
+
+    With ``record`` packets are kept beside it, of all clients as if they were one board that boots.
+    """
     address = IPv4Interface(f"{SERVER}/24")
     network = NetworkConfig("bench", SERVER_INTERFACE, address, address.ip, address.ip)
     files = {name: directory / name for name in (BIG, SMALL)}
@@ -263,9 +269,15 @@ def serve(directory: Path) -> int:
         return VirtualFile(path) if path else None
 
     server = TftpServer([network], open_file, lambda _: None, TftpLimits(per_client=1024))
+    table = BootTable()
+    table.put(Target("board", "x86-bios", "amd64", ("52:54:00:77:00:01",), boot="1"))
+    recorder = PacketRecorder([network], table, lambda _: None, directory)
+    if record:
+        recorder.start()
     server.start()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     server.stop()
+    recorder.stop()
     return 0
 
 

@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "share": ("claim_terms", "let somebody else use a claim's boards, or look on"),
         "unshare": ("claim_terms", "take back what was shared"),
         "hand-over": ("claim_terms", "make somebody else a claim's owner"),
+        "top": ("top", "every board live in the terminal"),
         "show": ("boards", "everything about a board or a claim"),
         "deploy": ("runs", "install an image on a board and boot it"),
         "run": ("runs", "carry out a plan on a board, such as wipe,install:debian,boot"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hostler.cli.output import Output
-    from hostler.client.documents import Trace
+    from hostler.client.documents import Trace, Why
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,19 +85,23 @@ def why(args: argparse.Namespace, out: Output) -> int:
     if out.json:
         out.document(found)
         return 0
+    for line in verdict(found):
+        out.line(line)
+    return 0
+
+
+def verdict(found: Why) -> Iterator[str]:
+    """Yield the lines of a verdict: which boot, what it is, what to do, and what that rests on."""
     boot = found["boot"]
     if boot is not None:
-        out.line(
-            f"{found['board']}, boot {boot['number']} ({boot['purpose']}), {local_time(boot['started'])}"
-        )
-    out.line(found["text"])
+        yield f"{found['board']}, boot {boot['number']} ({boot['purpose']}), {local_time(boot['started'])}"
+    yield found["text"]
     if found["advice"]:
-        out.line(found["advice"])
+        yield found["advice"]
     for slow in found["slower"]:
-        out.line(slow["text"])
+        yield slow["text"]
     for event in found["evidence"]:
-        out.line(f"{event['since']:9.2f} s  {event['source']:<8}{event['kind']:<12}{event['text']}")
-    return 0
+        yield f"{event['since']:9.2f} s  {event['source']:<8}{event['kind']:<12}{event['text']}"
 
 
 VERBS = {"trace": (_trace_arguments, trace), "why": (_arguments, why)}

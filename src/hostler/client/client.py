@@ -13,6 +13,7 @@ from hostler.client.image_calls import ImageCalls
 from hostler.client.image_store_calls import ImageStoreCalls
 from hostler.client.settings import load_settings
 from hostler.client.transport import Transport, part
+from hostler.client.wall import WallCalls
 from hostler.client.wipe_calls import WipeCalls
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _CHECK_SECONDS = 120.0  # a check asks every switch, and one that is away takes 
 _TRYING_SECONDS = 6 * 3600.0  # boards take minutes each, and are switched on one after the other
 
 
-class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, WipeCalls):
+class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, WallCalls, WipeCalls):
     """A Hostler server. Every method raises RefusedError or UnreachableError.
 
     Use it in a ``with`` block, or ``close`` it. Safe to use from several threads.
@@ -399,18 +400,18 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, Wi
 
     def follow_events(
         self, after: int | None = None, board: str | None = None, *,
-        begun: Callable[[], None] = lambda: None, **wanted: str | bool | None,
+        begun: Callable[[], None] = lambda: None, silence: float | None = None, **wanted: str | bool | None,
     ) -> Iterator[Event]:  # fmt: skip
         """Yield history as it happens, from the entry after ``after`` or from now; ends with the server.
 
-        ``wanted`` as for ``events``; ``begun`` is called once nothing is missed any more.
+        ``wanted`` as for ``events``; ``begun`` is called once nothing is missed any more. The server says
+        something every 15 s; after ``silence`` seconds without a word UnreachableError is raised.
         """
         import httpx2
 
         query = {"after": after, "follow": True, "board": board, **wanted}
         headers = {"Accept": "text/event-stream"}
-        # No deadline between events: a quiet lab is not a broken one.
-        with self._http.stream("GET", "events", query=query, headers=headers, seconds=None) as response:
+        with self._http.stream("GET", "events", query=query, headers=headers, seconds=silence) as response:
             begun()
             for message in httpx2.EventSource(response):
                 if message.data:
