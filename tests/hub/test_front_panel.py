@@ -77,10 +77,13 @@ def test_without_a_reading_boards_are_shown_as_they_were_read() -> None:
 
 
 def test_watts_come_from_the_boards_driver_only_while_both_agree() -> None:
-    """A switch's table has no watts for a port; those a driver measured count while it still reads so."""
+    """A switch's table has no watts for a port; a board's own reading counts as a whole where it is newer."""
     seen = Observed("b1", PowerReading(PowerState.ON, 4.5), at=50.0)
     on, off = (PanelReading(100.0, True, (end(1, word),)) for word in (True, False))
     watts = [front_panel(state(board(1, 1), b1=seen), "switch1", one)[0].watts for one in (on, off)]
     assert watts == [4.5, None]
+    newer = replace(seen, at=150.0)
+    (now,) = front_panel(state(board(1, 1), b1=newer), "switch1", off)
+    assert (now.state, now.watts, now.at) == ("on", 4.5, 150.0)
     two = (Binding("snmp-poe", "switch1", {"port": 1}), Binding("snmp-poe", "switch1", {"port": 2}))
     assert front_panel(state(board(1, None, power=two), b1=seen), "switch1", on)[0].watts is None

@@ -152,8 +152,9 @@ def _with_board(state: State, record: BoardRecord, end: PanelEnd) -> PanelEnd:
         return replace(end, connected=bool(seen.console), at=seen.at or None)
     if end.kind != "power":
         return end
-    watts = seen.power.watts if len(record.board.power) == 1 else None
-    if end.at is None:
+    alone = len(record.board.power) == 1  # else the board's reading is that of all its wires together
+    watts = seen.power.watts if alone else None
+    if end.at is None or (alone and seen.at > end.at):
         return replace(
             end, state=seen.power.state.value, watts=watts, detail=seen.power_error or seen.power.detail,
             at=seen.at or None,

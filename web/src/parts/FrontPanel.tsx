@@ -23,11 +23,11 @@ export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }
   function key(event: KeyboardEvent): void {
     const step = STEPS[event.key];
     const buttons = [...(event.currentTarget as HTMLElement).querySelectorAll("button")];
+    const at = buttons.findIndex((button) => button === event.target);
     const next = event.key === "Home" ? 0 : event.key === "End" ? buttons.length - 1
-      : step === undefined ? undefined : chosen + step;
+      : step === undefined ? undefined : at + step;
     if (next === undefined || buttons[next] === undefined) return;
     event.preventDefault();
-    setChosen(next);
     buttons[next].focus();
   }
   return (
@@ -41,12 +41,18 @@ export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }
       <div class="ports" role="toolbar" aria-label={`Ends of ${panel.name}`} onKeyDown={key}>
         {panel.ends.map((one, at) => (
           <button key={`${one.kind} ${one.place} ${at}`} type="button" tabIndex={one === end ? 0 : -1}
-            class={`port ${toneOf(one)}`} aria-pressed={one === end} aria-label={words(one).join(", ")}
-            onClick={() => setChosen(at)} onFocus={() => point(panel, one)}>
-            <span class="place">{shortPlace(one)}</span>
-            <span class="signs">{signs(one)}</span>
-            <span class="on">{one.boards.map((board) => board.name).join(" ") || (one.stranger_count > 0 ? "unknown" : "")}</span>
-            <span class="holder">{one.boards.map((board) => board.claim?.principal ?? "").join(" ")}</span>
+            class={`port ${toneOf(one)}`} aria-pressed={one === end} onClick={() => setChosen(at)}
+            onFocus={() => {
+              setChosen(at);
+              point(panel, one);
+            }}>
+            <span class="hidden">{words(one).join(", ")}</span>
+            <span class="place" aria-hidden="true">{shortPlace(one)}</span>
+            <span class="signs" aria-hidden="true">{signs(one)}</span>
+            <span class="on" aria-hidden="true">
+              {one.boards.map((board) => board.name).join(" ") || (one.stranger_count > 0 ? "unknown" : "")}
+            </span>
+            <span class="holder" aria-hidden="true">{one.boards.map((board) => board.claim?.principal ?? "").join(" ")}</span>
           </button>
         ))}
       </div>
@@ -63,13 +69,13 @@ function Detail({ end, again }: { end: PanelEnd; again: () => void }) {
         {end.kind === "power" && end.state && (
           <><Mark {...STATES[end.state]}>{end.state}</Mark>{end.watts !== null && ` ${end.watts.toFixed(1)} W`} </>
         )}
-        <span class="quiet">{words(end).slice(end.state ? 3 : 2).join(" · ")}</span>
+        <span class="quiet">{facts(end).join(" · ")}</span>
       </p>
       {end.boards.map((board) => <OnBoard key={board.name} board={board} power={end.kind === "power"} again={again} />)}
       {end.boards.length > 1 && end.kind === "power" && (
         <p class="warn">Two boards on one end: who switches one switches the other.</p>
       )}
-      {missing(end) && <p class="warn">{missing(end)}</p>}
+      {crossed(end) && <p class="warn">{crossed(end)}</p>}
     </div>
   );
 }
@@ -103,29 +109,38 @@ function point(panel: Panel, end: PanelEnd): void {
 
 /** Everything known of an end, first what it is called and what it is for. */
 export function words(end: PanelEnd): string[] {
-  const heard = end.heard.filter((name) => !end.boards.some((board) => board.name === name));
+  const power = end.kind === "power" && end.state
+    ? [`${end.state}${end.watts !== null ? ` ${end.watts.toFixed(1)} W` : ""}`] : [];
+  const boards = end.boards.map((board) => `${board.name} ${board.claim ? `held by ${board.claim.principal}` : board.lifecycle}`);
+  return [end.place || "its end", end.kind === "network" ? "feeds nothing" : end.kind, ...power, ...boards, ...facts(end)];
+}
+
+/** What is known of an end besides its power and its boards. */
+function facts(end: PanelEnd): string[] {
+  const others = heardElsewhere(end);
   return [
-    end.place || "its end",
-    end.kind === "network" ? "feeds nothing" : end.kind,
-    end.kind === "power" && end.state ? `${end.state}${end.watts !== null ? ` ${end.watts.toFixed(1)} W` : ""}` : "",
     end.kind === "console" && end.connected !== null ? (end.connected ? "connected" : "not connected") : "",
-    ...end.boards.map((board) => `${board.name} ${board.claim ? `held by ${board.claim.principal}` : board.lifecycle}`),
     end.detail === end.state ? "" : end.detail,
     end.link === null ? "" : end.link ? "link up" : "no link",
     end.spanning_tree ? `spanning tree ${end.spanning_tree}` : "",
     end.pvid === null ? "" : `VLAN ${end.pvid}`,
     end.tagged.length > 0 ? `tagged ${end.tagged.join(", ")}` : "",
-    heard.length > 0 ? `heard there: ${heard.join(", ")}` : "",
+    others.length > 0 ? `heard there: ${others.join(", ")}` : "",
     end.stranger_count > 0
       ? `${end.stranger_count} nobody knows: ${end.strangers.join(", ")}${end.stranger_count > end.strangers.length ? " …" : ""}`
       : "",
-  ].filter((word, at) => word || at < 2);
+  ].filter(Boolean);
 }
 
-function missing(end: PanelEnd): string {
-  if (end.boards.length === 0) return "";
-  const heard = end.heard.filter((name) => !end.boards.some((board) => board.name === name));
-  return heard.length > 0 ? `${heard.join(", ")} is heard here, and lab.toml has it elsewhere: try its wires.` : "";
+/** Boards that the switch hears on a port where lab.toml has them not. */
+function heardElsewhere(end: PanelEnd): string[] {
+  return end.heard.filter((name) => !end.boards.some((board) => board.name === name));
+}
+
+function crossed(end: PanelEnd): string {
+  const others = heardElsewhere(end);
+  if (end.boards.length === 0 || others.length === 0) return "";
+  return `${others.join(", ")} is heard here, and lab.toml has it elsewhere: try its wires.`;
 }
 
 function toneOf(end: PanelEnd): string {

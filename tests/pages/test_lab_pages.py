@@ -1,0 +1,314 @@
+"""Switches, lab check and admin: `hostler serve` with a PoE switch that answers SNMP, used in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from lamps import Lamp
+from playwright.sync_api import expect
+from visitor import WAIT, Visitor, someone, visiting
+
+from hostler.client.client import Client
+from hostler.client.settings import Settings
+from hostler.virtual.switch import PoeSwitch, SnmpAgent
+from running_server import running_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Locator
+
+STRANGER = "52:54:00:aa:bb:cc"
+LAB = """
+[lab]
+name = "bench"
+[networks.boot]
+interface = "eth9"
+address = "10.9.0.1/24"
+dhcp = "off"
+[equipment.poe1]
+driver = "snmp-poe"
+host = "127.0.0.1:{port}"
+community = "file:{community}"
+[equipment.shelf]
+driver = "telnet"
+host = "127.0.0.1"
+[classes.pc]
+platform = "x86-bios"
+[classes.bare]
+platform = "x86-bios"
+[boards.pc-1]
+class = "pc"
+mac = "52:54:00:00:00:01"
+power = {{ equipment = "poe1", port = 1 }}
+console = {{ equipment = "shelf", port = 9 }}
+[boards.pc-2]
+class = "pc"
+mac = "52:54:00:00:00:02"
+power = {{ equipment = "poe1", port = 2 }}
+[boards.bare-1]
+class = "bare"
+mac = "52:54:00:00:00:03"
+"""
+
+
+@dataclass
+class Poe:
+    """The lab: how to reach its server, and what hangs on the switch."""
+
+    settings: Settings
+    lamps: dict[int, Lamp]
+
+
+@contextmanager
+def agent(switch: PoeSwitch) -> Iterator[int]:
+    """Answer SNMP for a switch in a thread of its own; yields the UDP port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    making = loop.create_datagram_endpoint(lambda: SnmpAgent(switch, "test"), local_addr=("127.0.0.1", 0))
+    transport, _ = asyncio.run_coroutine_threadsafe(making, loop).result(20)
+    try:
+        yield transport.get_extra_info("sockname")[1]
+    finally:
+        loop.call_soon_threadsafe(transport.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(20)
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def poe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poe]:
+    """Two boards on a switch with eight ports, another heard on port 2, and on port 5 nobody knows who."""
+    folder = tmp_path_factory.mktemp("poe")
+    lamps = {1: Lamp(), 2: Lamp()}
+    switch = PoeSwitch(8, lamps)
+    switch.learn({"52:54:00:00:00:01": 1, "52:54:00:00:00:03": 2, STRANGER: 5})
+    (folder / "community").write_text("test")
+    with agent(switch) as port:
+        (folder / "lab.toml").write_text(LAB.format(port=port, community=folder / "community"))
+        with running_server(folder / "state", "--config", str(folder / "lab.toml")) as server:
+            yield Poe(Settings(server.url, server.token), lamps)
+
+
+def end(visitor: Visitor, name: str) -> Locator:
+    """Return a button of a front by what it is called."""
+    return visitor.page.get_by_role("button", name=re.compile(f"^{name},"))
+
+
+def shows_command(visitor: Visitor, line: str) -> None:
+    """Wait until the foot of the page shows the command that does the same."""
+    expect(visitor.page.locator(".commandbar code")).to_have_text(line, timeout=WAIT)
+
+
+def test_a_switch_is_seen_and_a_board_switched_from_its_port(chromium: Browser, poe: Poe) -> None:
+    """Ports show power, link, VLAN, boards and strangers as read; a power button switches the real port."""
+    with visiting(chromium, poe.settings.url) as visitor:
+        page = visitor.page
+        visitor.log_in(poe.settings.token)
+        page.get_by_role("link", name="Switches").click()
+        page.get_by_text("once for all who look").wait_for()
+        shows_command(visitor, "hostler equipment")
+        expect(page.get_by_role("toolbar", name="Ends of poe1").get_by_role("button")).to_have_count(
+            8, timeout=WAIT
+        )
+        end(visitor, "port 5").click()
+        visitor.sees(f"1 nobody knows: {STRANGER}")
+        end(visitor, "port 2").click()
+        visitor.sees("bare-1 is heard here, and lab.toml has it elsewhere")
+        first = end(visitor, "port 1")
+        first.focus()
+        page.keyboard.press("ArrowRight")
+        expect(end(visitor, "port 2")).to_be_focused(timeout=WAIT)
+        page.keyboard.press("Home")
+        expect(first).to_be_focused(timeout=WAIT)
+        shows_command(visitor, "hostler show pc-1")
+        expect(first).to_have_accessible_name(re.compile("off.*no link.*VLAN 1"), timeout=WAIT)
+        visitor.press("Power on pc-1")
+        shows_command(visitor, "hostler power pc-1 on")
+        expect(first).to_have_accessible_name(re.compile("on, pc-1.*link up.*VLAN 1"), timeout=WAIT)
+        assert poe.lamps[1].fed
+        visitor.sees("group 1: 7 of 120 W")
+        visitor.press("Power off pc-1")
+        expect(first).to_have_accessible_name(re.compile("off, pc-1"), timeout=WAIT)
+        assert not poe.lamps[1].fed
+        page.get_by_role("link", name="shelf 1").click()
+        assert page.url.endswith("/switches?unit=shelf")
+        visitor.sees("It cannot be asked as a whole")
+        expect(end(visitor, "port 9")).to_have_accessible_name(
+            re.compile("pc-1.*not connected"), timeout=WAIT
+        )
+
+
+def test_others_see_what_hangs_where_and_switch_only_what_they_hold(chromium: Browser, poe: Poe) -> None:
+    """A member switches the board they hold and no other; a viewer none; places are for admins."""
+    anna, vera = someone(poe.settings, "anna", "member"), someone(poe.settings, "vera", "viewer")
+    with Client(anna) as client:
+        claim = client.claim(wants=[{"board": "pc-2"}])
+        assert claim["boards"] == ["pc-2"]
+    for settings, buttons in ((anna, ["Power on pc-2", "Power off pc-2", "Power cycle pc-2"]), (vera, [])):
+        with visiting(chromium, settings.url) as visitor:
+            page = visitor.page
+            visitor.log_in(settings.token)
+            visitor.open("/switches?unit=poe1")
+            visitor.sees("is for admins; you see which boards hang on what")
+            ends = page.get_by_role("toolbar", name="Ends of poe1").get_by_role("button")
+            expect(ends).to_have_count(2, timeout=WAIT)
+            for number in range(2):
+                ends.nth(number).click()
+            page.locator(".portdetail").get_by_text("anna").wait_for()
+            assert STRANGER not in page.content()
+            found = page.get_by_role("button", name=re.compile("^Power "))
+            expect(found).to_have_count(len(buttons), timeout=WAIT)
+            assert [re.sub(r"\s+", " ", text).strip() for text in found.all_text_contents()] == buttons
+            if buttons:
+                visitor.press("Power on pc-2")
+                expect(ends.nth(1)).to_have_accessible_name(re.compile("on, pc-2"), timeout=WAIT)
+                visitor.press("Power off pc-2")
+                expect(ends.nth(1)).to_have_accessible_name(re.compile("off, pc-2"), timeout=WAIT)
+    with Client(anna) as client:
+        client.release(claim["id"])
+
+
+def test_the_lab_is_checked_with_what_to_do(chromium: Browser, poe: Poe) -> None:
+    """The last result stays with its time; a look names what is wrong and what to do; admins try wires."""
+    with visiting(chromium, poe.settings.url) as visitor:
+        page = visitor.page
+        visitor.log_in(poe.settings.token)
+        page.get_by_role("link", name="Lab check").click()
+        shows_command(visitor, "hostler check --last")
+        look = page.get_by_role("region", name="A look at every wire")
+        look.get_by_text("Never done.").wait_for()
+        visitor.press("Look again")
+        look.get_by_text("console of pc-1").wait_for()
+        look.get_by_text("look at the serial adapter").wait_for()
+        look.get_by_text("network boot").wait_for()
+        look.get_by_text(re.compile(r"for admin$")).wait_for()
+        page.reload()
+        look.get_by_text("console of pc-1").wait_for()
+        trial = page.get_by_role("region", name="A trial of wires")
+        trial.get_by_label("Try").select_option(label="bare")
+        visitor.press("Try wires")
+        shows_command(visitor, "hostler check --active --all --class bare")
+        trial.get_by_text("not tested").wait_for()
+        trial.get_by_text("has no power wire in lab.toml").wait_for()
+    eva = someone(poe.settings, "eva", "viewer")
+    with visiting(chromium, poe.settings.url) as visitor:
+        visitor.log_in(eva.token)
+        visitor.open("/check")
+        visitor.sees("console of pc-1")
+        visitor.sees("Admins may try them")
+        assert visitor.page.get_by_role("button", name="Try wires").count() == 0
+
+
+def test_an_admin_lets_people_in_and_shuts_them_out(chromium: Browser, poe: Poe) -> None:
+    """People, projects, quotas and tokens are made and ended; a token is shown once and works until then."""
+    with visiting(chromium, poe.settings.url) as visitor, visiting(chromium, poe.settings.url) as other:
+        page = visitor.page
+        visitor.log_in(poe.settings.token)
+        page.get_by_role("link", name="Admin").click()
+        page.get_by_label("Name", exact=True).fill("carl")
+        visitor.press("Let somebody in")
+        shows_command(visitor, "hostler principal add carl --role member")
+        first = page.locator(".once code").inner_text()
+        visitor.press("I have it")
+        other.log_in(first)
+        page.get_by_label("Role of carl").select_option("viewer")
+        visitor.press("Change role of carl")
+        visitor.sees("carl is viewer now.")
+        page.get_by_role("link", name="Projects").click()
+        page.get_by_label("New project").fill("red")
+        visitor.press("Make a project")
+        red = page.get_by_role("article", name="Project red")
+        red.get_by_label("Member of red").fill("carl")
+        visitor.press("Put in to red")
+        red.locator("li", has_text="carl").wait_for()
+        red.get_by_text("Weight, quotas").click()
+        red.get_by_label("at most").fill("3")
+        visitor.press("Set quota")
+        shows_command(visitor, "hostler project set red --quota '*=3'")
+        red.get_by_text("of 3").wait_for()
+        page.get_by_role("link", name="Tokens").click()
+        page.get_by_label("For what").fill("ci")
+        page.get_by_label("whose").fill("carl")
+        visitor.press("Make a token")
+        shows_command(visitor, "hostler token add ci --expires 30d --for carl")
+        token = page.locator(".once code").inner_text()
+        page.get_by_label("of everybody").check()
+        visitor.press("Revoke ci")
+        visitor.sees("It is ended.")
+        assert token not in page.locator(".plainrows").inner_text()
+        ended = page.request.get(f"{visitor.url}/api/v1/me", headers={"Authorization": f"Bearer {token}"})
+        assert ended.status == 401
+        page.get_by_role("link", name="People").click()
+        visitor.press("Shut out carl")
+        visitor.sees("carl is shut out.")
+        other.open("/claims")
+        other.page.get_by_label("Your token").wait_for()
+        page.get_by_role("link", name="Audit").click()
+        visitor.sees("carl")
+        visitor.open("/admin?part=holdings")
+        visitor.sees("Who holds what")
+
+
+def test_a_member_sees_what_is_theirs_and_cannot_act(chromium: Browser, poe: Poe) -> None:
+    """Nothing but their own tokens can be changed; their projects and who holds what are seen."""
+    dora = someone(poe.settings, "dora", "member")
+    with Client(poe.settings) as client:
+        client.add_project("green")
+        client.set_member("green", "dora", "member")
+        client.claim(wants=[{"board": "bare-1"}])
+    with visiting(chromium, poe.settings.url) as visitor:
+        page = visitor.page
+        visitor.log_in(dora.token)
+        visitor.open("/admin")
+        visitor.sees("dora (you)")
+        assert page.locator("main button").count() == 0
+        visitor.open("/admin?part=projects")
+        page.get_by_role("article", name="Project green").wait_for()
+        assert page.locator("main button").count() == 0
+        visitor.open("/admin?part=holdings")
+        page.get_by_role("link", name="bare-1").wait_for()
+        assert page.locator("main button").count() == 0
+        visitor.open("/admin?part=tokens")
+        page.get_by_label("For what").fill("mine")
+        assert page.get_by_label("whose").count() == page.get_by_label("of everybody").count() == 0
+        visitor.press("Make a token")
+        page.locator(".once code").wait_for()
+
+
+PATHS = {
+    "/switches?unit=poe1": "once for all who look",
+    "/check": "A trial of wires",
+    "/admin": "Let somebody in",
+    "/admin?part=projects": "Make a project",
+    "/admin?part=tokens": "Make a token",
+    "/admin?part=holdings": "Who holds what",
+}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 1200), ("dark", 320)], ids=["light, wide", "dark, phone"]
+)
+def test_nothing_keeps_anybody_out(chromium: Browser, poe: Poe, scheme: str, width: int) -> None:
+    """No page has anything against WCAG 2.2 AA, light or dark, and none is wider than a phone."""
+    size = {"width": width, "height": 800}
+    with visiting(chromium, poe.settings.url, color_scheme=scheme, viewport=size) as visitor:
+        page = visitor.page
+        visitor.log_in(poe.settings.token)
+        found = {}
+        for path, text in PATHS.items():
+            visitor.open(path)
+            visitor.sees(text)
+            for summary in page.locator("main summary").all():
+                summary.click()
+            found[path] = visitor.troubles()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            page.set_viewport_size(size)
+        assert {path: troubles for path, troubles in found.items() if troubles} == {}
