@@ -77,6 +77,14 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     "no file asked": (Cause.NO_FILE_ASKED, ANSWERED),
     "file missing": (Cause.FILE_MISSING, (*ANSWERED, (11, "http", "missing", "pc: no file x", {}))),
     "transfer breaks off": (Cause.TRANSFER, (*ANSWERED, (11, "tftp", "timeout", "silent after 3 blocks"))),
+    "a kernel does not come": (
+        Cause.TRANSFER,
+        (
+            *ANSWERED,
+            (10, "http", "get", "pc: iPXE asks; told: step", {"file": "ipxe"}),
+            (10.3, "http", "get", "pc: kernel", {"file": "kernel"}),
+        ),
+    ),
     "packets too large": (Cause.PACKET_SIZE, (*ANSWERED, (11, "tftp", "mtu", "takes what is small"))),
     "loader not signed": (Cause.SECURE_BOOT, (*ANSWERED, LOADER, (11, "console", "unsigned", "Denied"))),
     "loader does nothing": (Cause.LOADER, (*ANSWERED, LOADER)),

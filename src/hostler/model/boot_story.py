@@ -149,6 +149,12 @@ class BootStory:
         return whole[-1] if whole else self.first("run", "handed")
 
     @cached_property
+    def kernel_asked(self) -> TraceEvent | None:
+        """The kernel or initramfs that it asked for last by HTTP; nothing is told of one that only stalls."""
+        asked = [one for one in self.all("http", "get") if one.data.get("file") in _KERNELS]
+        return asked[-1] if asked else None
+
+    @cached_property
     def kernel_runs(self) -> TraceEvent | None:
         """The first sign of a kernel; of one from the network also what it asks by DHCP."""
         spoke, fetched = self.first("console", "kernel"), self.kernel_fetched

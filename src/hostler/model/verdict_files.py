@@ -45,6 +45,13 @@ def transfers(story: BootStory) -> Verdict | None:
             story, Cause.TRANSFER, f"A transfer to it broke off: {last.text}.",
             "Look at the cable, the switch port's errors, and whether the board was reset meanwhile.", last,
         )  # fmt: skip
+    if story.kernel_asked is not None:
+        return found(
+            story, Cause.TRANSFER,
+            f"It began to fetch a file and has not all of it: {story.kernel_asked.text}.",
+            "Look at the cable, the switch port's errors, and whether the board was reset meanwhile.",
+            story.kernel_asked,
+        )  # fmt: skip
     if (
         not story.whole_files
         and story.reached is Reached.ANSWERED
