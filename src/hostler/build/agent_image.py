@@ -38,6 +38,7 @@ _OUR_MODULES = (
     "hostler.model.ed25519",
     "hostler.model.disk_hint",
     "hostler.model.emmc_boot",
+    "hostler.model.fat_layout",
     "hostler.model.first_boot",
     "hostler.model.install_target",
     "hostler.model.medium",
