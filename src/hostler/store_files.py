@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hostler.hub.image_store import Exported, Smaller
     from hostler.hub.images import Imported, Progress
     from hostler.images.store import ImageStore
+    from hostler.model.bootable import DiskTerms
     from hostler.model.stored_images import ImageDiff, Swept, Verified
 
 
@@ -43,11 +44,12 @@ class StoreFiles:
         barred: Collection[str] | None = None,
         block_map: Path | str | None = None,
         most_data: int | None = None,
+        disk: DiskTerms | None = None,
     ) -> Imported:
         """Read an image and keep it."""
         mapped = None if block_map is None else bmap.fetched(block_map, barred)
         return import_image(
-            source, self._store, progress, barred=barred, block_map=mapped, most_data=most_data
+            source, self._store, progress, barred=barred, block_map=mapped, most_data=most_data, disk=disk
         )
 
     def drop(self, artefact: str) -> None:

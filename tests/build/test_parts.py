@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostler.build import elf, grub, python_tree
+from hostler.build import elf, python_tree
 from hostler.build.cache import kept, key_of, source_digest
-from hostler.build.disk import TYPE_LINUX, Partition, assemble, offsets
+from hostler.build.disk import TYPE_LINUX, DiskPart, assemble, starts
 from hostler.build.errors import BuildError, PackageError, SpaceError, ToolFailedError, ToolMissingError
 from hostler.build.hardware import agent_wants
 from hostler.build.kernel import Module, closure, dependency_table
 from hostler.build.tool import find, run
+from hostler.images.disk_file import embed
 
 
 def module(name: str, *depends: str, soft: tuple[str, ...] = ()) -> Module:
@@ -173,21 +174,21 @@ def test_tools_end_by_their_deadline() -> None:
 def test_partitions_and_boot_code_share_the_first_sector(tmp_path: Path) -> None:
     """GRUB's sector keeps the protective partition table and points at core.img."""
     parts = [
-        Partition("one", TYPE_LINUX, 1 << 20, "7d0c4a3e-5b0e-4d3f-9c5a-0b3a7f1e0011"),
-        Partition("two", TYPE_LINUX, 2 << 20, "7d0c4a3e-5b0e-4d3f-9c5a-0b3a7f1e0012"),
+        DiskPart("one", TYPE_LINUX, 1 << 20, "7d0c4a3e-5b0e-4d3f-9c5a-0b3a7f1e0011"),
+        DiskPart("two", TYPE_LINUX, 2 << 20, "7d0c4a3e-5b0e-4d3f-9c5a-0b3a7f1e0012"),
     ]
-    assert offsets(parts) == [1 << 20, 2 << 20]
+    assert starts(parts) == [1 << 20, 2 << 20]
     image = tmp_path / "disk"
     assemble(image, parts, "7d0c4a3e-5b0e-4d3f-9c5a-0b3a7f1e0001")
     table = image.read_bytes()[440:512]
     core = bytes(range(256)) * 10
-    grub.embed(image, b"\xeb" * 512, core, 1 << 20, 1 << 20)
+    embed(image, b"\xeb" * 512, core, 1 << 20, 1 << 20)
     data = image.read_bytes()
     assert data[440:512] == table
     assert struct.unpack_from("<Q", data, 0x5C) == (2048,)
     assert struct.unpack_from("<QHH", data, (1 << 20) + 500) == (2049, 4, 0x820)
-    with pytest.raises(BuildError, match="core image"):
-        grub.embed(image, b"\0" * 512, b"\0" * 3000, 1 << 20, 1024)
+    with pytest.raises(ValueError, match="core image"):
+        embed(image, b"\0" * 512, b"\0" * 3000, 1 << 20, 1024)
 
 
 def test_what_is_kept_is_for_everybody_to_read(tmp_path: Path):

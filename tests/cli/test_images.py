@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from simulated_lab import SimulatedLab, simulated_lab
 
+from root_trees import bootable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -86,7 +88,7 @@ def test_a_preset_can_be_copied_changed_and_imported(shell: Shell, tmp_path: Pat
 
 
 def test_a_tar_comes_over_the_network(shell: Shell, tmp_path: Path):
-    """By the end of its name; a server that finds it to be something else says so."""
+    """By what is in it; a server that finds it to be something else says so."""
     tar = tmp_path / "kiwi.tar"
     with tarfile.open(tar, "w") as archive:
         for name in ("pxeboot.a.x86_64-1.kernel", "pxeboot.a.x86_64-1.initrd", "a.x86_64-1.xz"):
@@ -102,6 +104,26 @@ def test_a_tar_comes_over_the_network(shell: Shell, tmp_path: Path):
     assert "is neither a live ISO" in shell("image", "import", "other", str(other), status=1)
 
 
+def test_a_root_file_system_becomes_a_disk(shell: Shell, tmp_path: Path):
+    """Told by its content, whatever it is called, and so is the folder of an OCI layout."""
+    tar = tmp_path / "tree"
+    tar.write_bytes(bootable("arm64").bytes())
+    terms = ("--arch", "arm64", "--platforms", "arm64-uboot")
+    made = shell.json("image", "import", "root", str(tar), *terms, "--size", "256Mi", "--append", "quiet")
+    assert (made["kind"], made["size"]) == ("disk", 256 << 20)
+    layout = tmp_path / "layout"
+    for words in (("init", "--layout", layout), ("new", "--image", f"{layout}:a"),
+                  ("config", "--image", f"{layout}:a", "--architecture", "arm64", "--os", "linux"),
+                  ("raw", "add-layer", "--image", f"{layout}:a", tar)):  # fmt: skip
+        subprocess.run(["umoci", *words], check=True, timeout=60)
+    made = shell.json("image", "import", "container", str(layout), *terms)
+    assert (made["kind"], made["source"]) == ("disk", "layout")
+    wrong = ("--arch", "amd64", "--platforms", "x86-bios")
+    assert "run: hostler agent build --arch amd64" in shell(
+        "image", "import", "x", str(tar), *wrong, status=1
+    )
+
+
 WRONG: list[tuple[tuple[str, ...], int, str]] = [
     (("preset:nothing",), 1, "there are coreos, debian"),
     (("preset:memtest",), 1, "it has no kernel"),
@@ -109,7 +131,9 @@ WRONG: list[tuple[tuple[str, ...], int, str]] = [
     (("preset:coreos", "--file", "rootfs.img"), 1, '"rootfs.img" is not NAME=FILE'),
     (("preset:memtest", "--arch", "mips"), 2, "invalid choice"),
     (("disk.raw",), 2, "a disk image needs --arch and --platforms"),
-    (("disk.raw", "--arch", "amd64", "--platforms", "x86-bios", "--append", "x"), 2, "over the network"),
+    (("disk.raw", "--arch", "amd64", "--platforms", "x86-bios", "--done", "callback"), 2, "over the network"),
+    (("live.iso", "--size", "8G"), 2, "say --kind disk"),
+    (("disk.raw", "--size", "8 gigabytes"), 2, "write 8G or 512Mi"),
     (("live.iso", "--kernel", "x"), 2, "are for an image.toml or a preset"),
     (("live.iso",), 1, "cannot read live.iso"),
     (("nowhere/image.toml",), 1, "cannot read nowhere/image.toml"),

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 _LONGEST_BMAP = 32 * 1024 * 1024  # as much as is read of one
+_LARGEST_DISK = 256 * 1024**3  # of what is made here, zeros and all; it can grow where it is deployed
 _FILES = Query(default_factory=list, max_length=100)
 
 
@@ -109,18 +110,22 @@ async def import_image(
     done_console: str = BOOT_PATTERN, done_seconds: float = Query(BOOT_SECONDS, gt=0, le=86400),
     url: str | None = None, filename: str = Query("", max_length=255),
     bmap_bytes: int = Query(0, ge=0, le=_LONGEST_BMAP), bmap_url: str | None = None,
+    size: int | None = Query(None, gt=0, le=_LARGEST_DISK), append: str = Query("", max_length=2000),
 ) -> Response:  # fmt: skip
     """Import an image of a disk from the body, which came from a file of some name, or a URL.
 
     A block map (``.bmap``) of it is checked against it, and says what of it matters: it comes from a URL, or
     as the first ``bmap_bytes`` of the body.
+
+    A tar of a root file system becomes a disk that boots on the platforms, of ``size`` bytes or as it needs;
+    ``append`` is put behind its kernel's command line.
     """
     _refuse_address(url)
     _refuse_address(bmap_url)
     if url is not None and bmap_bytes:
         raise InvalidError("of an image at a URL the block map is at one too: name it with bmap_url=")
     desk = hub.images
-    terms = ImageTerms(name, arch, _words(platforms), done_console, done_seconds)
+    terms = ImageTerms(name, arch, _words(platforms), done_console, done_seconds, size, append)
     return _Import(
         desk,
         lambda: desk.reserve(caller, terms),

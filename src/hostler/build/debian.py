@@ -25,6 +25,7 @@ from hostler.build.errors import BuildError
 from hostler.build.image import DiskImage
 from hostler.build.progress import silent
 from hostler.build.tool import find, run
+from hostler.images.disk_file import embed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,12 @@ def build_debian(
     Raises:
         BuildError: See its subclasses in `hostler.build.errors`.
     """
-    key = key_of({"arch": _ARCH, "builder": source_digest("hostler.build", "hostler.wire.newc")})
+    key = key_of(
+        {
+            "arch": _ARCH,
+            "builder": source_digest("hostler.build", "hostler.images.disk_file", "hostler.wire.newc"),
+        }
+    )
     place = kept(
         output_dir, f"debian-{_ARCH}", key, lambda place: _make(place, cache_dir, progress), fresh=refresh
     )
@@ -128,15 +134,13 @@ def _make(place: Path, cache_dir: Path, progress: Progress) -> None:
             files = {"grub/grub.cfg": _GRUB_CFG.encode(), "EFI/BOOT/BOOTX64.EFI": tool.efi("/grub")}
             disk.fat_image(scratch / "esp.fat", _ESP_BYTES, "ESP", "de61a000", files)
             partitions = [
-                disk.Partition("bios", disk.TYPE_BIOS_BOOT, disk.MIB, _PARTITIONS[0]),
-                disk.Partition("esp", disk.TYPE_EFI_SYSTEM, _ESP_BYTES, _PARTITIONS[1], scratch / "esp.fat"),
-                disk.Partition("root", disk.TYPE_LINUX, size, _PARTITIONS[2], scratch / "root.ext4"),
+                disk.DiskPart("bios", disk.TYPE_BIOS_BOOT, disk.MIB, _PARTITIONS[0]),
+                disk.DiskPart("esp", disk.TYPE_EFI_SYSTEM, _ESP_BYTES, _PARTITIONS[1], scratch / "esp.fat"),
+                disk.DiskPart("root", disk.TYPE_LINUX, size, _PARTITIONS[2], scratch / "root.ext4"),
             ]
             disk.assemble(place / "disk.raw", partitions, _DISK)
-            offset = disk.offsets(partitions)[0]
-            grub.embed(
-                place / "disk.raw", tool.boot_sector(), tool.bios_core("(,gpt2)/grub"), offset, disk.MIB
-            )
+            offset = disk.starts(partitions)[0]
+            embed(place / "disk.raw", tool.boot_sector(), tool.bios_core("(,gpt2)/grub"), offset, disk.MIB)
     progress(stage, 4, _STAGES)
     (place / "packages.json").write_text(json.dumps(describe([*archives, *bootloader]), indent=1) + "\n")
 

@@ -1,19 +1,17 @@
 """GRUB for a disk image or a medium: for BIOS embedded by hand, for UEFI as one file; from Debian's packages.
 
-``grub-install`` wants root and real devices. What it does to a disk is little, and known: see
-``grub-core/boot/i386/pc`` in GRUB's source (boot.S, diskboot.S) and ``util/setup.c``.
+``grub-install`` wants root and real devices. What it does to a disk is little:
+`hostler.images.disk_file.embed`.
 """
 
 from __future__ import annotations
 
-import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.build import deb
-from hostler.build.disk import SECTOR
-from hostler.build.errors import BuildError, PackageError
+from hostler.build.errors import PackageError
 from hostler.build.tool import find, run
 
 if TYPE_CHECKING:
@@ -29,15 +27,6 @@ _BIOS = (*_COMMON, "biosdisk")
 # For a CD or a stick; what it finds in the clock's registers decides whether it starts a disk.
 _BIOS_MEDIUM = (*_BIOS, "iso9660", "chain", "drivemap", "cmostest", "true", "sleep")
 _EFI = (*_COMMON, "efi_gop", "all_video")
-
-# Offsets in boot.img (boot.S): the sector of core.img; the check that a floppy needs and a disk not.
-_BOOT_SECTOR_OF_CORE = 0x5C
-_BOOT_DRIVE_CHECK = 0x66
-_NOPS = b"\x90\x90"
-_PARTITION_TABLE = slice(440, SECTOR)
-# Last block list in the first sector of core.img (diskboot.S): start, sectors, segment to load to.
-_BLOCK_LIST = struct.Struct("<QHH")
-_CORE_SEGMENT = 0x820
 
 
 class Grub:
@@ -107,33 +96,3 @@ class Grub:
 
     def _part(self, platform: str, name: str) -> bytes:
         return (Path(self._scratch.name) / platform / name).read_bytes()
-
-
-def embed(disk: Path, boot_sector: bytes, core: bytes, offset: int, size: int) -> None:
-    """Make ``disk`` start GRUB from a BIOS.
-
-    Args:
-        disk: Image with its partition table in place.
-        boot_sector: See `Grub.boot_sector`.
-        core: See `Grub.bios_core`.
-        offset: Byte offset of the BIOS boot partition.
-        size: Its bytes.
-
-    Raises:
-        BuildError: ``core`` is too large for the partition.
-    """
-    if len(core) > size:
-        raise BuildError(f"GRUB's core image has {len(core)} bytes; its partition holds {size}")
-    start = offset // SECTOR
-    padded = bytearray(core + b"\0" * (-len(core) % SECTOR))
-    rest = len(padded) // SECTOR - 1
-    _BLOCK_LIST.pack_into(padded, SECTOR - _BLOCK_LIST.size, start + 1, rest, _CORE_SEGMENT)
-    first = bytearray(boot_sector[:SECTOR])
-    struct.pack_into("<Q", first, _BOOT_SECTOR_OF_CORE, start)
-    first[_BOOT_DRIVE_CHECK : _BOOT_DRIVE_CHECK + 2] = _NOPS
-    with disk.open("r+b") as image:
-        first[_PARTITION_TABLE] = image.read(SECTOR)[_PARTITION_TABLE]
-        image.seek(0)
-        image.write(first)
-        image.seek(offset)
-        image.write(padded)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from hostler.build.cache import space_errors
 from hostler.build.disk import MIB, fat_image
-from hostler.build.media_loaders import BIOS_BOOT_SECTOR, BIOS_IMAGE, PREFIX, UEFI_GRUB, UEFI_SHIM
+from hostler.build.media_loaders import BIOS_BOOT_SECTOR, BIOS_IMAGE, PREFIX
 from hostler.build.tool import find, run
+from hostler.model.bootable import UEFI_GRUB, UEFI_SHIM
 from hostler.model.medium import DISK_WORD, RACK_ARGUMENT, VOLUME
 from hostler.model.platform import PLATFORMS
 

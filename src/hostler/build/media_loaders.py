@@ -1,6 +1,6 @@
-"""The loaders of a medium that brings the agent: GRUB for a CD or a stick, from Debian's packages.
+"""The loaders of a medium that brings the agent, and of disks made of root file systems: GRUB from Debian.
 
-For UEFI the signed one made for CDs, which shim starts; for BIOS one made here of GRUB's modules.
+For UEFI the signed one made for CDs, which shim starts; for BIOS those made here of GRUB's modules.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from hostler.build.cache import kept, key_of, source_digest
 from hostler.build.errors import PackageError
 from hostler.build.grub import Grub
 from hostler.build.progress import silent
+from hostler.model.bootable import CORE_PREFIX, DISK_BOOT_SECTOR, DISK_CORE, UEFI_GRUB
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from hostler.build.progress import Progress
 
 BIOS_IMAGE, BIOS_BOOT_SECTOR = "media-bios.img", "media-mbr.img"
-UEFI_GRUB = {"amd64": "gcdx64.efi", "arm64": "gcdaa64.efi"}
-UEFI_SHIM = {"amd64": "shimx64.efi", "arm64": "shimaa64.efi"}
-"""These come with the loaders for network boot (`hostler.build.loaders`)."""
-
 PREFIX = "/boot/grub"
 """Where on the medium GRUB finds its configuration."""
 
@@ -40,6 +37,8 @@ def build_media_loaders(
 ) -> dict[str, Path]:
     """Get the loaders for ``arch``; returns them by the name they are registered under.
 
+    But for shim, which `hostler.build.loaders` brings.
+
     Args:
         arch: ``amd64`` or ``arm64``.
         output_dir: Where ``media-loaders-<arch>-<key>/`` appears, whole or not at all.
@@ -52,7 +51,12 @@ def build_media_loaders(
     """
     if arch not in ARCHITECTURES:
         raise PackageError(f'unknown architecture "{arch}"; known are {", ".join(ARCHITECTURES)}')
-    modules = ("hostler.build.media_loaders", "hostler.build.grub", "hostler.build.apt")
+    modules = (
+        "hostler.build.media_loaders",
+        "hostler.build.grub",
+        "hostler.build.apt",
+        "hostler.model.bootable",
+    )
     key = key_of({"arch": arch, "builder": source_digest(*modules)})
     place = kept(
         output_dir, f"media-loaders-{arch}", key, lambda empty: _make(arch, empty, cache_dir, progress),
@@ -62,7 +66,10 @@ def build_media_loaders(
 
 
 def _names(arch: str) -> tuple[str, ...]:
-    return (UEFI_GRUB[arch], *((BIOS_IMAGE, BIOS_BOOT_SECTOR) if arch == "amd64" else ()))
+    return (
+        UEFI_GRUB[arch],
+        *((BIOS_IMAGE, BIOS_BOOT_SECTOR, DISK_CORE, DISK_BOOT_SECTOR) if arch == "amd64" else ()),
+    )
 
 
 def _make(arch: str, place: Path, cache_dir: Path, progress: Progress) -> None:
@@ -78,4 +85,6 @@ def _make(arch: str, place: Path, cache_dir: Path, progress: Progress) -> None:
         with Grub([files[_BIOS_PACKAGE]]) as grub:
             (place / BIOS_IMAGE).write_bytes(grub.bios_medium(PREFIX))
             (place / BIOS_BOOT_SECTOR).write_bytes(grub.hybrid_boot_sector())
+            (place / DISK_CORE).write_bytes(grub.bios_core(CORE_PREFIX))
+            (place / DISK_BOOT_SECTOR).write_bytes(grub.boot_sector())
     (place / "packages.json").write_text(json.dumps(describe(archives), indent=1) + "\n")

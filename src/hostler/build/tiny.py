@@ -25,6 +25,7 @@ from hostler.build.initramfs import APPLETS, pack, skeleton
 from hostler.build.kernel import read_kernel
 from hostler.build.progress import silent
 from hostler.build.tool import find
+from hostler.images.disk_file import embed
 from hostler.wire import newc
 
 if TYPE_CHECKING:
@@ -70,7 +71,12 @@ def build_tiny(
     """
     if arch not in ARCHITECTURES:
         raise PackageError(f'unknown architecture "{arch}"; known are {", ".join(ARCHITECTURES)}')
-    key = key_of({"arch": arch, "builder": source_digest("hostler.build", "hostler.wire.newc")})
+    key = key_of(
+        {
+            "arch": arch,
+            "builder": source_digest("hostler.build", "hostler.images.disk_file", "hostler.wire.newc"),
+        }
+    )
     place = kept(
         output_dir, f"tiny-{arch}", key, lambda place: _make(arch, place, cache_dir, progress), fresh=refresh
     )
@@ -119,13 +125,13 @@ def _amd64_disk(path: Path, scratch: Path, files: dict[str, bytes], archives: li
     with grub.Grub(archives) as tool:
         files["grub/grub.cfg"] = _GRUB_CFG.format(root=_ROOT).encode()
         files["EFI/BOOT/BOOTX64.EFI"] = tool.efi("/grub")
-        bios = disk.Partition("bios", disk.TYPE_BIOS_BOOT, disk.MIB, _PARTITIONS[0])
+        bios = disk.DiskPart("bios", disk.TYPE_BIOS_BOOT, disk.MIB, _PARTITIONS[0])
         _assemble(path, scratch, files, (bios,))
-        offset = disk.offsets([bios])[0]
-        grub.embed(path, tool.boot_sector(), tool.bios_core("(,gpt2)/grub"), offset, bios.size)
+        offset = disk.starts([bios])[0]
+        embed(path, tool.boot_sector(), tool.bios_core("(,gpt2)/grub"), offset, bios.size)
 
 
-def _assemble(path: Path, scratch: Path, files: dict[str, bytes], before: tuple[disk.Partition, ...]) -> None:
+def _assemble(path: Path, scratch: Path, files: dict[str, bytes], before: tuple[disk.DiskPart, ...]) -> None:
     content = sum(len(data) for data in files.values())
     size = (content // disk.MIB + 4) * disk.MIB
     disk.fat_image(scratch / "boot.fat", size, "TINY-BOOT", "7d0c4a3e", files)
@@ -133,10 +139,10 @@ def _assemble(path: Path, scratch: Path, files: dict[str, bytes], before: tuple[
         path,
         [
             *before,
-            disk.Partition(
+            disk.DiskPart(
                 "boot", disk.TYPE_EFI_SYSTEM, size, _PARTITIONS[1], scratch / "boot.fat", bootable=True
             ),
-            disk.Partition("root", disk.TYPE_LINUX, _ROOT_BYTES, _PARTITIONS[2], scratch / "root.ext4"),
+            disk.DiskPart("root", disk.TYPE_LINUX, _ROOT_BYTES, _PARTITIONS[2], scratch / "root.ext4"),
         ],
         _DISK,
     )

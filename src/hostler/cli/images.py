@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.cli import image_store, signing
+from hostler.cli.image_kind import PRESET, is_description, kind_of
 from hostler.cli.progress import progress
-from hostler.cli.words import local_time, size_text
+from hostler.cli.words import local_time, size, size_text
 from hostler.client.client import Client
 from hostler.client.errors import ClientError
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from hostler.cli.output import Output
     from hostler.client.documents import Image, ImportProgress, Netboot
     from hostler.client.image_bundle import Instead
-
-_PRESET = "preset:"
-# A disk image is compressed, but in no archive: what is in a tar comes over the network.
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst")
 
 
 def _image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +40,14 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument(
         "source",
         metavar="SOURCE",
-        help="FILE or URL of a disk image (raw, gzip, xz, zstd), a live ISO or KIWI's tar; image.toml or its "
-        "folder; preset:NAME",
+        help="FILE or URL of a disk image, of a root file system (tar, OCI layout), of a live ISO or KIWI's "
+        "tar; image.toml or its folder; preset:NAME",
     )
-    add.add_argument("--kind", choices=("disk", "netboot"), help="what it is (default: by its name)")
+    add.add_argument(
+        "--kind",
+        choices=("disk", "netboot"),
+        help="what it is (default: by its content, of a URL by its name)",
+    )
     add.add_argument("--arch", choices=("amd64", "arm64"), help="needed for a disk image")
     add.add_argument(
         "--platforms",
@@ -63,6 +64,12 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
         help="in place of a further file of it",
     )
     add.add_argument("--append", metavar="TEXT", default="", help="more for the kernel's command line")
+    add.add_argument(
+        "--size",
+        type=size,
+        metavar="SIZE",
+        help="of the disk that a root file system becomes (8G; as needed)",
+    )
     add.add_argument(
         "--done",
         choices=("callback", "console", "second-boot"),
@@ -112,16 +119,17 @@ def image(args: argparse.Namespace, out: Output) -> int:
 
 
 def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
-    kind = args.kind or _kind(args.source)
+    kind = args.kind or kind_of(args.source)
     instead = _instead(args)
-    described = args.source.startswith(_PRESET) or args.source.endswith(".toml") or Path(args.source).is_dir()
+    described = is_description(args.source)
     if kind == "disk" and not (args.arch and args.platforms):
         out.note("hostler: a disk image needs --arch and --platforms")
         return 2
-    if kind == "disk" and (args.append or args.done or described):
-        out.note(
-            "hostler: --append, --done, image.toml and presets are for systems that come over the network"
-        )
+    if kind == "disk" and (args.done or described):
+        out.note("hostler: --done, image.toml and presets are for systems that come over the network")
+        return 2
+    if kind == "netboot" and args.size is not None:
+        out.note("hostler: --size is for the disk that a root file system becomes; say --kind disk")
         return 2
     if instead.query() != {"kernel": None, "initrd": None, "file": []} and not described:
         out.note("hostler: --kernel, --initrd and --file are for an image.toml or a preset")
@@ -144,10 +152,11 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
             if kind == "disk":
                 source = args.source if remote else Path(args.source)
                 made = client.import_image(
-                    args.name, source, arch=args.arch, platforms=platforms, block_map=block_map, **terms
+                    args.name, source, arch=args.arch, platforms=platforms, block_map=block_map,
+                    size=args.size, append=args.append, **terms,
                 )  # fmt: skip
             else:
-                place = _preset(args.source) if args.source.startswith(_PRESET) else Path(args.source)
+                place = _preset(args.source) if args.source.startswith(PRESET) else Path(args.source)
                 made = client.import_netboot_image(
                     args.name, args.source if remote else place, arch=args.arch, platforms=platforms,
                     instead=instead, append=args.append, done=args.done, **terms,
@@ -172,13 +181,6 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _kind(source: str) -> str:
-    name = source.partition("?")[0].lower()
-    if source.startswith(_PRESET) or name.endswith((".toml", ".iso", *_ARCHIVES)):
-        return "netboot"
-    return "netboot" if "://" not in source and Path(source).is_dir() else "disk"
-
-
 def _instead(args: argparse.Namespace) -> Instead:
     from hostler.client.image_bundle import Instead
 
@@ -194,7 +196,7 @@ def _installers() -> Path:
 
 
 def _preset(word: str) -> Path:
-    name = word.removeprefix(_PRESET)
+    name = word.removeprefix(PRESET)
     known = sorted(path.parent.name for path in _installers().glob("*/image.toml"))
     if name not in known:
         raise ClientError(f'there is no preset "{name}"; there are {", ".join(known)}')

@@ -17,6 +17,17 @@ def duration(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def size(text: str) -> int:
+    """Read ``8G`` or ``512Mi`` as bytes, the units as those of disks in hints; an argparse type."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:([KMGT])(i?))?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f'"{text}" is no size; write 8G or 512Mi')
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2] or ""])
+
+
 def seconds_text(seconds: float) -> str:
     """Return ``48 s``, ``12 min 3 s``, ``2 h 5 min`` or ``3 d 4 h``."""
     whole = max(0, round(seconds))

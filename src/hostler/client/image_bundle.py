@@ -74,30 +74,37 @@ class Bundle:
     description: str
     members: Mapping[str, Path]
 
-    @property
-    def size(self) -> int:
-        """Bytes of all its files."""
-        return sum(path.stat().st_size for path in self.members.values())
-
     def tar(self, progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
         """Yield the tar in blocks, and tell how much was sent; raises OSError."""
-        sent, of = 0, self.size
         text = self.description.encode()
         yield _member(DESCRIPTION, len(text)) + _filled(text)
-        for name, path in self.members.items():
-            size = path.stat().st_size
-            yield _member(name, size)
-            with path.open("rb") as file:
-                left = size
-                while left and (block := file.read(min(_BLOCK, left))):
-                    yield block
-                    left -= len(block)
-                    sent += len(block)
-                    progress({"event": "progress", "read": sent, "of": of, "out": 0})
-            if left:
-                raise OSError(f"{path} became shorter while it was read")
-            yield bytes(-size % tarfile.BLOCKSIZE)
-        yield bytes(2 * tarfile.BLOCKSIZE)
+        yield from files_tar(self.members, progress)
+
+
+def oci_members(folder: Path) -> dict[str, Path]:
+    """Return the files of an OCI image layout by their names in it (OCI image specification 1.0)."""
+    blobs = sorted(path for path in folder.glob("blobs/*/*") if path.is_file())
+    found = [folder / "oci-layout", folder / "index.json", *blobs]
+    return {str(path.relative_to(folder)): path for path in found}
+
+
+def files_tar(members: Mapping[str, Path], progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
+    """Yield a tar of files by their names in it, in blocks, and tell how much was sent; raises OSError."""
+    sent, of = 0, sum(path.stat().st_size for path in members.values())
+    for name, path in members.items():
+        size = path.stat().st_size
+        yield _member(name, size)
+        with path.open("rb") as file:
+            left = size
+            while left and (block := file.read(min(_BLOCK, left))):
+                yield block
+                left -= len(block)
+                sent += len(block)
+                progress({"event": "progress", "read": sent, "of": of, "out": 0})
+        if left:
+            raise OSError(f"{path} became shorter while it was read")
+        yield bytes(-size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def bundle(description: Path, instead: Instead, arch: str | None = None) -> Bundle:

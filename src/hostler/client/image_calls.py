@@ -60,29 +60,40 @@ class ImageCalls:
         done_console: str | None = None,
         done_seconds: float | None = None,
         block_map: Path | str | None = None,
+        size: int | None = None,
+        append: str = "",
         progress: Callable[[ImportProgress], None] = lambda _: None,
     ) -> Image:
         """Import a disk image: a file is uploaded from here, an ``http(s)://`` one is fetched by the server.
 
         Args:
             name: Name in the catalogue.
-            source: Path or address; raw, gzip, xz or zstd.
+            source: Path or address; of a tar of a root file system, or of an OCI layout (its folder too), a
+                disk is made.
             arch: ``amd64`` or ``arm64``.
             platforms: Platforms it boots on.
             done_console: Pattern on the console that means it has booted.
             done_seconds: Longest time until then.
             block_map: Path or address of a ``.bmap`` of it; of one at an address an address.
+            size: Bytes of the disk that is made of a root file system; None: as it needs.
+            append: More for the command line of its kernel.
             progress: Called with bytes sent while uploading, then with what the server tells.
 
         Raises:
             OSError: a file cannot be read.
         """
         query = _terms(name, arch, platforms, done_console, done_seconds)
+        query |= {"size": None if size is None else str(size), "append": append or None}
         if isinstance(block_map, Path):
             text = block_map.read_bytes()
             query["bmap_bytes"] = str(len(text))
             blocks = chain((text,), _blocks(Path(source), progress))
             return self._import("images", {**query, "filename": _told(Path(source))}, blocks, progress)
+        if isinstance(source, Path) and source.is_dir():
+            from hostler.client.image_bundle import files_tar, oci_members
+
+            query["filename"] = _told(source)
+            return self._import("images", query, files_tar(oci_members(source), progress), progress)
         return self._import("images", {**query, "bmap_url": block_map}, source, progress)
 
     def import_netboot_image(

@@ -22,6 +22,7 @@ from hostler.hub.image_records import ImageRecord, Provenance
 from hostler.hub.records import Agent, Principal
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 from hostler.hub.state import Draft
+from hostler.model.bootable import DiskTerms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
@@ -41,13 +42,25 @@ _SHRINKS = 2
 
 @dataclass(frozen=True, slots=True)
 class ImageTerms:
-    """What an image is to be called and where it may run; see ``ImageRecord``."""
+    """What an image is to be called and where it may run; see ``ImageRecord``.
+
+    Attributes:
+        name: Its name.
+        arch: Its architecture.
+        platforms: What it boots on.
+        pattern: What its console shows when it has booted.
+        seconds: Longest time until then.
+        size: Bytes of the disk that a root file system becomes; None: as it needs.
+        append: More for the command line of its kernel.
+    """
 
     name: str
     arch: str
     platforms: tuple[str, ...] = ()
     pattern: str = BOOT_PATTERN
     seconds: float = BOOT_SECONDS
+    size: int | None = None
+    append: str = ""
 
 
 class ImageDesk:
@@ -134,13 +147,16 @@ class ImageDesk:
         """
         barred = self.barred(by)
         left = share_left(Draft(self._hub.state, 0.0), by)
+        disk = DiskTerms(terms.arch, terms.platforms, terms.size, terms.append, self._boot_files(terms.arch))
         async with self.taking():
             heeded = self.heeding(progress)
             imported = await self.at_length(
-                lambda: self._files.take(source, heeded, barred, block_map, left), str(source), told
+                lambda: self._files.take(source, heeded, barred, block_map, left, disk), str(source), told
             )
             image = _record(by, terms, imported, told)
             try:
+                least = await self.at_length(lambda: self._files.shrinks_to(imported.index))
+                image = replace(image, shrinks_to=least)
                 return await self._hub.change(lambda draft: images.add(draft, by, _dated(image, draft.now)))
             except BaseException:
                 self.give_up([imported.index])
@@ -210,6 +226,11 @@ class ImageDesk:
         if not path.is_file():
             raise UnavailableError(f'the store has lost the file "{name}" of the agent', kind="store")
         return path
+
+    def _boot_files(self, arch: str) -> dict[str, Path]:
+        """Return where the boot files of the registered agent are, by name; nothing without an agent."""
+        agent = self._hub.state.agents.get(arch)
+        return {name: self._files.file(one) for name, one in (agent.boot_files if agent else {}).items()}
 
     def artefacts(self) -> frozenset[str]:
         """Return every artefact that an image or an agent consists of."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hostler.hub.image_records import ImageRecord
     from hostler.hub.records import Agent, Principal
     from hostler.hub.state import Draft
+    from hostler.model.bootable import DiskTerms
 
 ARCHITECTURES = tuple(sorted({platform.arch for platform in PLATFORMS.values()}))
 _BOOT_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
@@ -175,11 +176,13 @@ class ImageFiles(StoreCare, Protocol):
         barred: Collection[str] | None = None,
         block_map: Path | str | None = None,
         most_data: int | None = None,
+        disk: DiskTerms | None = None,
     ) -> Imported:
         """Read an image from a path or URL and keep it; what ``progress`` raises undoes it.
 
         A URL must not lead to the host itself nor to those of ``barred``; None: it may lead anywhere. A block
-        map (``.bmap``) says what of the image matters. Of that it may have ``most_data`` bytes.
+        map (``.bmap``) says what of the image matters. Of that it may have ``most_data`` bytes. A root file
+        system becomes a disk by the terms ``disk``; None: it is refused.
         """
         ...
 

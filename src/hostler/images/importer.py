@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from hostler.images import bmap
+from hostler.images.bootable_source import disk_of
 from hostler.images.source import Source, SourceError, open_source
 from hostler.images.unpack import MAX_IMAGE
 from hostler.model.chunkindex import ChunkIndex
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hostler.images.ingest import Ingest
     from hostler.images.store import ImageStore
+    from hostler.model.bootable import DiskTerms
 
 CHUNK_SIZE = 1024 * 1024
 """The grid of new images, chosen by benchmarks/chunk_size.py.
@@ -92,6 +94,7 @@ def import_image(
     barred: Collection[str] | None = None,
     block_map: bytes | None = None,
     most_data: int | None = None,
+    disk: DiskTerms | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> ImportResult:
     """Read an image and keep it in the store. Blocks; run it in a thread.
@@ -107,6 +110,7 @@ def import_image(
         barred: Hosts that a URL must not lead to, besides this one; None: it may lead anywhere.
         block_map: A ``.bmap`` of the plain image: its checksums are checked; what it does not map is holes.
         most_data: How many bytes that are not holes it may have; None: any number.
+        disk: How a tar of a root file system becomes a disk; None: a tar is refused.
         chunk_size: Width of the grid.
 
     Raises:
@@ -118,7 +122,7 @@ def import_image(
     """
     mapped = None if block_map is None else bmap.read(block_map)
     with open_source(source, barred) as opened, store.ingest() as ingest:
-        work = _Import(opened, ingest, chunk_size, progress or (lambda _: None), mapped, most_data)
+        work = _Import(opened, ingest, chunk_size, progress or (lambda _: None), mapped, most_data, disk)
         index = ChunkIndex.build(work.run(), chunk_size, work.chunks)
         fingerprint = opened.sha256(work.tell)
         return ImportResult(
@@ -150,6 +154,7 @@ class _Import:
         progress: Callable[[ImportProgress], None],
         mapped: bmap.Bmap | None,
         most_data: int | None,
+        disk: DiskTerms | None,
     ) -> None:
         self.chunks: list[tuple[int, bytes]] = []
         self.new = 0
@@ -161,6 +166,7 @@ class _Import:
         self._progress = progress
         self._mapped = mapped
         self._most_data = most_data
+        self._disk = disk
         self._data = 0
         self._lock = threading.Lock()
         self._seen: set[bytes] = set()
@@ -212,9 +218,15 @@ class _Import:
         held: list[bytes] = []
         length = 0
         total = 0
-        blocks = self._source.blocks(self._ingest.scratch, self.tell)
+        blocks = self._source.blocks(self._ingest.scratch, self.tell, self._unpacked)
+        plain = not self._asks_for_disk()
         for block in blocks if self._mapped is None else bmap.applied(blocks, self._mapped):
             total += len(block)
+            if not plain and not self._source.compression.endswith("tar"):
+                raise SourceError(
+                    f"{self._source.name}: is no tar of a root file system; its size and its command line "
+                    "are its own"
+                )
             if total > MAX_IMAGE:
                 raise SourceError(f"{self._source.name}: unpacks to more than {MAX_IMAGE} bytes")
             at = 0
@@ -229,6 +241,14 @@ class _Import:
         if held:
             self.padding = -length % SECTOR
             yield b"".join([*held, bytes(self.padding)])
+
+    def _asks_for_disk(self) -> bool:
+        return self._disk is not None and (self._disk.size is not None or bool(self._disk.append))
+
+    def _unpacked(self, archive: Iterator[bytes]) -> Iterator[bytes]:
+        if self._disk is None:
+            raise SourceError(f"{self._source.name}: is a tar, and no image of a disk")
+        return disk_of(archive, self._disk, self._ingest.scratch, self.tell)
 
     def _keep(self, number: int, piece: bytes) -> None:
         digest = hashlib.sha256(piece).digest()

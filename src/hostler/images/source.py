@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 
 from hostler.images import disk_format
 from hostler.images.fetch import outer
+from hostler.images.rootfs_tar import is_tar
+from hostler.images.rootfs_tree import TreeError
+from hostler.images.system_tool import ToolError
 from hostler.images.unpack import ERRORS, READ_SIZE, DamagedError, peeked, sniff
 
 if TYPE_CHECKING:
@@ -49,13 +52,19 @@ class Source:
         self._read = read
         self._digest = hashlib.sha256()
 
-    def blocks(self, scratch: Path | None = None, beat: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    def blocks(
+        self,
+        scratch: Path | None = None,
+        beat: Callable[[], None] = lambda: None,
+        archive: Callable[[Iterator[bytes]], Iterator[bytes]] | None = None,
+    ) -> Iterator[bytes]:
         """Yield the plain bytes in blocks of at most about 1 MiB.
 
         Args:
             scratch: Folder for a form that cannot be read from front to back, removed by the caller; None:
                 such a form is refused.
             beat: Called now and then while nothing is yielded for long; what it raises ends the reading.
+            archive: What makes a disk of a tar; None: the tar's own bytes are yielded.
 
         Raises:
             SourceError: the input ends too early, does not decompress or cannot be taken.
@@ -80,8 +89,11 @@ class Source:
                     data = disk_format.plain(str(file_form), data, scratch, beat)
                 else:
                     raise SourceError(f"{self.name}: a {file_form} file cannot be taken here")
+            if archive is not None and is_tar(head):
+                self.compression = "+".join([*forms, "tar"])
+                data = archive(data)
             yield from data
-        except disk_format.FormatError as error:
+        except (disk_format.FormatError, TreeError, ToolError) as error:
             raise SourceError(f"{self.name}: {error}") from error
         except (*ERRORS, DamagedError) as error:
             raise SourceError(f"{self.name}: the {self.compression} data is damaged: {error}") from error

@@ -28,8 +28,8 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_BLOCKS = 8  # a block holds at most 128 KiB of plain bytes, so this many stay within OUTPUT_LIMIT
 _XZ_MEMORY = 256 * 1024 * 1024  # bytes; `xz -9` needs 65 MiB, and a header may ask for 4 GiB
 _SPARSE_MAGIC = b"\x3a\xff\x26\xed"
-HEAD = 28
-"""Bytes that tell every form: the longest header looked at, Android's."""
+HEAD = 512
+"""Bytes that tell every form: the longest header looked at, that of a tar."""
 
 ERRORS = (zlib.error, lzma.LZMAError, zstandard.ZstdError)
 

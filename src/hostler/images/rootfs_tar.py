@@ -1,0 +1,310 @@
+"""Reading a tar of a root file system, or of one layer of it, into a tree; what files hold goes to a spool.
+
+Read from front to back. ``tarfile`` takes the headers apart; what they say is not believed: neither lengths,
+nor sparse maps, nor names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tarfile
+from typing import TYPE_CHECKING
+
+from hostler.images.rootfs_tree import Kind, Node, Tree, TreeError
+from hostler.images.store_errors import StoreFullError
+from hostler.images.unpack import DamagedError
+from hostler.model.store_room import kept_free
+from hostler.model.trace import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+MOST_BYTES = 256 * 1024**3
+"""Of all files together, holes too: what says it has more is a mistake or an attack."""
+_MOST_HEADER = 256 * 1024
+"""Bytes of headers before one member: a path, attributes and a sparse map need some kilobytes."""
+_LONG_NUMBER = re.compile(rb"[0-9]{256}")
+"""tarfile before 3.11.10 takes time by the square of such a number's length, with the interpreter locked."""
+_PIECE = 256 * 1024
+_ROOM_EVERY = 64 * 1024 * 1024  # bytes written between two looks at the free space
+_FAN = 1000  # files of the spool in one folder
+_XATTR = "SCHILY.xattr."
+_XATTR_SPACES = ("user.", "security.", "trusted.")
+_MOST_XATTR = 3500  # bytes: attributes of a file share one block of 4096 in ext4
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+_MOST_ID = 2**32 - 2
+_LATEST = 2**31 - 1
+_USTAR = b"ustar"
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether a stream's first 512 bytes are the header of a tar (POSIX.1-1988 or GNU), by its checksum."""
+    if len(head) < tarfile.BLOCKSIZE or head[257:262] != _USTAR:
+        return False
+    try:
+        stated = int(head[148:156].strip(b" \0") or b"x", 8)
+    except ValueError:
+        return False
+    return stated == sum(head[:148]) + 8 * ord(" ") + sum(head[156:512])
+
+
+class Spool:
+    """What files hold, each in a file of our own naming.
+
+    Args:
+        folder: Where; removed by the caller.
+        beat: Called all the while; what it raises ends the work.
+    """
+
+    def __init__(self, folder: Path, beat: Callable[[], None]) -> None:
+        self.folder = folder
+        self.beat = beat
+        self._count = 0
+        self._bytes = 0
+        self._until_look = 0
+
+    def file(self, pieces: Iterable[bytes], layer: int = 0, mode: int = 0o644) -> Node:
+        """Keep what a file of the tree holds, and return the file."""
+        path, size, digest = self.keep(pieces)
+        return Node(Kind.FILE, mode, size=size, content=path, digest=digest, layer=layer)
+
+    def keep(self, pieces: Iterable[bytes]) -> tuple[Path, int, bytes]:
+        """Write a file, zeros as holes; returns where it is, its length and its SHA-256.
+
+        Raises:
+            TreeError: It all has more bytes than any root file system.
+            StoreFullError: The disk has no more room for it.
+        """
+        path = self.folder / str(self._count // _FAN) / str(self._count)
+        self._count += 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        zeros = bytes(_PIECE)
+        digest = hashlib.sha256()
+        with path.open("wb", buffering=0) as file:
+            for piece in pieces:
+                digest.update(piece)
+                self._grow(len(piece))
+                if piece == zeros[: len(piece)]:
+                    file.seek(len(piece), 1)
+                else:
+                    file.write(piece)
+                    self._look(len(piece))
+                self.beat()
+            size = file.tell()
+            file.truncate(size)
+        return path, size, digest.digest()
+
+    def _grow(self, more: int) -> None:
+        self._bytes += more
+        if self._bytes > MOST_BYTES:
+            raise TreeError(f"its files have more than {MOST_BYTES} bytes")
+
+    def _look(self, written: int) -> None:
+        self._until_look -= written
+        if self._until_look < 0:
+            self._until_look = _ROOM_EVERY
+            disk = shutil.disk_usage(self.folder)
+            if disk.free < kept_free(disk.total) + _ROOM_EVERY:
+                raise StoreFullError(
+                    f"there is no room to unpack the root file system: {disk.free} bytes are free beside the "
+                    "image store, most of which are kept. Nothing was stored: remove images, or give it a "
+                    "larger file system"
+                )
+
+
+def read_tar(blocks: Iterator[bytes], tree: Tree, spool: Spool, layer: int = 0) -> None:
+    """Put what a tar holds into a tree.
+
+    Args:
+        blocks: The plain tar; read to its end.
+        tree: Where to.
+        spool: Keeps what files hold.
+        layer: From 1 on, names that begin with ``.wh.`` take away what layers before it have (OCI image
+            specification 1.0, layer.md); 0: they are names like others.
+
+    Raises:
+        TreeError: What it holds cannot be taken.
+        DamagedError: It is no tar, or not whole.
+    """
+    feed = _Feed(blocks)
+    try:
+        with tarfile.open(fileobj=feed, mode="r:", encoding="utf-8") as archive:  # type: ignore[call-overload]
+            while True:
+                feed.before_header()
+                member = archive.next()
+                archive.members = []  # it would keep them all
+                if member is None:
+                    feed.at_end()
+                    break
+                feed.before_data()
+                _take(archive, member, tree, spool, layer)
+                spool.beat()
+    except (tarfile.TarError, ValueError, OverflowError, IndexError) as error:
+        raise DamagedError(f"tar: {error}") from error
+    feed.drain(spool.beat)
+
+
+def first_name(blocks: Iterator[bytes]) -> str | None:
+    """Return what the first member of a tar is called; None: it is no tar."""
+    try:
+        with tarfile.open(fileobj=_Feed(blocks), mode="r:", encoding="utf-8") as archive:  # type: ignore[call-overload]
+            member = archive.next()
+    except (tarfile.TarError, ValueError, OverflowError, IndexError, DamagedError):
+        return None
+    return None if member is None else str(member.name)
+
+
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree, spool: Spool, layer: int) -> None:
+    name = member.name
+    if layer:
+        above, _, last = name.rstrip("/").rpartition("/")
+        if last == _OPAQUE:
+            tree.hide_all(above, layer)
+            return
+        if last.startswith(_WHITEOUT):
+            tree.hide(f"{above}/{last.removeprefix(_WHITEOUT)}", layer)
+            return
+    if member.islnk():
+        tree.link(name, member.linkname)
+        return
+    node = _node(member, layer)
+    if node.kind is Kind.FILE and member.size:
+        node.content, node.size, node.digest = spool.keep(_content(archive, member))
+    tree.place(name, node)
+
+
+def _node(member: tarfile.TarInfo, layer: int) -> Node:
+    kind = _KINDS.get(member.type)
+    if kind is None:
+        raise TreeError(f"{_shown(member)} is of a kind ({member.type!r}) that is not taken here")
+    if not (0 <= member.uid <= _MOST_ID and 0 <= member.gid <= _MOST_ID):
+        raise TreeError(f"{_shown(member)} belongs to a user or group that no Linux has")
+    node = Node(
+        kind, member.mode & 0o7777, member.uid, member.gid, max(0, min(int(member.mtime), _LATEST)),
+        target=member.linkname if kind is Kind.SYMLINK else "", layer=layer, xattrs=_xattrs(member),
+    )  # fmt: skip
+    if kind in (Kind.CHARACTER, Kind.BLOCK):
+        # Linux allows minor numbers of 20 bits, debugfs writes those of 16.
+        if not (0 <= member.devmajor < 1 << 12 and 0 <= member.devminor < 1 << 16):
+            raise TreeError(f"{_shown(member)} is a device with numbers that are not taken here")
+        node.device = (member.devmajor, member.devminor)
+    return node
+
+
+_KINDS = {
+    **dict.fromkeys(tarfile.REGULAR_TYPES, Kind.FILE),
+    tarfile.DIRTYPE: Kind.DIRECTORY,
+    tarfile.SYMTYPE: Kind.SYMLINK,
+    tarfile.CHRTYPE: Kind.CHARACTER,
+    tarfile.BLKTYPE: Kind.BLOCK,
+    tarfile.FIFOTYPE: Kind.FIFO,
+}
+
+
+def _xattrs(member: tarfile.TarInfo) -> dict[str, bytes]:
+    """Return the extended attributes that GNU tar, bsdtar and containers' tools write."""
+    found: dict[str, bytes] = {}
+    for key, value in member.pax_headers.items():
+        name = key.removeprefix(_XATTR)
+        if name == key or not name.startswith(_XATTR_SPACES):
+            continue
+        found[name] = value.encode("utf-8", "surrogateescape")
+        if not re.fullmatch(r"[\x21-\x7e]{1,200}", name) or len(found[name]) > _MOST_XATTR:
+            raise TreeError(f"{_shown(member)} has an attribute that ext4 has no room for")
+    return found
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    sparse = getattr(member, "sparse", None) or ()
+    at = 0
+    for offset, length in sparse:
+        if offset < at or length < 0 or offset + length > member.size:
+            raise DamagedError(f"tar: the sparse map of {_shown(member)} is not one")
+        at = offset + length
+    if member.size > MOST_BYTES:
+        raise TreeError(f"{_shown(member)} has {member.size} bytes")
+    file = archive.extractfile(member)
+    assert file is not None
+    left = member.size
+    while left:
+        piece = file.read(min(_PIECE, left))
+        if not piece:
+            raise DamagedError(f"tar: {_shown(member)} ends too early")
+        left -= len(piece)
+        yield piece
+
+
+def _shown(member: tarfile.TarInfo) -> str:
+    return printable(member.name.encode("utf-8", "replace").decode(), 200)
+
+
+class _Feed:
+    """An iterator of bytes as the file that ``tarfile`` reads; forwards alone, and headers within bounds."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._held = b""
+        self._place = 0
+        self._at = 0
+        self._last = b""
+        self._header: int | None = 0
+
+    def before_header(self) -> None:
+        """What is read now is a header."""
+        self._header = 0
+
+    def before_data(self) -> None:
+        """What is read now is what a member holds."""
+        self._header = None
+
+    def tell(self) -> int:
+        """Return how much was read."""
+        return self._at
+
+    def seek(self, place: int) -> int:
+        """Go forward; raises ReadError for a place that is behind, which only lies about lengths give."""
+        if place < self._at:
+            raise tarfile.ReadError("its lengths contradict each other")
+        while self._at < place and self._take(min(_PIECE, place - self._at)):
+            pass
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes, fewer only at the end."""
+        if self._header is not None:
+            self._header += size
+            if size < 0 or self._header > _MOST_HEADER:
+                raise DamagedError(f"tar: a header has more than {_MOST_HEADER} bytes")
+        pieces = []
+        left = size
+        while left and (piece := self._take(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        found = b"".join(pieces)
+        if self._header is not None and _LONG_NUMBER.search(found):
+            raise DamagedError("tar: a header has an endless number")
+        return found
+
+    def at_end(self) -> None:
+        """Check that tarfile stopped at the end mark, and neither at damage nor where the stream ends."""
+        if self._last != bytes(tarfile.BLOCKSIZE):
+            if self._take(1):
+                raise DamagedError(f"tar: before byte {self._at} a header is not one")
+            raise EOFError
+
+    def drain(self, beat: Callable[[], None]) -> None:
+        """Read what comes behind the end mark."""
+        while self._take(_PIECE):
+            beat()
+
+    def _take(self, most: int) -> bytes:
+        if self._place == len(self._held):
+            self._held, self._place = next(self._blocks, b""), 0
+        piece = self._held[self._place : self._place + most]
+        self._place += len(piece)
+        self._at += len(piece)
+        self._last = (self._last + piece[-tarfile.BLOCKSIZE :])[-tarfile.BLOCKSIZE :]
+        return piece
