@@ -1,7 +1,8 @@
 /** Who holds and waits for what, and claiming boards of a class. */
 import { useEffect } from "preact/hooks";
-import type { BoardClass, Claim, Me } from "../api/documents";
+import type { BoardClass, Claim, Me, Span } from "../api/documents";
 import { follow } from "../api/stream";
+import { Calendar } from "../parts/Calendar";
 import { ClaimRow } from "../parts/ClaimRow";
 import { ClassRow } from "../parts/ClassRow";
 import { show } from "../state/command";
@@ -12,6 +13,7 @@ const GATHER_SECONDS = 0.2; // many claims may change at once, and are asked for
 export function Claims({ who }: { who: Me }) {
   const claims = useFetched<Claim[]>("/claims");
   const classes = useFetched<BoardClass[]>("/classes");
+  const calendar = useFetched<Span[]>("/calendar");
   useEffect(() => {
     show("hostler claims");
     let timer: number | undefined;
@@ -20,6 +22,7 @@ export function Claims({ who }: { who: Me }) {
       timer = window.setTimeout(() => {
         claims.again();
         classes.again();
+        calendar.again();
       }, GATHER_SECONDS * 1000);
     };
     const heard = (kind: string): void => {
@@ -46,6 +49,7 @@ export function Claims({ who }: { who: Me }) {
           {(classes.value ?? []).map((one) => <ClassRow key={one.name} who={who} one={one} done={claims.again} />)}
         </ul>
       </section>
+      <Calendar who={who} classes={classes.value ?? []} spans={calendar.value ?? []} booked={calendar.again} />
       <List title="Others" none="Nobody else holds or waits for anything." claims={rest} who={who} />
     </>
   );

@@ -4,7 +4,7 @@ import { call, path } from "../api/call";
 import type { Claim, Me } from "../api/documents";
 import { now } from "../state/clock";
 import { mayControl } from "../state/session";
-import { moment, until } from "../words/amounts";
+import { duration, moment, until } from "../words/amounts";
 import { line } from "../words/shell";
 import { Act } from "./Act";
 import { Link } from "./Link";
@@ -105,9 +105,11 @@ function wanted(claim: Claim): string {
 
 function when(claim: Claim, now: number): string {
   if (claim.state === "pending") {
+    if (claim.start && Date.parse(claim.start) > now) {
+      return `booked from ${moment(claim.start, now)}${claim.ttl ? ` for ${duration(claim.ttl)}` : ""}`;
+    }
     const place = claim.position ? `number ${claim.position} in the queue` : "waits";
-    const booked = claim.start ? `, from ${moment(claim.start, now)}` : "";
-    return `${place}${booked}${claim.estimate ? `, about ${moment(claim.estimate, now)}` : ""}`;
+    return `${place}${claim.estimate ? `, about ${moment(claim.estimate, now)}` : ""}`;
   }
   if (claim.state === "active" && claim.expires) {
     return `until ${moment(claim.expires, now)}, ${until(claim.expires, now)} left`;

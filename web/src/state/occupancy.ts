@@ -1,0 +1,69 @@
+/** How many boards of a row of the calendar are taken when. */
+import type { Span } from "../api/documents";
+
+const WIPE = 3600_000; // a board that is being wiped is shown as taken for an hour: nobody knows how long it takes
+
+const GAP = 600_000; // between two claims a board is wiped: the server knows how long that takes, this is a guess
+
+/** A line of the calendar: a class, or one board. */
+export interface Row {
+  title: string;
+  /** What is claimed; null: nothing can be. */
+  claim: { class: string } | { board: string } | null;
+  boards: number;
+  longest: number | null;
+  spans: Taken[];
+}
+
+/** A span with its times as numbers. */
+export interface Taken {
+  span: Span;
+  from: number;
+  to: number;
+}
+
+/** So many boards are taken from a moment to another, by what is known of it. */
+export interface Step {
+  from: number;
+  to: number;
+  kept: number;
+  expected: number;
+}
+
+/** Return spans with their times in milliseconds. */
+export function taken(spans: Span[], now: number): Taken[] {
+  return spans.map((span) => ({
+    span,
+    from: Date.parse(span.start),
+    to: span.end === null ? now + WIPE : Date.parse(span.end),
+  }));
+}
+
+/** Return those of a row that touch a time. */
+export function within(spans: Taken[], from: number, to: number): Taken[] {
+  return spans.filter((one) => one.from < to && one.to > from);
+}
+
+/** Return how many boards are taken, piece by piece from a moment to another; pieces with none are left out. */
+export function steps(spans: Taken[], from: number, to: number): Step[] {
+  const here = within(spans, from, to);
+  const edges = [...new Set([from, to, ...here.flatMap((one) => [one.from, one.to])])]
+    .filter((at) => at >= from && at <= to)
+    .sort((a, b) => a - b);
+  return edges.slice(0, -1).flatMap((at, place) => {
+    const end = edges[place + 1] ?? to;
+    const now = here.filter((one) => one.from <= at && one.to >= end);
+    const expected = now.filter((one) => one.span.certainty === "expected").length;
+    return now.length === 0 ? [] : [{ from: at, to: end, kept: now.length - expected, expected }];
+  });
+}
+
+/** Return how many boards of a row are free all the time from a moment to another, as far as is known. */
+export function free(row: Row, from: number, to: number): number {
+  return row.boards - Math.max(0, ...steps(row.spans, from, to).map((step) => step.kept));
+}
+
+/** Return how many of them could be booked for that time: a wipe must fit in before and after. */
+export function bookable(row: Row, from: number, to: number): number {
+  return free(row, from - GAP, to + GAP);
+}
