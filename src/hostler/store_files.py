@@ -10,7 +10,8 @@ from hostler.images.diff import DiffError, diff
 from hostler.images.export import Export, ExportForm
 from hostler.images.importer import import_image
 from hostler.images.netboot_files import Keeper
-from hostler.images.shrink import NotShrunkError
+from hostler.images.shrink_estimate import estimate
+from hostler.images.shrink_tools import NotShrunkError
 from hostler.images.source import SourceError
 from hostler.images.store_errors import StoreError, StoreFullError
 from hostler.images.sweeping import remove_image, sweep
@@ -78,6 +79,10 @@ class StoreFiles:
     def diff(self, first: str, second: str) -> ImageDiff:
         """Compare two images by their indexes."""
         return diff(self._store, self._store.index(first), self._store.index(second))
+
+    def shrinks_to(self, index: str) -> int:
+        """Return about how many bytes an image could be shrunk to; 0: no fewer, or not known."""
+        return estimate(self._store, self._store.index(index)) or 0
 
     def shrink(self, index: str, progress: Callable[[Progress], None]) -> Smaller:
         """Make a smaller image of one."""

@@ -328,8 +328,15 @@ async def test_bad_wishes_change_nothing(tmp_path: Path):
         record = lab.hub.state.boards["pc-1"]
         small = replace(record, facts={"disks": [{"name": "vda", "size": 100}]})
         await lab.hub.change(lambda draft: draft.boards.put("pc-1", small))
-        with pytest.raises(ConflictError, match="needs 10000 bytes"):
-            await lab.hub.deploy(ANNA, "pc-1", "debian")
+        for shrinks_to, way_out in (
+            (0, "choose a smaller image"),
+            (90, "`hostler image shrink debian --as NAME` would make an image of about 90 bytes"),
+            (200, "shrunk it would still need about 200"),
+        ):
+            image = replace(lab.hub.state.images["debian"], shrinks_to=shrinks_to)
+            await lab.hub.change(lambda draft, image=image: draft.images.put("debian", image))
+            with pytest.raises(ConflictError, match=f"needs 10000 bytes, but .*; {way_out}"):
+                await lab.hub.deploy(ANNA, "pc-1", "debian")
         with pytest.raises(InvalidError, match="no step"):
             await lab.hub.start_run(ANNA, "pc-1", "format")
         with pytest.raises(ForbiddenError):

@@ -10,7 +10,9 @@ import zstandard
 from disk_files import MIB, Part, disk_of, ext4, partitions_of, piece, sound, text_in, tool
 from hostler.images.captured import shrink_image
 from hostler.images.importer import import_image
-from hostler.images.shrink import NotShrunkError, shrink
+from hostler.images.shrink import shrink
+from hostler.images.shrink_estimate import estimate
+from hostler.images.shrink_tools import NotShrunkError
 from hostler.images.store import ImageStore
 
 
@@ -44,7 +46,7 @@ def test_a_disk_fits_a_smaller_one_afterwards(tmp_path: Path, label: str) -> Non
 
 
 def test_only_unused_room_goes_where_the_file_system_cannot_shrink(tmp_path: Path) -> None:
-    """A FAT as the last partition stays as it is; what lies behind it goes, and it is said why not more."""
+    """A FAT that is small stays as it is; what lies behind it goes, and it is said why not more."""
     fat = tmp_path / "fat"
     fat.write_bytes(bytes(32 * MIB))
     tool("mkfs.fat", fat)
@@ -52,7 +54,7 @@ def test_only_unused_room_goes_where_the_file_system_cannot_shrink(tmp_path: Pat
     places = disk_of(disk, 200, [Part(32, fat)])
     done = shrink(disk, lambda: None)
     assert done.size < 40 * MIB
-    assert "holds fat" in done.note
+    assert "the fat of partition 1 is as small" in done.note
     assert partitions_of(disk) == places
     assert piece(disk, places[0], tmp_path / "after").read_bytes() == fat.read_bytes()
 
@@ -73,7 +75,10 @@ def test_an_image_is_shrunk_in_the_store(tmp_path: Path) -> None:
     disk_of(disk, 400, [Part(300, system(tmp_path, 300))])
     store = ImageStore(tmp_path / "store")
     first = import_image(disk, store)
+    about = estimate(store, store.index(first.index))
     made = shrink_image(store, first.index, lambda _: None)
+    assert about is not None
+    assert made.size <= about < 200 * MIB
     assert made.size < 200 * MIB
     assert made.shrunk_from == 400 * MIB
     assert not list(store.tmp.iterdir())
@@ -96,6 +101,7 @@ def test_an_image_that_is_small_already_is_not_made_anew(tmp_path: Path) -> None
     disk_of(disk, 34, [Part(32, fat)])
     store = ImageStore(tmp_path / "store")
     index = import_image(disk, store).index
-    with pytest.raises(NotShrunkError, match="as small as it can be made: partition 1"):
+    assert estimate(store, store.index(index)) is None
+    with pytest.raises(NotShrunkError, match="as small as it can be made: the fat of partition 1"):
         shrink_image(store, index, lambda _: None)
     assert store.indexes() == [index]

@@ -148,6 +148,7 @@ def _add(
             "", __version__, count(result.get("chunks")), count(result.get("sent_chunks")),
             count(result.get("sent_bytes")),
         ),
+        shrinks_to=count(result.get("shrinks_to")),
     )  # fmt: skip
     draft.images.put(image.name, image)
     text = f'{run.principal} captured image "{image.name}" from board "{record.name}" ({image.size} bytes)'

@@ -105,6 +105,7 @@ class ImageRecord:
         netboot: How it comes over the network; None: it is bytes of a disk.
         signatures: Of its chunk index; each was found to hold when it came.
         provenance: How it came.
+        shrinks_to: About how many bytes `hostler image shrink` would make of it; 0: no fewer, or not known.
     """
 
     name: str
@@ -122,6 +123,7 @@ class ImageRecord:
     netboot: NetbootImage | None = None
     signatures: tuple[Signature, ...] = ()
     provenance: Provenance = Provenance()
+    shrinks_to: int = 0
 
     @property
     def kind(self) -> ImageKind:

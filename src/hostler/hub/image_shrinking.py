@@ -51,7 +51,7 @@ async def shrink(
             made = await desk.at_length(lambda: desk.files.shrink(old.index, heeded))
             image = replace(
                 old, name=new, index=made.index, size=made.size, data_bytes=made.data_bytes,
-                source=f"image {name}, shrunk", principal=by.name, signatures=(),
+                source=f"image {name}, shrunk", principal=by.name, signatures=(), shrinks_to=0,
                 provenance=Provenance("", __version__, -(-made.data_bytes // made.chunk_size)),
             )  # fmt: skip
             try:

@@ -81,6 +81,10 @@ class StoreCare(Protocol):
         """Compare two images by their indexes."""
         ...
 
+    def shrinks_to(self, index: str) -> int:
+        """Return about how many bytes an image could be shrunk to; 0: no fewer, or not known."""
+        ...
+
     def shrink(self, index: str, progress: Callable[[Progress], None]) -> Smaller:
         """Make a smaller image of one; what ``progress`` raises undoes it."""
         ...

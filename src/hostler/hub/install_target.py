@@ -72,9 +72,18 @@ def refuse_no_room(record: BoardRecord, image: ImageRecord, target: InstallTarge
     if isinstance(size, int) and image.size > size:
         raise ConflictError(
             f'image "{image.name}" needs {image.size} bytes, but board "{record.name}" has '
-            f"{described(disk)}; choose a smaller image or another disk",
+            f"{described(disk)}; {_way_out(image, size)}",
             kind="image-too-large",
         )
+
+
+def _way_out(image: ImageRecord, size: int) -> str:
+    if 0 < image.shrinks_to <= size:
+        shrink = f"hostler image shrink {image.name} --as NAME"
+        return f"`{shrink}` would make an image of about {image.shrinks_to} bytes"
+    if image.shrinks_to:
+        return f"shrunk it would still need about {image.shrinks_to}; choose a smaller image or another disk"
+    return "choose a smaller image or another disk"
 
 
 def _listed(value: Any) -> list[Any]:

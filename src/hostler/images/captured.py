@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.images.chunk_frame import plain_chunk
 from hostler.images.cutting import cut, lay_out
-from hostler.images.shrink import NotShrunkError, Shrunk, shrink
+from hostler.images.shrink import Shrunk, shrink
+from hostler.images.shrink_estimate import estimate
+from hostler.images.shrink_tools import NotShrunkError
 from hostler.images.store_errors import StoreError, StoreFullError
 from hostler.model.capture_spool import INDEX_FILE, PREFIX, spool_name
 from hostler.model.chunkindex import ChunkIndex, ChunkIndexError
@@ -36,6 +38,7 @@ class StoredCapture:
         chunk_size: Grid of the index.
         shrunk_from: Its size before it was shrunk; None: it was not to be.
         shrink_note: Why it was not shrunk, or not more; empty otherwise.
+        shrinks_to: About how small it could be made; 0: no smaller, or not known.
     """
 
     index: str
@@ -44,6 +47,7 @@ class StoredCapture:
     chunk_size: int
     shrunk_from: int | None = None
     shrink_note: str = ""
+    shrinks_to: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -89,7 +93,8 @@ def store_capture(
         artefact = ingest.commit(made)
     before = None if shrunk is None else shrunk.before
     note = "" if shrunk is None else shrunk.note
-    return StoredCapture(artefact, made.size, made.data_bytes, made.chunk_size, before, note)
+    least = 0 if smaller else estimate(store, made) or 0
+    return StoredCapture(artefact, made.size, made.data_bytes, made.chunk_size, before, note, least)
 
 
 def _refuse_more(index: ChunkIndex, most_data: int | None) -> None:
