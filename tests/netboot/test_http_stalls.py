@@ -109,6 +109,7 @@ def test_the_kernels_structure_is_read_at_the_right_places() -> None:
     data[2] = 5
     data[16:20] = (1448).to_bytes(4, "little")
     data[24:28] = (7).to_bytes(4, "little")
+    data[100:104] = (3).to_bytes(4, "little")
     data[120:128] = (99).to_bytes(8, "little")
-    assert TcpInfo.parse(bytes(data)) == TcpInfo(5, 1448, 7, 99)
+    assert TcpInfo.parse(bytes(data)) == TcpInfo(5, 1448, 7, 99, 3)
     assert TcpInfo.parse(bytes(data[:104])) is None

@@ -31,6 +31,7 @@ class Supply:
         self.state = state
         self.sets: list[PowerState] = []
         self.given_up = 0
+        self.watts: float | None = None
         self.let = asyncio.Event()
         if not waits:
             self.let.set()
@@ -50,7 +51,7 @@ class Supply:
         return PowerReading(state), 0.0
 
     async def get(self) -> PowerReading:
-        return PowerReading(self.state)
+        return PowerReading(self.state, self.watts)
 
 
 class Console:
@@ -168,3 +169,14 @@ async def test_a_keeper_that_begins_switches_nothing_that_is_right(state: PowerS
         await asyncio.sleep(0.05)
         assert supply.sets == []
         assert keeper.view.memory.boots == 1
+
+
+async def test_the_watts_of_a_boot_are_in_its_trace() -> None:
+    """What the supply measures after power-on is told with the boot it belongs to."""
+    supply = Supply(ON)
+    supply.watts = 4.2
+    boot = BootRecord("boot-1", 1, time.time(), "local", powered=True)
+    async with kept(supply, ON, memory=Memory(boot=boot)) as (_, port):
+        await port.until(lambda seen: seen.power.watts == 4.2)
+    (told,) = [event for event in port.events if (event.source, event.kind) == ("power", "watts")]
+    assert (told.text, told.boot, told.data) == ("draws 4.2 W", "boot-1", {"watts": 4.2})

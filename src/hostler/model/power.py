@@ -36,6 +36,20 @@ UNSEEN = PowerReading(PowerState.UNKNOWN)
 """What is known before anybody has looked."""
 
 
+BOOT_SECONDS = 600.0
+"""How long after power-on the watts a board draws are part of its boot."""
+
+
+def draws_otherwise(told: float | None, reading: PowerReading, since: float) -> bool:
+    """Tell whether the watts of a reading, so many seconds after power-on, are news to a boot's trace.
+
+    They are when they differ by a fifth from those told, and by half a watt.
+    """
+    if reading.watts is None or since > BOOT_SECONDS:
+        return False
+    return told is None or abs(reading.watts - told) >= max(0.5, told / 5)
+
+
 @dataclass(frozen=True, slots=True)
 class PowerCapabilities:
     """What a kind of equipment can do.

@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import re
+import socket
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from hostler.netboot.virtual_file import Stretch
+from hostler.wire.tcp_info import LENGTH, TcpInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,11 +37,13 @@ class Transfer:
         bytes: Bytes handed to the network.
         seconds: Time that took.
         complete: False when the client or the line gave up, or the file ended early.
+        sent_again: Packets that TCP sent again meanwhile, as far as the kernel tells.
     """
 
     bytes: int
     seconds: float
     complete: bool
+    sent_again: int = 0
 
     @property
     def megabytes_per_second(self) -> float:
@@ -96,13 +100,29 @@ async def _answer(
     response.content_length = len(wanted)
     if request.method == hdrs.METH_HEAD:
         return response, Transfer(0, 0.0, complete=True)
+    before = _sent_again(request)
     started = time.monotonic()
     sent = await _send(request, response, stretches(wanted))
-    transfer = Transfer(sent, time.monotonic() - started, complete=sent == len(wanted))
+    seconds = time.monotonic() - started
+    again = max(0, _sent_again(request) - before)
+    transfer = Transfer(sent, seconds, complete=sent == len(wanted), sent_again=again)
     if not transfer.complete and request.transport is not None:
         # What was promised in Content-Length cannot come any more; the connection says so by ending.
         request.transport.abort()
     return response, transfer
+
+
+def _sent_again(request: web.BaseRequest) -> int:
+    """Return how many packets of a connection were sent again so far; 0 where that cannot be known."""
+    transport = request.transport
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    if connection is None:
+        return 0
+    try:
+        info = TcpInfo.parse(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LENGTH))
+    except OSError:
+        return 0  # it is gone
+    return info.sent_again if info is not None else 0
 
 
 async def _send(

@@ -242,9 +242,11 @@ class BootHttp:
                 "bytes": transfer.bytes,
                 "seconds": round(transfer.seconds, 3),
                 "mb_per_s": round(rate, 1),
+                "retransmits": transfer.sent_again,
             }
             kind, word = ("done", "sent") if transfer.complete else ("aborted", "broken off")
             text = f"{who}: {name} {word}, {transfer.bytes / 1e6:.1f} MB at {rate:.1f} MB/s"
+            text += f"; {transfer.sent_again} packets were sent again" if transfer.sent_again else ""
             self._trace(kind, text, target, mac, done)
         return response
 

@@ -28,7 +28,7 @@ from hostler.model.keeper_view import (
     working,
 )
 from hostler.model.plan import StepKind
-from hostler.model.power import PowerReading, PowerState
+from hostler.model.power import PowerReading, PowerState, draws_otherwise
 from hostler.model.power_match import MENDS, agrees
 from hostler.model.run import Phase
 from hostler.model.seam import BootRecord, Observed
@@ -74,6 +74,7 @@ class Keeper:
         self._tasks: asyncio.TaskGroup | None = None
         self._taking_over: asyncio.Task[None] | None = None
         self._facts: dict[str, Any] = {}
+        self._watts: float | None = None  # as told last
         self._conflict = ""
         self._wake = asyncio.Event()
         self._dirty = asyncio.Event()
@@ -340,7 +341,8 @@ class Keeper:
         watts = f", {reading.watts:g} W" if reading.watts is not None else ""
         how = "verified" if reading.state is state else "not verified"
         text = f"switched {state} in {seconds:.1f} s, {how} ({reading.detail}{watts})"
-        self._trace("power", str(state), text, {"seconds": round(seconds, 3)})
+        self._watts = reading.watts
+        self._trace("power", str(state), text, {"seconds": round(seconds, 3), "watts": reading.watts})
 
     async def _start_boot(self, purpose: str) -> None:
         memory = self._view.memory
@@ -417,9 +419,16 @@ class Keeper:
             if reading != self._view.seen.power:
                 if reading.state is not self._view.seen.power.state:
                     self._trace("power", "observed", f"the supply reads {reading.state} ({reading.detail})")
+                self._trace_watts(reading)
                 self._see(power=reading)
             self._see(looked=True)
             await asyncio.sleep(POLL_SECONDS)
+
+    def _trace_watts(self, reading: PowerReading) -> None:
+        boot = self._view.memory.boot
+        if boot and boot.powered and draws_otherwise(self._watts, reading, time.time() - boot.started):
+            self._watts = reading.watts
+            self._trace("power", "watts", f"draws {reading.watts:g} W", {"watts": reading.watts})
 
     def _right(self, reading: PowerReading) -> bool:
         return not self._view.memory.cycling and agrees(reading, self._view.desired.power)

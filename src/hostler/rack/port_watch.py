@@ -1,4 +1,4 @@
-"""Asks switches about boards that boot: is a silent one's port dead or closed, is another on the wrong port?
+"""Asks switches about boards that boot: when is the port up, is a silent one's dead, is it the wrong one?
 
 Only a switch that also feeds a board is asked about it: that it is plugged in there, ``lab.toml`` says.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hostler.drivers.errors import DriverError
@@ -32,6 +33,13 @@ takes 30 to 50 s to open a port; a server that trains its memory is silent longe
 PLACE_SECONDS: Final = 3600.0
 """How often it is asked where one board is plugged in: cables are not moved while it boots."""
 
+FOLLOW_SECONDS: Final = 120.0
+"""For so long after power-on it is told when a port goes up and down: firmware, boot loader and kernel each
+start the network card anew."""
+
+FOLLOW_EACH: Final = 2.0
+"""How often a port is looked at meanwhile."""
+
 _AT_ONCE = 4
 """Questions at a time: a rack that is switched on as a whole must not flood its switches."""
 
@@ -54,6 +62,8 @@ class PortWatch:
         trouble: Knows who was heard.
         tell: Takes what was found.
         silent: See ``SILENT_SECONDS``.
+        follow: See ``FOLLOW_SECONDS``.
+        each: See ``FOLLOW_EACH``.
     """
 
     def __init__(
@@ -62,13 +72,17 @@ class PortWatch:
         trouble: NetworkTrouble,
         tell: Callable[[TraceEvent], None],
         silent: float = SILENT_SECONDS,
+        follow: float = FOLLOW_SECONDS,
+        each: float = FOLLOW_EACH,
     ) -> None:
         self._plan = plan
         self._trouble = trouble
         self._tell = tell
-        self._silent = silent
+        self._silent, self._follow_for, self._each = silent, follow, each
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._following_turn = asyncio.Semaphore(_AT_ONCE)  # apart: they may not hold up what finds faults
         self._placed: dict[str, float] = {}
+        self._on: dict[str, float] = {}
 
     def note(self, event: TraceEvent, board: Board, tasks: asyncio.TaskGroup, *, boots: bool) -> None:
         """Take an event of a board, and look at its port when there is reason to.
@@ -79,9 +93,13 @@ class PortWatch:
             tasks: Where looking goes on.
             boots: Whether it is to boot from the network now.
         """
-        if (event.source, event.kind) == ("power", "on") and boots:
-            if self._feeds(board):
-                tasks.create_task(_apart(self._when_silent(board, event)), name=f"port of {board.name}")
+        if event.source == "power" and event.kind in ("on", "off"):
+            self._on.pop(board.name, None)
+            if event.kind == "on" and self._feeds(board):
+                self._on[board.name] = event.at
+                tasks.create_task(_apart(self._follow(board, event)), name=f"link of {board.name}")
+                if boots:
+                    tasks.create_task(_apart(self._when_silent(board, event)), name=f"port of {board.name}")
         elif event.source == "dhcp" and event.mac is not None and event.mac in board.macs:
             if event.at < self._placed.get(board.name, -PLACE_SECONDS) + PLACE_SECONDS or not self._feeds(
                 board
@@ -105,6 +123,32 @@ class PortWatch:
         unit, port = found
         switch = network_driver(unit.driver, unit.params)
         return _Plug(unit, switch, port) if switch is not None else None
+
+    async def _follow(self, board: Board, on: TraceEvent) -> None:
+        """Tell of each change of a board's port in the first time after power-on, as long as it stays on."""
+        plug = self._plug(board)
+        if plug is None:
+            return
+        end = time.monotonic() + self._follow_for
+        told: PortState | None = None
+        while time.monotonic() < end and self._on.get(board.name) == on.at:
+            try:
+                async with self._following_turn:
+                    state = await plug.switch.state(plug.port)
+            except DriverError:
+                return  # that a switch cannot be read is told where it is switched
+            if self._on.get(board.name) != on.at:
+                return
+            if state.up is not None and state != told:
+                told = state
+                kind, words = ("port-up", "has a link") if state.up else ("port-down", "has no link")
+                tree = f", spanning tree {state.spanning_tree}" if state.up and state.spanning_tree else ""
+                data: dict[str, JSON] = {
+                    "equipment": plug.unit.name, "port": plug.port, "spanning_tree": state.spanning_tree,
+                }  # fmt: skip
+                text = f"port {plug.port} of {plug.unit.name} {words}{tree}"
+                self._tell(TraceEvent(time.time(), "link", kind, text, board.name, boot=on.boot, data=data))
+            await asyncio.sleep(self._each)
 
     async def _when_silent(self, board: Board, on: TraceEvent) -> None:
         await asyncio.sleep(self._silent)

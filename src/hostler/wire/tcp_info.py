@@ -12,7 +12,8 @@ LENGTH: Final = 136
 _EIGHTS = struct.Struct("=BBBBB")
 _WORDS = struct.Struct("=II")
 _COUNTS = struct.Struct("=QQ")
-_AT_MSS, _AT_COUNTS = 16, 120
+_ONE_WORD = struct.Struct("=I")
+_AT_MSS, _AT_SENT_AGAIN, _AT_COUNTS = 16, 100, 120
 
 STALLED_TRIES: Final = 4
 """Retransmissions in a row, with pauses that double from 0.2 s: some three seconds without a word."""
@@ -31,12 +32,14 @@ class TcpInfo:
         segment: Bytes of data in one packet.
         unacknowledged: Packets on the way.
         acknowledged: Bytes that arrived, since the connection began.
+        sent_again: Packets that were sent again, since the connection began.
     """
 
     tries: int
     segment: int
     unacknowledged: int
     acknowledged: int
+    sent_again: int = 0
 
     @classmethod
     def parse(cls, data: bytes) -> TcpInfo | None:
@@ -47,7 +50,8 @@ class TcpInfo:
         segment = _WORDS.unpack_from(data, _AT_MSS)[0]
         unacknowledged = _WORDS.unpack_from(data, _AT_MSS + 8)[0]
         acknowledged = _COUNTS.unpack_from(data, _AT_COUNTS)[0]
-        return cls(tries, segment, unacknowledged, acknowledged)
+        sent_again = _ONE_WORD.unpack_from(data, _AT_SENT_AGAIN)[0]
+        return cls(tries, segment, unacknowledged, acknowledged, sent_again)
 
     @property
     def large_lost(self) -> bool:
