@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator
 
+EVIL = "<img src=x onerror=alert(1)>"
 STRANGER = "52:54:00:aa:bb:cc"
 LAB = """
 [lab]
@@ -208,7 +209,7 @@ def test_the_lab_is_checked_with_what_to_do(chromium: Browser, poe: Poe) -> None
 
 
 def test_an_admin_lets_people_in_and_shuts_them_out(chromium: Browser, poe: Poe) -> None:
-    """People, projects, quotas and tokens are made and ended; a token is shown once and works until then."""
+    """People, projects, quotas and tokens are made and ended; a token is shown once; names are no markup."""
     with visiting(chromium, poe.settings.url) as visitor, visiting(chromium, poe.settings.url) as other:
         page = visitor.page
         visitor.log_in(poe.settings.token)
@@ -235,15 +236,16 @@ def test_an_admin_lets_people_in_and_shuts_them_out(chromium: Browser, poe: Poe)
         shows_command(visitor, "hostler project set red --quota '*=3'")
         red.get_by_text("of 3").wait_for()
         page.get_by_role("link", name="Tokens").click()
-        page.get_by_label("For what").fill("ci")
+        page.get_by_label("For what").fill(EVIL)
         page.get_by_label("whose").fill("carl")
         visitor.press("Make a token")
-        shows_command(visitor, "hostler token add ci --expires 30d --for carl")
+        shows_command(visitor, f"hostler token add '{EVIL}' --expires 30d --for carl")
         token = page.locator(".once code").inner_text()
         page.get_by_label("of everybody").check()
-        visitor.press("Revoke ci")
+        visitor.press(f"Revoke {EVIL}")
         visitor.sees("It is ended.")
         assert token not in page.locator(".plainrows").inner_text()
+        assert page.locator("main img").count() == 0
         ended = page.request.get(f"{visitor.url}/api/v1/me", headers={"Authorization": f"Bearer {token}"})
         assert ended.status == 401
         page.get_by_role("link", name="People").click()

@@ -50,9 +50,11 @@ export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }
             <span class="place" aria-hidden="true">{shortPlace(one)}</span>
             <span class="signs" aria-hidden="true">{signs(one)}</span>
             <span class="on" aria-hidden="true">
-              {one.boards.map((board) => board.name).join(" ") || (one.stranger_count > 0 ? "unknown" : "")}
+              {one.boards.map((board) => board.name).join(" ")}
             </span>
-            <span class="holder" aria-hidden="true">{one.boards.map((board) => board.claim?.principal ?? "").join(" ")}</span>
+            <span class="holder" aria-hidden="true">
+              {odd(one) ? <span class="warn">{odd(one)}</span> : one.boards.map((board) => board.claim?.principal ?? "").join(" ")}
+            </span>
           </button>
         ))}
       </div>
@@ -143,7 +145,14 @@ function crossed(end: PanelEnd): string {
   return `${others.join(", ")} is heard here, and lab.toml has it elsewhere: try its wires.`;
 }
 
+/** What is not as lab.toml says, in a word or two. */
+function odd(end: PanelEnd): string {
+  if (crossed(end)) return `≠ ${heardElsewhere(end).join(" ")}`;
+  return end.boards.length === 0 && end.stranger_count > 0 && end.kind === "power" ? "? nobody knows" : "";
+}
+
 function toneOf(end: PanelEnd): string {
+  if (odd(end)) return "odd";
   if (end.kind === "power" && end.state) return end.state;
   if (end.kind === "console" && end.connected !== null) return end.connected ? "on" : "unknown";
   return "plainport";
