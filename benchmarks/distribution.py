@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MIB = 1 << 20
 SECONDS = 600
-WAYS = ("carousel", "http", "udpcast", "uftp")
+WAYS = ("carousel", "peers", "http", "udpcast", "uftp")
 
 
 class Site:
@@ -74,11 +74,11 @@ class Site:
             ip("-n", name, "link", "set", "lo", "up")
         ip("-n", self.bridge, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
         ip("-n", self.bridge, "link", "set", "br0", "up")
-        self._cable(self.server, "uplink", "10.99.0.1/16", self._rate, both=True)
+        self._cable(self.server, "uplink", "10.99.0.1/16", self._rate)
         for number, name in enumerate(self.receivers):
             last = 0 < number == len(self.receivers) - 1
             rate = self._rate // 10 if self._slow and last else self._rate
-            self._cable(name, f"p{number}", f"10.99.1.{number + 1}/16", rate, both=False)
+            self._cable(name, f"p{number}", f"10.99.1.{number + 1}/16", rate)
             if self._loss:
                 self._lose(f"p{number}")
         if self._loss:  # single packets are lost, so single packets must leave
@@ -96,7 +96,7 @@ class Site:
         """Run a command in a namespace."""
         subprocess.run(self.argv(namespace, *command), check=True, capture_output=True, timeout=30)
 
-    def _cable(self, name: str, port: str, address: str, rate: int, *, both: bool) -> None:
+    def _cable(self, name: str, port: str, address: str, rate: int) -> None:
         ip("-n", self.bridge, "link", "add", port, "type", "veth", "peer", "name", "e0", "netns", name)
         ip("-n", self.bridge, "link", "set", port, "master", "br0", "up")
         ip("-n", name, "address", "add", address, "broadcast", "+", "dev", "e0")
@@ -104,8 +104,7 @@ class Site:
         ip("-n", name, "route", "add", "224.0.0.0/4", "dev", "e0")
         shape = ("root", "tbf", "rate", f"{rate}mbit", "burst", "256k", "limit", "4m")
         self.run(self.bridge, "tc", "qdisc", "add", "dev", port, *shape)
-        if both:
-            self.run(name, "tc", "qdisc", "add", "dev", "e0", *shape)
+        self.run(name, "tc", "qdisc", "add", "dev", "e0", *shape)
 
     def _lose(self, port: str) -> None:
         chain = f"{{ type filter hook egress device {port} priority 0 ; }}"
@@ -206,7 +205,7 @@ Measured = tuple[list[float], list[float]]
 """Seconds until each receiver had it all, and seconds of a core that each took, if that is known."""
 
 
-def ours(*, multicast: bool) -> Callable[..., Measured]:
+def ours(way: str) -> Callable[..., Measured]:
     def go(site: Site, place: Path, _image: Path, index: str, options: argparse.Namespace) -> Measured:
         count = len(site.receivers)
         rate = options.rate * 1e6 * 0.955  # what is left for datagrams of 1,400 bytes in frames of 1,466
@@ -218,15 +217,17 @@ def ours(*, multicast: bool) -> Callable[..., Measured]:
             str(count),
         ]
         with ExitStack() as stack:
-            server = stack.enter_context(started(site.argv(site.server, *command, str(rate))))
+            server = stack.enter_context(started(site.argv(site.server, *command, str(rate), way)))
             assert server.stdout is not None
             assert server.stdout.readline().strip() == "ready"
             receiver = [sys.executable, str(HERE / "distribution_receiver.py"), index]
             commands = [
-                site.argv(name, *receiver, f"t{n}", str(int(multicast)))
+                site.argv(name, *receiver, f"t{n}", str(int(way != "http")))
                 for n, name in enumerate(site.receivers)
             ]
             begun, told = race(stack, commands)
+            sent = int(server.communicate(timeout=60)[0].splitlines()[-1])
+            print(f"  the rack sent {sent / MIB:.0f} MiB", flush=True)
             return [one["at"] - begun for one in told], [one["cpu"] for one in told]
 
     return go
@@ -287,8 +288,9 @@ def uftp(site: Site, _place: Path, image: Path, _index: str, options: argparse.N
 
 
 MEASURES: dict[str, Callable[..., Measured]] = {
-    "carousel": ours(multicast=True),
-    "http": ours(multicast=False),
+    "carousel": ours("carousel"),
+    "peers": ours("peers"),
+    "http": ours("http"),
     "udpcast": udpcast,
     "uftp": uftp,
 }

@@ -1,7 +1,9 @@
 """One board of the distribution measurement: the agent's installation onto a disk in memory.
 
-python benchmarks/distribution_receiver.py INDEX TOKEN MULTICAST    prints "ready", waits for a line, and
-                                                                    prints what it did as JSON at its end
+python benchmarks/distribution_receiver.py INDEX TOKEN SHARES    prints "ready", waits for a line, and
+                                                                 prints what it did as JSON at its end
+
+SHARES is 1 when it is to ask the rack for a carousel or for other boards, 0 for HTTP alone.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from hostler.model.chunkindex import ChunkIndex
 RACK = "http://10.99.0.1:8067"
 
 
-def main(index_id: str, token: str, *, multicast: bool) -> None:
+def main(index_id: str, token: str, *, shares: bool) -> None:
     console = Console(sys.stderr)
     rack = Rack(BootConfig(RACK, token, "b", "b"), console, threading.Event())
     index = ChunkIndex.decode(rack.index(index_id))
@@ -32,12 +34,13 @@ def main(index_id: str, token: str, *, multicast: bool) -> None:
         with Media(Path(disk.name), write=True) as media:
             print("ready", flush=True)
             sys.stdin.readline()
-            caller = rack if multicast else None
+            caller = rack if shares else None
             cpu = time.process_time()
             done = install(index, media, rack, Work(console.say), caller=caller, verify=False, look=False)
             ended = {"at": time.monotonic(), "cpu": time.process_time() - cpu}
-            print(json.dumps({**ended, "fetched": done.fetched_bytes, "shared": done.shared_bytes}))
+            print(json.dumps({**ended, "fetched": done.fetched_bytes, "shared": done.shared_bytes,
+                "peers": done.peer_bytes, "given": done.given_bytes}))  # fmt: skip
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], multicast=sys.argv[3] == "1")
+    main(sys.argv[1], sys.argv[2], shares=sys.argv[3] == "1")

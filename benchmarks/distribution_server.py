@@ -1,6 +1,9 @@
 """A rack's HTTP listener and carousels for N boards that install one image.
 
-python benchmarks/distribution_server.py STORE INDEX N RATE    prints "ready"; ends with its standard input
+python benchmarks/distribution_server.py STORE INDEX N RATE WAY    prints "ready"; at the end of its standard
+                                                                   input prints how many bytes it sent
+
+WAY is what boards are offered: carousel, peers, or http for neither.
 """
 
 from __future__ import annotations
@@ -33,10 +36,17 @@ class Silent:
         return 204
 
 
-async def serve(store: Path, index: str, boards: int, rate: float) -> None:
+async def serve(store: Path, index: str, boards: int, rate: float, way: str) -> None:
     group = MulticastGroup(IPv4Address("239.255.77.1"), 7707, rate, 1, min(2, boards))
     network = NetworkConfig(
-        "lab", "e0", IPv4Interface("10.99.0.1/16"), None, None, http_port=8067, multicast=group
+        "lab",
+        "e0",
+        IPv4Interface("10.99.0.1/16"),
+        None,
+        None,
+        http_port=8067,
+        multicast=group if way == "carousel" else None,
+        peers=way == "peers",
     )
     table = BootTable()
     for number in range(boards):
@@ -49,10 +59,17 @@ async def serve(store: Path, index: str, boards: int, rate: float) -> None:
         )  # fmt: skip
     http = BootHttp(table, [network], lambda _: None, lambda _: None, Silent(), store, lambda *_: None)
     await http.start()
+    before = sent()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
+    print(sent() - before, flush=True)
     await http.close()
 
 
+def sent() -> int:
+    """Bytes that left by the uplink."""
+    return int(Path("/sys/class/net/e0/statistics/tx_bytes").read_text())
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
+    asyncio.run(serve(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))

@@ -53,6 +53,10 @@ class Caller(Protocol):
         """Fetch a JSON object; waits for the rack as long as it takes."""
         ...
 
+    def peers(self, artefact: str, body: Document, *, wait: bool) -> Document | None:
+        """Report, and ask what to fetch from which other board (``agent/peers.py``)."""
+        ...
+
     def address_here(self) -> str:
         """Return the board's own address on the network by which the rack is reached."""
         ...

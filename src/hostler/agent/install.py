@@ -7,7 +7,8 @@ queues; memory is a few MiB for each worker, whatever the size of the image.
 
 What the disk holds already is neither fetched nor written: an extent is read and hashed first, if
 that pays (``agent/looking.py``). So a step that begins again, after a power cut, goes on where it was. Chunks
-that several boards want at once come out of the rack's carousel instead (``agent/carousel.py``).
+that several boards want at once come out of the rack's carousel instead (``agent/carousel.py``), or from each
+other (``agent/peers.py``).
 
 Verifying reads back every chunk past the page cache, once, and compares its SHA-256: what was found on
 the disk was read so. What differs is written once more; what differs then fails the step.
@@ -17,13 +18,14 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hostler.agent.extents import EXTENT, Extent, equal_chunks, in_threads
+from hostler.agent.extents import EXTENT, Extent, equal_chunks, frame_limit, in_threads
 from hostler.agent.holes import clear_holes, sample_holes
 from hostler.agent.media import aligned_buffer, up
+from hostler.agent.peers import Peers
 from hostler.agent.turn import offer_or_turn
 from hostler.agent.work import DiskFaultError, StepError, TooLargeError
 from hostler.agent.writing import ChunkSource, Writing
@@ -51,12 +53,16 @@ class Installed:
         data_bytes: Bytes of the image that are not holes.
         fetched_bytes: Bytes of the frames that came over the network.
         shared_bytes: Of those, the bytes that came out of a multicast carousel.
+        peer_bytes: Of those, the bytes that came from other boards.
+        given_bytes: Bytes of the frames that were given to other boards.
         kept_bytes: Of ``data_bytes``, those that were on the disk already.
     """
 
     data_bytes: int = 0
     fetched_bytes: int = 0
     shared_bytes: int = 0
+    peer_bytes: int = 0
+    given_bytes: int = 0
     kept_bytes: int = 0
     chunks: int = 0
     hole_bytes: int = 0
@@ -112,18 +118,23 @@ def install(
     result.holes_zeroed_by = clear_holes(index, media, work, keep_rest=keep_rest)
     result.seconds["holes"] = time.monotonic() - started
     writing = Writing(index, media, source, work, workers)
-    _bring(writing, extents, index, caller, work, look=look)
-    media.sync()
-    result.seconds["write"] = time.monotonic() - started
-    brought = writing.kept_bytes + _bytes(writing.written)
-    if brought < index.data_bytes:  # what was not written is not read back either
-        raise StepError(f"only {brought} of {index.data_bytes} bytes were brought to {media.path}")
-    if verify:
-        proved = sorted(writing.written) if media.direct else extents
-        result.rewritten_bytes = _prove(proved, index, media, writing, work, workers)
-        if result.holes_zeroed_by == "disk":
-            result.holes_read = sample_holes(index, media, work)
-        result.seconds["verify"] = time.monotonic() - started - result.seconds["write"]
+    with (
+        Peers(caller, index.id, source, work, frame_limit(index.chunk_size)) if caller else nullcontext()
+    ) as peers:  # to the end of the proof: others may still lack what this board has
+        _bring(writing, extents, index, caller, peers, work, look=look)
+        media.sync()
+        result.seconds["write"] = time.monotonic() - started
+        brought = writing.kept_bytes + _bytes(writing.written)
+        if brought < index.data_bytes:  # what was not written is not read back either
+            raise StepError(f"only {brought} of {index.data_bytes} bytes were brought to {media.path}")
+        if verify:
+            proved = sorted(writing.written) if media.direct else extents
+            result.rewritten_bytes = _prove(proved, index, media, writing, work, workers)
+            if result.holes_zeroed_by == "disk":
+                result.holes_read = sample_holes(index, media, work)
+            result.seconds["verify"] = time.monotonic() - started - result.seconds["write"]
+    if peers is not None:
+        result.peer_bytes, result.given_bytes = peers.fetched_bytes, peers.given_bytes
     result.fetched_bytes, result.shared_bytes = writing.fetched_bytes, writing.shared_bytes
     result.kept_bytes = writing.kept_bytes
     result.partitions_reread = media.reread_partitions()
@@ -141,13 +152,14 @@ def _bring(
     extents: list[Extent],
     index: ChunkIndex,
     caller: Caller | None,
+    peers: Peers | None,
     work: Work,
     *,
     look: bool,
 ) -> None:
     """Have everything on the disk that it lacks."""
     looking = writing.first_look() if look else None
-    if caller is None or index.data_bytes < _WORTH_SHARING:
+    if caller is None or peers is None or index.data_bytes < _WORTH_SHARING:
         writing.fetch(extents, looking)
         return
     artefact = index.id
@@ -159,7 +171,10 @@ def _bring(
         # That takes minutes: the carousel may be another one by now, or none.
         offer, left = _bring_until_offered(writing, left, None, caller, artefact, work)
     if left and offer is not None:
-        left = writing.share(left, offer, caller, artefact)
+        if "peers" not in offer:
+            left = writing.share(left, offer, caller, artefact)
+        if "peers" in offer or _bytes(left) >= _WORTH_SHARING:
+            left = writing.with_others(left, peers)
         if (lacks := _bytes(left)) >= _WORTH_SHARING:
             offer_or_turn(caller, artefact, work, lacks, shared=False)
     if left:

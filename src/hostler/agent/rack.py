@@ -269,6 +269,28 @@ class Rack:
             return None
         return answer if isinstance(answer, dict) else None
 
+    def peers(self, artefact: str, body: Document, *, wait: bool) -> Document | None:
+        """Report what this board has of an image, and ask what to fetch from which other board.
+
+        Args:
+            artefact: Id of the image's index.
+            body: What to report.
+            wait: Whether to wait for a rack that is lost; otherwise the answer is {}.
+
+        Returns:
+            The answer; None: the rack knows of no such thing.
+        """
+        path, data = f"/agent/peers/{artefact}", json.dumps(body).encode()
+        try:
+            status, answer = self.send(path, data) if wait else self._request("POST", path, data)
+            document = json.loads(answer) if status == http.HTTPStatus.OK else None
+        except (RefusedError, ValueError):
+            return None
+        except (OSError, http.client.HTTPException, _UnavailableError):
+            self._drop()
+            return {}
+        return document if isinstance(document, dict) else None
+
     def address_here(self) -> str:
         """Return the board's own address on the network by which the rack is reached."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

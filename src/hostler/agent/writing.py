@@ -1,4 +1,4 @@
-"""Bringing chunks to a disk: those that it lacks, over HTTP or out of the rack's multicast carousel."""
+"""Bringing chunks to a disk: those that it lacks, over HTTP, from other boards or out of the carousel."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from hostler.agent.carousel import Caller
     from hostler.agent.media import Media
+    from hostler.agent.peers import Peers
     from hostler.agent.work import Work
     from hostler.model.chunkindex import Chunk, ChunkIndex
     from hostler.model.json import Document
@@ -146,31 +147,56 @@ class Writing:
             caller: The rack.
             artefact: Id of the index.
         """
-        numbers = {digest: number for number, digest in enumerate(self._index.distinct())}
-        places: dict[int, list[Chunk]] = {}
-        for run in runs:
-            for chunk in run:
-                places.setdefault(numbers[chunk.digest], []).append(chunk)
+        places = self._places(runs)
 
         def take(number: int, frame: memoryview) -> bool:
-            try:
-                plain = plain_of(places[number][0], frame, zstandard.ZstdDecompressor())
-            except DamagedError:
+            if not self._taken(places[number], frame):
                 return False
-            buffer = getattr(self._buffers, "buffer", None)
-            if buffer is None:
-                buffer = self._buffers.buffer = aligned_buffer(self._index.chunk_size)
             with self._lock:
-                self.fetched_bytes += len(frame)
                 self.shared_bytes += len(frame)
-            for chunk in places[number]:
-                buffer[: chunk.length] = plain
-                self._put((chunk,), buffer, chunk.length)
             return True
 
         limit = frame_limit(self._index.chunk_size)
         absent = listen(offer, sorted(places), limit, caller, artefact, take, self._work)
         return [(chunk,) for number in sorted(absent) for chunk in places[number]]
+
+    def with_others(self, runs: Iterable[Extent], peers: Peers) -> list[Extent]:
+        """Write what the disk lacks, from other boards and from the rack; return what is not to be had so.
+
+        Args:
+            runs: What it lacks, without another look.
+            peers: The other boards.
+        """
+        places = self._places(runs)
+        absent = peers.fetch(
+            places, self._index.distinct(), lambda number, frame: self._taken(places[number], frame)
+        )
+        return [(chunk,) for number in sorted(absent) for chunk in places[number]]
+
+    def _places(self, runs: Iterable[Extent]) -> dict[int, list[Chunk]]:
+        """Return where each chunk belongs, by its number among the distinct ones of the index."""
+        numbers = {digest: number for number, digest in enumerate(self._index.distinct())}
+        places: dict[int, list[Chunk]] = {}
+        for run in runs:
+            for chunk in run:
+                places.setdefault(numbers[chunk.digest], []).append(chunk)
+        return places
+
+    def _taken(self, chunks: list[Chunk], frame: memoryview) -> bool:
+        """Write a frame to all its places; False: it is not what its digest says."""
+        try:
+            plain = plain_of(chunks[0], frame, zstandard.ZstdDecompressor())
+        except DamagedError:
+            return False
+        buffer = getattr(self._buffers, "buffer", None)
+        if buffer is None:
+            buffer = self._buffers.buffer = aligned_buffer(self._index.chunk_size)
+        with self._lock:
+            self.fetched_bytes += len(frame)
+        for chunk in chunks:
+            buffer[: chunk.length] = plain
+            self._put((chunk,), buffer, chunk.length)
+        return True
 
     def all_lacking(self, extents: Iterable[Extent], looking: Looking) -> list[Extent]:
         """Return what the disk does not hold; minutes where much of it is to be read.

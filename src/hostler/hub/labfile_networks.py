@@ -85,6 +85,7 @@ class NetworkRules:
             "lease": table.lease,
             "multicast": _multicast(table),
             "installs": table.installs.plan() if table.installs else None,
+            "peers": table.peers,
             "netns_pidfile": str((self._base / pidfile).resolve()) if pidfile else None,
         }
 

@@ -21,6 +21,7 @@ from hostler.netboot.capture_door import CaptureDoor
 from hostler.netboot.carousels import Carousels
 from hostler.netboot.file_response import send_file
 from hostler.netboot.install_turns import InstallTurns
+from hostler.netboot.peers import Peers
 from hostler.netboot.refused import Refused
 from hostler.netboot.request_body import limited_body
 
@@ -92,6 +93,7 @@ class AgentDoor:
         self._carousels = Carousels(
             self._index_path, self._chunk_path, self._tell_carousel, expected=self._installing
         )
+        self._peers = Peers(self._index_path, self._tell_peers, self._installing)
         self._turns = InstallTurns(networks, self._tell_turn)
         self._captures = CaptureDoor(store)
         self._mac_of = mac_of
@@ -115,6 +117,8 @@ class AgentDoor:
         if request.method == hdrs.METH_POST:
             if name == "carousel" and rest:
                 return await self._carousel(request, rest, target, client)
+            if name == "peers" and rest:
+                return await self._from_peers(request, rest, target, client)
             if name == "capture" and rest.startswith("finish/"):
                 return await self._finish_capture(rest.removeprefix("finish/"), target, boot)
             if name == "capture" and rest:
@@ -182,7 +186,9 @@ class AgentDoor:
         started = time.time()
         path = self._chunk_path(digest)
         try:
-            await self._turns.chunk(target.board, self._network_of(client), path.stat().st_size)
+            network = self._network_of(client)
+            shares = self._peers.fetches(target.board, network, str(_index_of(target)))
+            await self._turns.chunk(target.board, network, path.stat().st_size, in_turn=not shares)
             response, transfer = await send_file(request, path, digest, "application/zstd")
         except OSError as error:
             self._trace(target, boot, "missing", f"{target.board}: chunk {digest[:12]}: {error.strerror}")
@@ -227,8 +233,19 @@ class AgentDoor:
         body = _object(await limited_body(request, CAROUSEL_LIMIT, "what a listener lacks"))
         network = next((one for one in self._networks if client in one.subnet), None)
         answer = await self._carousels.ask(target.board, network, artefact, body)
+        if answer is None and not body and self._peers.offered(target.board, network, artefact):
+            answer = {"peers": True}
         if answer is not None or "leave" in body:
             self._turns.leave(target.board)
+        return web.Response(status=HTTPStatus.NO_CONTENT) if answer is None else web.json_response(answer)
+
+    async def _from_peers(
+        self, request: web.BaseRequest, artefact: str, target: Target, client: Address
+    ) -> web.Response:
+        _check_index(target, artefact)
+        body = _object(await limited_body(request, CAROUSEL_LIMIT, "what a board has of an image"))
+        network = next((one for one in self._networks if client in one.subnet), None)
+        answer = await self._peers.ask(target.board, network, artefact, client, body)
         return web.Response(status=HTTPStatus.NO_CONTENT) if answer is None else web.json_response(answer)
 
     def _turn(self, request: web.BaseRequest, artefact: str, target: Target, client: Address) -> web.Response:
@@ -266,6 +283,11 @@ class AgentDoor:
         target = self._table.by_board(board)
         if target is not None and target.boot is not None:
             self._trace(target, target.boot, "carousel", f"{board} {text}")
+
+    def _tell_peers(self, board: str, text: str) -> None:
+        target = self._table.by_board(board)
+        if target is not None and target.boot is not None:
+            self._trace(target, target.boot, "peers", f"{board} {text}")
 
     def _tell_fetched(self, target: Target) -> None:
         fetched = self._fetched.pop(target.board, None)

@@ -76,8 +76,17 @@ class InstallTurns:
             )
         return {"place": place, "again": AGAIN_SECONDS}
 
-    async def chunk(self, board: str, network: NetworkConfig | None, size: int) -> None:
+    async def chunk(
+        self, board: str, network: NetworkConfig | None, size: int, *, in_turn: bool = True
+    ) -> None:
         """Wait until a chunk of this many bytes may be sent to a board.
+
+        Args:
+            board: Its name.
+            network: Where it is.
+            size: Of the chunk.
+            in_turn: Whether it is one of those that fetch images at once; no turn is for boards that fetch
+                from each other.
 
         Raises:
             Refused: Too much waits to be sent; the board is to come again.
@@ -85,7 +94,8 @@ class InstallTurns:
         if network is None or network.name not in self._admission:
             return
         now = self._clock()
-        self._admission[network.name].fetches(board, now)
+        if in_turn:
+            self._admission[network.name].fetches(board, now)
         pace = self._pace.get(network.name)
         if pace is None:
             return

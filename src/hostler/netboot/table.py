@@ -147,6 +147,7 @@ class NetworkConfig:
         dhcp6_port: 547; tests that may not have it use another.
         multicast: Where images go to many boards at once; None: nowhere.
         installs: How much of it images may take by HTTP; None: all.
+        peers: Whether boards that install the same image fetch it from each other.
     """
 
     name: str
@@ -170,6 +171,7 @@ class NetworkConfig:
     dhcp6_port: int = 547
     multicast: MulticastGroup | None = None
     installs: InstallLimit | None = None
+    peers: bool = False
 
     @property
     def subnet(self) -> IPv4Network:
@@ -223,6 +225,7 @@ class NetworkConfig:
             "dhcp6_port": self.dhcp6_port,
             "multicast": self.multicast.to_json() if self.multicast else None,
             "installs": self.installs.to_json() if self.installs else None,
+            "peers": self.peers,
         }
 
     @classmethod
@@ -255,6 +258,7 @@ class NetworkConfig:
             dhcp6_port=int(cast("int", document["dhcp6_port"])),
             multicast=MulticastGroup.from_json(cast("Document", multicast)) if multicast else None,
             installs=InstallLimit.from_json(cast("Document", installs)) if installs else None,
+            peers=document["peers"] is True,
         )
 
 

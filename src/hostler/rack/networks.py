@@ -54,6 +54,7 @@ def network_config(
         dhcp=DhcpMode(str(values.get("dhcp", "own"))),
         multicast=MulticastGroup.from_json(multicast) if multicast else None,
         installs=InstallLimit.from_json(values["installs"]) if values.get("installs") else None,
+        peers=values.get("peers", False) is True,
         behind=IPv4Network(str(values["subnet"])) if through is not None else None,
         address6=IPv6Interface(str(here["address6"])) if here.get("address6") else None,
         range6_first=IPv6Address(first6) if first6 else None,
