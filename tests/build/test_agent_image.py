@@ -6,12 +6,11 @@ import ast
 import http.server
 import json
 import queue
-import shutil
 import threading
 from pathlib import Path
 
 import pytest
-from board import UBOOT, Board
+from board import Board
 
 from hostler.build.agent_image import AgentImage, build_agent, our_sources
 from hostler.build.cache import file_digest
@@ -65,27 +64,6 @@ def test_boots_and_starts_the_agent(arch: str, packages: Path, images: Path, tmp
         assert document["zstd"] == "ok"
         assert "vda" in document["disks"]
         board.wait(30)  # status 11 powers off
-
-
-@pytest.mark.qemu
-def test_uboot_starts_it_as_pxelinux_would(packages: Path, images: Path, tmp_path: Path) -> None:
-    """arm64: U-Boot fetches plain Image and plain initrd by TFTP and boots them with booti."""
-    image = stub_agent("arm64", images, packages)
-    shutil.copy(image.kernel, tmp_path / "kernel")
-    with_config(image, tmp_path / "initrd")
-    (tmp_path / "pxelinux.cfg").mkdir()
-    (tmp_path / "pxelinux.cfg/default-arm").write_text(
-        "default agent\nlabel agent\n  kernel kernel\n  initrd initrd\n"
-        "  append console=ttyAMA0\n  ipappend 2\n"
-    )
-    network = ["-netdev", f"user,id=n0,tftp={tmp_path},bootfile=none", "-device", "virtio-net-pci,netdev=n0"]
-    with Board("arm64", "-bios", UBOOT, *network) as board:
-        board.expect("stop autoboot", 30)
-        board.type("")
-        board.expect("=> ", 30)
-        board.type("setenv autoload no; dhcp; pxe get; pxe boot")
-        board.expect("Starting kernel", 180)
-        assert hello(board)["config"] == {"board": "b1"}
 
 
 class Rack(http.server.BaseHTTPRequestHandler):
