@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from hostler.images.rootfs_tar import Spool
 
+PLATFORMS = ("x86-bios", "x86-uefi", "arm64-uefi", "arm64-uboot")
+"""What such a disk can be made for."""
 _NAMESPACE = uuid.UUID("3c1f5a86-2f0d-4b7e-9a51-8f6d0c2e7b19")
 _ESP = 64 * MIB  # loaders take 4; the rest is for what a running system puts there
 _GRAIN = 64 * MIB

@@ -56,6 +56,11 @@ def disk_of(
 def _check(terms: DiskTerms) -> None:
     """Raise TreeError, before anything is read, when the disk could not be made in the end."""
     bootable_disk.check_append(terms.append)
+    if others := [name for name in terms.platforms if name not in bootable_disk.PLATFORMS]:
+        raise TreeError(
+            f"a root file system is made into a disk for {', '.join(bootable_disk.PLATFORMS)}, "
+            f"not for {others[0]}; import a whole image for that"
+        )
     absent = [name for name in bootable_disk.needed_loaders(terms) if name not in terms.loaders]
     if absent:
         raise TreeError(

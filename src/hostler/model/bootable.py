@@ -21,7 +21,7 @@ class DiskTerms:
 
     Attributes:
         arch: ``amd64`` or ``arm64``.
-        platforms: What it is to boot on; empty: whatever the architecture has but Raspberry Pis.
+        platforms: What it is to boot on; empty: whatever such a disk of the architecture can.
         size: Bytes of the disk; None: as what is in it needs.
         append: More for the kernel's command line.
         loaders: Where the registered agent's boot files are, by name.
