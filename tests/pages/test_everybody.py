@@ -108,7 +108,7 @@ def test_no_name_becomes_markup(chromium: Browser, busy: SimulatedLab, serial_bo
     with visiting(chromium, busy.settings.url) as visitor:
         page = visitor.page
         visitor.log_in(busy.settings.token)
-        visitor.sees(f"note={EVIL}")
+        page.locator("li.row .labels").get_by_text(f"note={EVIL}").wait_for()
         visitor.open("/events")
         visitor.sees("claim.granted")
         visitor.open("/boards/pc-1")

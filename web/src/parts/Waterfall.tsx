@@ -6,11 +6,13 @@
  */
 import { useState } from "preact/hooks";
 import type { TraceEvent } from "../api/documents";
+import { useNarrow } from "../state/narrow";
 import { LANES, laneOf, layout, type Span } from "./waterfall_layout";
 
 const ROW = 26;
 const LEFT = 76;
-const WIDTH = 1000;
+const WIDE = 1000;
+const NARROW = 380;
 const AXIS = 22;
 
 interface WaterfallProps {
@@ -22,8 +24,10 @@ interface WaterfallProps {
 
 export function Waterfall({ title, events, seconds }: WaterfallProps) {
   const [chosen, setChosen] = useState<number | null>(null);
+  const narrow = useNarrow();
+  const width = narrow ? NARROW : WIDE;
   const spans = layout(events);
-  const x = (at: number): number => LEFT + (Math.max(0, at) / seconds) * (WIDTH - LEFT - 8);
+  const x = (at: number): number => LEFT + (Math.max(0, at) / seconds) * (width - LEFT - 12);
   const height = LANES.length * ROW + AXIS;
   const event = chosen === null ? undefined : events[chosen];
 
@@ -39,14 +43,14 @@ export function Waterfall({ title, events, seconds }: WaterfallProps) {
   return (
     <div class="waterfall" role="group" tabIndex={0} onKeyDown={key}
       aria-label={`${title}: ${events.length} events, the arrow keys go through them`}>
-      <svg viewBox={`0 0 ${WIDTH} ${height}`} aria-hidden="true">
+      <svg viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
         {LANES.map((lane, at) => (
           <g key={lane.name}>
-            <rect class={at % 2 ? "lane odd" : "lane"} x={0} y={at * ROW} width={WIDTH} height={ROW} />
+            <rect class={at % 2 ? "lane odd" : "lane"} x={0} y={at * ROW} width={width} height={ROW} />
             <text class="lanename" x={6} y={at * ROW + 17}>{lane.title}</text>
           </g>
         ))}
-        {ticks(seconds).map((at) => (
+        {ticks(seconds, narrow ? 4 : 8).map((at) => (
           <g key={at}>
             <line class="tick" x1={x(at)} x2={x(at)} y1={0} y2={LANES.length * ROW} />
             <text class="ticktext" x={x(at)} y={height - 6}>{at} s</text>
@@ -84,9 +88,9 @@ function Shape({ span, x, chosen, choose }: ShapeProps) {
   return <circle {...common} cx={left} cy={middle} r={chosen ? 6 : 4} />;
 }
 
-/** Return round times, some six of them. */
-export function ticks(seconds: number): number[] {
-  const step = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400].find((one) => seconds / one <= 8);
+/** Return round times, at most so many and the first. */
+export function ticks(seconds: number, most: number): number[] {
+  const step = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400].find((one) => seconds / one <= most);
   const found = [];
   for (let at = 0; at <= seconds && found.length < 12; at += step ?? seconds) found.push(at);
   return found;

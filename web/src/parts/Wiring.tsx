@@ -9,13 +9,13 @@ import { call } from "../api/call";
 import type { Board, Check, Checks, Lease } from "../api/documents";
 import { useFetched } from "../state/fetched";
 import { show } from "../state/command";
+import { useNarrow } from "../state/narrow";
 import { line } from "../words/shell";
 import { Act } from "./Act";
 import { type Wire, type WireState, wiresOf } from "./wiring_layout";
 
 const ROW = 52;
 const BOX = 40;
-const NARROW = "(max-width: 44rem)";
 const SIGNS: Record<WireState, string> = { good: "✓", bad: "✗", quiet: "–", unknown: "?" };
 const MEANING: Record<WireState, string> = { good: "works", bad: "wrong", quiet: "idle", unknown: "not known" };
 
@@ -105,15 +105,4 @@ function words(wire: Wire): string {
 
 function cut(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-}
-
-function useNarrow(): boolean {
-  const [narrow, setNarrow] = useState(() => matchMedia(NARROW).matches);
-  useEffect(() => {
-    const asked = matchMedia(NARROW);
-    const change = (): void => setNarrow(asked.matches);
-    asked.addEventListener("change", change);
-    return () => asked.removeEventListener("change", change);
-  }, []);
-  return narrow;
 }
