@@ -87,6 +87,15 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     ),
     "packets too large": (Cause.PACKET_SIZE, (*ANSWERED, (11, "tftp", "mtu", "takes what is small"))),
     "loader not signed": (Cause.SECURE_BOOT, (*ANSWERED, LOADER, (11, "console", "unsigned", "Denied"))),
+    "loader not signed, and read to its end after that was said": (
+        Cause.SECURE_BOOT,
+        (
+            *ANSWERED,
+            (9.9, "console", "unsigned", "Denied"),
+            LOADER,
+            (75, "tftp", "not-started", "pc fetched it whole, and iPXE was not heard since"),
+        ),
+    ),
     "loader does nothing": (Cause.LOADER, (*ANSWERED, LOADER)),
     "kernel says nothing": (Cause.KERNEL_SILENT, FETCHED),
     "panic": (Cause.PANIC, (*FETCHED, RUNS, (20, "console", "panic", "not syncing: VFS: root fs"))),

@@ -68,7 +68,8 @@ def transfers(story: BootStory) -> Verdict | None:
 
 def secure_boot(story: BootStory) -> Verdict | None:
     """Its firmware, or its boot loader, refused what is not signed for it."""
-    refused = story.last("console", "unsigned", "unsigned-kernel") or story.last("tftp", "not-started")
+    signs = (story.last("console", "unsigned", "unsigned-kernel"), story.last("tftp", "not-started"))
+    refused = max(filter(None, signs), key=lambda one: one.at, default=None)
     if refused is None or story.reached >= Reached.KERNEL:
         return None
     if any(one.at > refused.at for one in story.whole_files):
