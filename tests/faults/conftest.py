@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from hostler.client.documents import Why
 
 CACHE = Path(__file__).parents[2] / "var" / "cache"
-_AT_ONCE = 3
-"""Boards a core: most of them wait."""
+_AT_ONCE = 2
+"""Boards a core: most of them wait. With more, kernels were silent for longer than is normal."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fault_rows import PEER, Fault
+from fault_rows import LENDERS, PEER, Fault
 from matrix_lab import OWN, READY_SECONDS, free_ports, mac_of, uuid_of
 from whole_lab import BOOT_SECONDS, WholeLab
 
@@ -36,12 +37,25 @@ if TYPE_CHECKING:
 MiB = 1 << 20
 VERDICT_SECONDS = 900.0
 """Longest until there is a verdict: a boot on a busy host, two attempts, and the patience of the rules."""
+_RESETS = b"#!/bin/sh\nmount -t proc proc /proc\nsleep 2\necho b > /proc/sysrq-trigger\n"
 _TWIN = 200  # a board that is in lab.toml and nowhere else
 _OPEN = ("none", "under-way")
+_FLOOR = """
+[networks.floor]
+interface = "br1"
+address = "10.78.0.1/24"
+range = "10.78.0.100-10.78.0.199"
+netns_pidfile = "virtual/namespace.pid"
+"""
+_FLOOR_BRIDGE = (
+    "link add br1 type bridge forward_delay 0",
+    "address add 10.78.0.1/24 dev br1",
+    "link set br1 up",
+)
 
 
 class FaultLab(WholeLab):
-    """One board for each fault, and one that lends others what is its own.
+    """One board for each fault, and some that lend others what is their own.
 
     Args:
         state: Its folder.
@@ -54,7 +68,7 @@ class FaultLab(WholeLab):
         self.starts = 0
         self.boot_tokens: set[str] = set()
         self.virtual = None
-        self.faults = (PEER, *faults)
+        self.faults = (*LENDERS, *faults)
         api, switch, silent, *consoles = free_ports(3 + len(self.faults))
         self._consoles = dict(zip((one.key for one in self.faults), consoles, strict=True))
         self.url = f"http://127.0.0.1:{api}"
@@ -62,14 +76,19 @@ class FaultLab(WholeLab):
         community = secrets.token_urlsafe(12)
         (state / "community").write_text(community + "\n")
         self.toml.write_text(
-            f'[lab]\nname = "faults"\n{OWN}\n'
+            f'[lab]\nname = "faults"\n{OWN}\n{_FLOOR}\n'
             + "".join(
                 f'[equipment.{name}]\ndriver = "snmp-poe"\nhost = "127.0.0.1:{port}"\n'
-                'community = "file:community"\n'
-                for name, port in (("switch1", switch), ("nowhere", silent))
+                f'community = "file:community"\n{more}'
+                for name, port, more in (
+                    ("switch1", switch, ""),
+                    ("nowhere", silent, ""),
+                    ("weak", switch, "budget_watts = 10\n"),
+                )
             )
             + "".join(self._board(number, fault) for number, fault in enumerate(self.faults, 1))
-            + f'[boards.twin]\nclass = "peer"\nmac = "{mac_of(_TWIN)}"\nuuid = "{uuid_of(_TWIN)}"\n'
+            + f'[boards.twin]\nclass = "peer"\nnetwork = "boot"\n'
+            f'mac = "{mac_of(_TWIN)}"\nuuid = "{uuid_of(_TWIN)}"\n'
         )
         self._virtual_toml.write_text(
             '[lab]\nstate_dir = "virtual"\naddress = "10.77.0.1/24"\n'
@@ -88,6 +107,8 @@ class FaultLab(WholeLab):
             "virtual lab", ["virtual", "--config", str(self._virtual_toml)], self.log("virtual")
         )
         virtual.wait_until(lambda: virtual.printed(r"\bready\b"), seconds=READY_SECONDS, what="being ready")
+        for line in _FLOOR_BRIDGE:
+            self.inside("ip", *line.split())
         self.serve()
         self.server.wait_until(lambda: bool(self.server.tokens), seconds=READY_SECONDS, what="a token")
         self.token = self.server.tokens[0]
@@ -96,18 +117,23 @@ class FaultLab(WholeLab):
         self.import_images(material)
         self._import(material)
         self.inside("nft", "add table bridge faults")
+        self.inside("nft", "add table ip faults")
+        self.inside("nft", "add chain ip faults in { type filter hook input priority 0; }")
         for chain, hook in (("from", "input"), ("to", "output")):
             self.inside("nft", f"add chain bridge faults {chain} {{ type filter hook {hook} priority 0; }}")
 
     def verdict(self, fault: Fault) -> Why:
-        """Bring a fault about and return what is said of it: of the first boot of which something is."""
+        """Bring a fault about and return what is said of it: of the first boot of which something is.
+
+        Another attempt may go well: what is asked for is why the one before did not.
+        """
         claim = self.client.claim(fault.key, ttl="2h", wait=True)
         wait_claim(self.client, claim["id"], seconds=BOOT_SECONDS)
         try:
             with fault.inject(self, fault):
                 self.start_run(fault)
                 return poll(
-                    lambda: self.client.why(fault.key),
+                    lambda: self._why(fault),
                     lambda why: why["cause"] not in (*_OPEN, *([] if why["boot"] else ["unknown"])),
                     seconds=VERDICT_SECONDS,
                     what=f"a verdict on {fault.key}",
@@ -115,6 +141,12 @@ class FaultLab(WholeLab):
         finally:
             with suppress(ClientError, AssertionError):  # nothing depends on it: the lab ends soon
                 self._end(fault)
+
+    def _why(self, fault: Fault) -> Why:
+        last = self.client.why(fault.key)
+        boots = range(1, last["boot"]["number"]) if last["boot"] else ()
+        before = (self.client.why(fault.key, number) for number in boots)
+        return next((why for why in before if why["cause"] not in _OPEN), last)
 
     def _end(self, fault: Fault) -> None:
         for run in self.client.runs(fault.key):
@@ -125,13 +157,15 @@ class FaultLab(WholeLab):
 
     def start_run(self, fault: Fault) -> None:
         """Deploy its image, or let the agent look at it."""
-        if fault is PEER:
-            claim = self.client.claim(PEER.key, ttl="2h", wait=True)
-            wait_claim(self.client, claim["id"], seconds=BOOT_SECONDS)
         if fault.image:
             self.client.deploy(fault.key, fault.image)
         else:
             self.client.start_run(fault.key, "discover")
+
+    def lend(self, lender: Fault) -> None:
+        """Claim a board that lends others what is its own."""
+        claim = self.client.claim(lender.key, ttl="2h", wait=True)
+        wait_claim(self.client, claim["id"], seconds=BOOT_SECONDS)
 
     def told(self, fault: Fault) -> str:
         """Return trace and console of a board for whoever reads why a verdict is wrong."""
@@ -179,6 +213,20 @@ class FaultLab(WholeLab):
         finally:
             thread.join()
 
+    def close_port(self, fault: Fault) -> None:
+        """Let the switch's port pass nothing on for its spanning tree's sake, from when it has link."""
+        poll(
+            lambda: self.board_process(fault.key),
+            lambda pid: pid is not None,
+            seconds=BOOT_SECONDS,
+            what=f"{fault.key} being on",
+        )
+        for _ in range(
+            30
+        ):  # the bridge opens it when the machine takes its end of the cable: when is not told
+            self.inside("bridge", "link", "set", "dev", self.tap(fault), "state", "2")
+            time.sleep(0.1)
+
     def freeze(self, fault: Fault) -> None:
         """Stop a board's machine once its agent writes; its power stays on."""
         self._seen(fault, lambda event: (event["source"], event["kind"]) == ("run", "executing"))
@@ -186,6 +234,17 @@ class FaultLab(WholeLab):
         pid = self.board_process(fault.key)
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
+
+    def lose_kernel(self, fault: Fault) -> None:
+        """Let a stored kernel be gone before the board asks for it, as after somebody tidied up by hand."""
+        self._seen(fault, lambda event: (event["source"], event["kind"]) == ("run", "powering"))
+        digest = hashlib.sha256(self._lost_kernel).hexdigest()
+        (self.data / "images" / "artefacts" / digest).unlink()
+
+    def refuse_http(self, fault: Fault) -> None:
+        """Refuse a board's connections; a bridge cannot, so the host does."""
+        mac = mac_of(self._number(fault))
+        self.inside("nft", f"add rule ip faults in ether saddr {mac} tcp flags syn reject with tcp reset")
 
     def damage_chunk(self, image: str) -> None:
         """Let one chunk of an image have bytes of another."""
@@ -246,7 +305,7 @@ class FaultLab(WholeLab):
         return (
             f'[classes.{fault.key}]\nplatform = "{fault.platform}"\n{loader}'
             f'[boards.{fault.key}]\nclass = "{fault.key}"\nmac = "{mac_of(number)}"\n'
-            f'uuid = "{uuid_of(number)}"\nserial = "VM{number:04}"\n'
+            f'uuid = "{uuid_of(number)}"\nserial = "VM{number:04}"\nnetwork = "boot"\n'
             + lines.replace(":PEER", f":{own}").replace(":CROSSED", f":{crossed}")
         )
 
@@ -270,6 +329,16 @@ class FaultLab(WholeLab):
         disks = {
             "tiny-amd64": (lambda path: shutil.copyfile(tiny, path), "login:", BOOT_SECONDS),
             "other-words": (lambda path: shutil.copyfile(tiny, path), "never said", BOOT_SECONDS),
+            "no-root": (
+                lambda path: path.write_bytes(_edited(tiny, b"initrd /initrd", b"#nitrd /initrd")),
+                "login:",
+                BOOT_SECONDS,
+            ),
+            "no-kernel": (
+                lambda path: path.write_bytes(_edited(tiny, b"linux /kernel", b"linux /kermel")),
+                "login:",
+                BOOT_SECONDS,
+            ),
             "bulk": (lambda path: path.write_bytes(os.urandom(96 * MiB)), "login:", BOOT_SECONDS),
             "damaged": (lambda path: path.write_bytes(os.urandom(8 * MiB)), "login:", BOOT_SECONDS),
             "noise": (lambda path: path.write_bytes(os.urandom(MiB)), "login:", BOOT_SECONDS),
@@ -287,9 +356,14 @@ class FaultLab(WholeLab):
                 )
         kernel, initrd = material.agents["amd64"]
         idle = newc.file("init", b"#!/bin/sh\nexec sleep 3600\n", 0o755)
+        resets = newc.file("init", _RESETS, 0o755)
+        self._lost_kernel = os.urandom(4 * MiB)
         systems = {
             "bad-kernel": (os.urandom(4 * MiB), initrd.read_bytes(), "15m"),
             "no-init": (kernel.read_bytes(), b"", "15m"),
+            "lost-kernel": (self._lost_kernel, initrd.read_bytes(), "15m"),
+            "hung-kernel": (_hung(kernel.read_bytes()), initrd.read_bytes(), "2m"),
+            "resets": (kernel.read_bytes(), initrd.read_bytes() + newc.archive([resets]), "15m"),
             "never-done": (kernel.read_bytes(), initrd.read_bytes() + newc.archive([idle]), "2m"),
         }
         for name, (first, second, within) in systems.items():
@@ -309,3 +383,16 @@ class FaultLab(WholeLab):
         )
         said = self.hostler("image", "import", folder.name, str(folder / "image.toml"))
         assert said.status == 0, said.err
+
+
+def _edited(image: Path, before: bytes, after: bytes) -> bytes:
+    """Return a disk on which a line of the boot loader's script reads otherwise."""
+    content = image.read_bytes()
+    assert content.count(before) == 1
+    return content.replace(before, after)
+
+
+def _hung(kernel: bytes) -> bytes:
+    """Return a kernel that loads as it should and whose first instruction is a jump to itself."""
+    setup = (kernel[0x1F1] + 1) * 512  # setup_sects of the boot protocol (Linux: arch/x86/boot.rst)
+    return kernel[:setup] + b"\xeb\xfe" + kernel[setup + 2 :]

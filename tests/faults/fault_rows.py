@@ -108,7 +108,45 @@ def _rogue(lab: FaultLab, fault: Fault) -> Iterator[None]:
 
 @contextmanager
 def _crossed(lab: FaultLab, _fault: Fault) -> Iterator[None]:
+    lab.lend(PEER)
     lab.start_run(PEER)
+    yield
+
+
+@contextmanager
+def _over_budget(lab: FaultLab, _fault: Fault) -> Iterator[None]:
+    lab.lend(EATER)
+    lab.client.set_power(EATER.key, "on")
+    yield
+
+
+@contextmanager
+def _cable_unplugged(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    lab.inside("ip", "link", "set", lab.tap(fault), "down")
+    yield
+
+
+@contextmanager
+def _other_network(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    lab.inside("ip", "link", "set", lab.tap(fault), "master", "br1")
+    yield
+
+
+@contextmanager
+def _port_closed(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    with lab.meanwhile(lambda: lab.close_port(fault)):
+        yield
+
+
+@contextmanager
+def _lost(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    with lab.meanwhile(lambda: lab.lose_kernel(fault)):
+        yield
+
+
+@contextmanager
+def _refused(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    lab.refuse_http(fault)
     yield
 
 
@@ -117,6 +155,12 @@ PEER = Fault(
     "peer", "nothing: it lends others what is its own", (Cause.NONE,),
     board=(("console", '{ driver = "raw-tcp", address = "127.0.0.1:CROSSED" }'),),
 )  # fmt: skip
+EATER = Fault(
+    "eater", "nothing: it draws the watts that another waits for", (Cause.NONE,),
+    board=(("power", '{ equipment = "weak", port = 2 }'), ("watts", "8")),
+)  # fmt: skip
+LENDERS = (PEER, EATER)
+"""Boards with no fault of their own; their order gives them their ports."""
 TINY = "tiny-amd64"
 
 FAULTS = (
@@ -130,10 +174,21 @@ FAULTS = (
         board=(("power", '{ equipment = "switch1", port = 47 }'),),
     ),
     Fault(
+        "over-budget", "its switch has no watts left for it", (Cause.POWER_WAITS,), inject=_over_budget,
+        board=(("power", '{ equipment = "weak", port = 48 }'), ("watts", "8")),
+    ),
+    Fault(
         "says-done", "the power driver says done, and nothing happened", (Cause.NO_SIGN,),
         board=(("power", '{ driver = "fake" }'),),
     ),
     Fault("cable-out", "its cable is in no port of the boot network", (Cause.DID_NOT_ASK,), inject=_no_link),
+    Fault("no-link", "its cable is not plugged in", (Cause.NO_LINK,), inject=_cable_unplugged),
+    Fault(
+        "spanning-tree", "its switch port does not forward yet", (Cause.SPANNING_TREE,), inject=_port_closed,
+    ),
+    Fault(
+        "other-network", "its port is in another VLAN", (Cause.WRONG_NETWORK,), inject=_other_network,
+    ),
     Fault(
         "booted-disk", "its disk is first in the boot order", (Cause.BOOTED_DISK,),
         kind="x86-uefi", platform="x86-uefi", machine='first = "disk"\n', on_disk=TINY,
@@ -171,6 +226,16 @@ FAULTS = (
         "unsigned", "Secure Boot refuses its boot loader", (Cause.SECURE_BOOT,), kind="x86-uefi",
         platform="x86-uefi", machine="secure_boot = true\n",
     ),
+    Fault(
+        "http-refused", "HTTP is refused", (Cause.NO_FILE_ASKED,),
+        inject=_refused,
+    ),
+    Fault(
+        "http-stalls", "HTTP breaks off", (Cause.TRANSFER,),
+        inject=rules("to ip saddr 10.77.0.1 tcp sport 8067 quota over 2000000 bytes drop"),
+    ),
+    Fault("file-missing", "its kernel is gone", (Cause.FILE_MISSING,), image="lost-kernel", inject=_lost),
+    Fault("hung-kernel", "its kernel hangs at once", (Cause.KERNEL_SILENT,), image="hung-kernel"),
     Fault("bad-kernel", "its kernel is no kernel", (Cause.LOADER,), image="bad-kernel"),
     Fault("panic", "its kernel finds no init", (Cause.PANIC,), image="no-init", quick=True),
     Fault(
@@ -198,6 +263,9 @@ FAULTS = (
         "stands-still", "the disk takes nothing more", (Cause.STUCK,), image="bulk",
         disk=_WRITES + 'write_limit = "4K"\n',
     ),
+    Fault("resets", "its installer resets it again and again", (Cause.RESTARTS,), image="resets"),
+    Fault("loader-script", "GRUB's script names no kernel", (Cause.LOADER,), image="no-kernel"),
+    Fault("no-root", "its system has no initramfs and finds no root", (Cause.PANIC,), image="no-root"),
     Fault("no-bootloader", "the image has no boot loader", (Cause.NOTHING_BOOTS,), image="noise"),
     Fault("no-login", "the system never says what is waited for", (Cause.NO_LOGIN,), image="other-words"),
     Fault(
