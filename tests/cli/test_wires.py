@@ -124,3 +124,20 @@ def test_a_machine_whose_power_is_not_found_is_not_added(shell: Shell, strangers
     assert strangers.inventory()["text"] == before
     done = shell("adopt", LOST, "--name", "n", "--class", "pc", "--file", "/none/lab.toml", status=1)
     assert "cannot read /none/lab.toml" in done.stderr
+
+
+def test_the_last_check_and_equipment_are_told(shell: Shell, tmp_path: Path) -> None:
+    """What the last check found can be asked for; a front that cannot be read shows boards and says why."""
+    assert shell("check", "--last", status=1).stdout == "never checked\n"
+    shell("check", status=1)
+    last = shell("check", "--last", status=1).stdout
+    assert "by admin\n" in last
+    assert "FAILED  power pc-2: no answer\n        look at the cable\n2 looked at, 1 failed\n" in last
+    assert "goes with --active or alone" in shell("check", "pc-1", "--last", status=2).stderr
+    wired = LAB.replace('{ driver = "fake" }', '{ equipment = "rack1", port = 1 }', 1) + EQUIPMENT
+    (tmp_path / "lab.toml").write_text(wired)
+    shell("apply", str(tmp_path / "lab.toml"))
+    assert shell.json("equipment") == [{"name": "rack1", "driver": "snmp-poe", "boards": 1}]
+    front = shell("equipment", "rack1", status=1)
+    assert front.stdout.splitlines()[1].split()[:4] == ["port", "1", "power", "pc-1"]
+    assert "no such request: panel" in front.stderr
