@@ -121,7 +121,7 @@ def test_a_deployment_moves_and_is_called_off(admin: Visitor):
     admin.press("Claim for 2 hours")
     page.get_by_label("Image").select_option("slow-one")
     admin.press("Deploy")
-    bar = page.get_by_role("progressbar")
+    bar = page.get_by_role("progressbar").first  # the history shows it, too
     bar.wait_for()
     shows_command(admin, "hostler deploy pc-1 slow-one")
     first = float(bar.get_attribute("value") or 0)
