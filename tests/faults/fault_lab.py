@@ -329,11 +329,6 @@ class FaultLab(WholeLab):
         disks = {
             "tiny-amd64": (lambda path: shutil.copyfile(tiny, path), "login:", BOOT_SECONDS),
             "other-words": (lambda path: shutil.copyfile(tiny, path), "never said", BOOT_SECONDS),
-            "no-root": (
-                lambda path: path.write_bytes(_edited(tiny, b"initrd /initrd", b"#nitrd /initrd")),
-                "login:",
-                BOOT_SECONDS,
-            ),
             "no-kernel": (
                 lambda path: path.write_bytes(_edited(tiny, b"linux /kernel", b"linux /kermel")),
                 "login:",

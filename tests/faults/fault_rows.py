@@ -265,7 +265,6 @@ FAULTS = (
     ),
     Fault("resets", "its installer resets it again and again", (Cause.RESTARTS,), image="resets"),
     Fault("loader-script", "GRUB's script names no kernel", (Cause.LOADER,), image="no-kernel"),
-    Fault("no-root", "its system has no initramfs and finds no root", (Cause.PANIC,), image="no-root"),
     Fault("no-bootloader", "the image has no boot loader", (Cause.NOTHING_BOOTS,), image="noise"),
     Fault("no-login", "the system never says what is waited for", (Cause.NO_LOGIN,), image="other-words"),
     Fault(
