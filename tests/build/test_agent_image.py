@@ -6,6 +6,8 @@ import ast
 import http.server
 import json
 import queue
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -143,6 +145,18 @@ def test_our_own_agent_is_packed() -> None:
     names = set(our_sources())
     assert "hostler/model/chunkindex.py" in names
     assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"agent", "model", "wire"}
+
+
+def test_what_is_packed_imports_nothing_that_was_left_out(tmp_path: Path) -> None:
+    """Every module the agent imports when it starts is among those it is packed with."""
+    for name, source in our_sources().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(source)
+    start = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import hostler.agent.main"
+    done = subprocess.run(
+        [sys.executable, "-c", start], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_encoding_the_agent_names_is_in_its_interpreter() -> None:

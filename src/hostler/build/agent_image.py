@@ -43,6 +43,7 @@ _OUR_MODULES = (
     "hostler.model.install_target",
     "hostler.model.medium",
     "hostler.model.partitions",
+    "hostler.model.peer_ticket",
     "hostler.model.signature",
     "hostler.model.disk_health",
     "hostler.model.wipe",
