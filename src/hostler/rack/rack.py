@@ -374,13 +374,13 @@ class Rack:
             return await self._packets.read(self._find(body).keeper.name, body)
         if kind == "find-wires":
             return await self._wire_finder.find(body)
+        if kind == "console-lines":
+            return last_lines({name: kept.console for name, kept in self._kept.items() if kept.console})
         if kind in CONSOLE_REQUESTS:
             console = self._find(body).console
             if console is None:
                 raise RequestRefusedError("the board has no console")
             return await CONSOLE_REQUESTS[kind](console, body)
-        if kind == "console-lines":
-            return last_lines({name: kept.console for name, kept in self._kept.items() if kept.console})
         raise RequestRefusedError(f'this rack does not know the request "{kind}"')
 
     async def _leases(self, body: Document) -> Document:
