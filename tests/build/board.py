@@ -18,6 +18,7 @@ MACHINES = {
     "arm64": ["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a57"],
 }
 OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
+UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 _ESCAPE = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[^\[])")
 
 
