@@ -106,7 +106,7 @@ async def test_what_is_not_the_answer(tmp_path: Path):
         ]:
             answer = await browser.post("oidc/finish", wrong)
             assert (answer.status_code, said in answer.text) == (status, True), answer.text
-        for origin in ("http://evil.example", "null", None):
+        for origin in ("http://evil.example", "null", "http://[", None):
             assert (await browser.post("oidc/begin", origin=origin)).status_code == 403
             assert (await browser.post("oidc/finish", back, origin=origin)).status_code == 403
         assert api.lab.hub.state.principals == before

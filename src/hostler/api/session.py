@@ -74,9 +74,11 @@ def own_origin(scope: Scope) -> str | None:
     """Return the address of this server as the browser whose page asks has dialled it; None: no page asks."""
     headers = Headers(scope=scope)
     origin = headers.get("origin")
-    if origin is None or not (host := urlsplit(origin).netloc):
+    try:
+        host = urlsplit(origin or "").netloc
+    except ValueError:  # no address at all, such as http://[
         return None
-    return origin if host == headers.get("host") else None
+    return origin if host and host == headers.get("host") else None
 
 
 def _cookie(scope: Scope, name: str) -> str | None:
