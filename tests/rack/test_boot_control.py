@@ -7,7 +7,8 @@ import shutil
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,9 +18,10 @@ from hostler.link.documents import from_document, to_document
 from hostler.link.inprocess import InProcessLink
 from hostler.model.board import Binding, Board, Lifecycle
 from hostler.model.plan import StepKind, StepOrder
-from hostler.model.power import PowerState
+from hostler.model.power import PowerReading, PowerState
 from hostler.model.run import Phase, RunOrder, RunState
 from hostler.model.seam import Desired, Observed
+from hostler.rack.check import check
 from hostler.rack.rack import Rack
 from hostler.rack.store import RackStore
 
@@ -148,6 +150,31 @@ async def test_a_check_asks_the_controls_without_a_boot(tmp_path: Path) -> None:
     assert rows["bootctl of b1, fake"]["ok"]
     assert rows["bootctl of b1, uboot-console"]["text"] == "the board has no console"
     assert not rows["bootctl of b1, uboot-console"]["ok"]
+
+
+async def test_a_check_asks_power_and_controls_side_by_side() -> None:
+    """Neither waits for the other to be heard: whoever asks would have given up before both were dead."""
+    both = asyncio.Barrier(2)
+
+    async def get() -> PowerReading:
+        await both.wait()
+        return PowerReading(PowerState.ON)
+
+    async def look() -> list[tuple[str, str, bool]]:
+        await both.wait()
+        return [("fake", "answers", True)]
+
+    keeper: Any = SimpleNamespace(
+        name="b1", console=None, power=SimpleNamespace(get=get), boot_control=SimpleNamespace(look=look),
+        view=SimpleNamespace(
+            desired=SimpleNamespace(power=PowerState.ON), memory=SimpleNamespace(run=None)
+        ),
+    )  # fmt: skip
+    nothing: Any = None
+    report = await check(nothing, [keeper], nothing, {"boards": ["b1"]})
+    assert [(row["what"], row["ok"]) for row in report["checks"]] == [  # type: ignore[index,union-attr,call-overload]
+        ("power of b1", True), ("console of b1", True), ("bootctl of b1, fake", True)
+    ]  # fmt: skip
 
 
 async def test_a_tool_serves_the_board_without_its_console(tmp_path: Path) -> None:

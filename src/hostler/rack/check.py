@@ -70,12 +70,12 @@ def _lab(plan: RackPlan, chosen: Sequence[Keeper], netboot: Netboot, *, whole: b
 
 
 async def _wires(chosen: Sequence[Keeper]) -> list[dict[str, Any]]:
-    checks: list[dict[str, Any]] = []
-    checks += await asyncio.gather(*(_power(keeper) for keeper in chosen))
-    checks += [_console(keeper) for keeper in chosen]
-    for rows in await asyncio.gather(*(_boot_control(keeper) for keeper in chosen)):
-        checks += rows
-    return checks
+    # Side by side: whoever asks has a deadline too, and must not wait for one that is dead after the other.
+    powers, controls = await asyncio.gather(
+        asyncio.gather(*(_power(keeper) for keeper in chosen)),
+        asyncio.gather(*(_boot_control(keeper) for keeper in chosen)),
+    )
+    return [*powers, *map(_console, chosen), *(row for rows in controls for row in rows)]
 
 
 def boot_files(agents: Mapping[str, Collection[str]], boards: Iterable[Desired]) -> list[dict[str, Any]]:
