@@ -8,6 +8,7 @@ from typing import Any
 
 from hostler.hub.errors import UnavailableError
 from hostler.hub.panel_readings import FRESH_SECONDS, PanelReadings
+from hostler.model.board import Equipment
 
 
 class Metal:
@@ -21,13 +22,14 @@ class Metal:
         self.asked.append(name)
         if self.error is not None:
             raise self.error
-        return {"asked": True, "ends": [], "pools": [], "ports": [], "trouble": ""}
+        row = {"params": {"port": 1}, "state": "on", "watts": None, "detail": "on"}
+        return {"asked": True, "ends": [row], "pools": [], "ports": [], "trouble": ""}
 
 
 async def test_only_what_is_old_and_looked_at_is_read_again() -> None:
-    """A second look within the time costs nothing; what goes wrong is told and then asked again."""
+    """A second look within the time costs nothing; what goes wrong is told beside the last good reading."""
     metal, clock = Metal(), [1000.0]
-    units: Any = {"switch1": None, "switch2": None}
+    units: Any = {name: Equipment(name, "snmp-poe") for name in ("switch1", "switch2")}
     hub: Any = SimpleNamespace(
         metal=metal, now=lambda: clock[0], state=SimpleNamespace(inventory=SimpleNamespace(equipment=units))
     )
@@ -45,6 +47,8 @@ async def test_only_what_is_old_and_looked_at_is_read_again() -> None:
             told = await readings.fresh("switch1")
             assert told is not None
             assert words in told.trouble
+            assert (told.asked, told.ends, told.at) == (True, first.ends, first.at)
+            assert await readings.fresh("switch1") is told, "a failure is not asked again at once, either"
             clock[0] += FRESH_SECONDS
         metal.error = None
         del units["switch2"]
@@ -52,4 +56,9 @@ async def test_only_what_is_old_and_looked_at_is_read_again() -> None:
         assert last is not None
         assert (last.trouble, last.at) == ("", clock[0])
         assert metal.asked == ["switch1"] * 4
+        units["switch1"] = Equipment("switch1", "apc")
+        metal.error = UnavailableError("the rack is away")
+        other = await readings.fresh("switch1")
+        assert other is not None
+        assert (other.asked, other.ends) == (None, ())
         running.cancel()

@@ -67,10 +67,13 @@ class PanelEnd:
 
 @dataclass(frozen=True, slots=True)
 class PanelReading:
-    """What a rack said of an equipment; ``at`` is Unix time, the rest as in ``rack/front_panel.py``."""
+    """What a rack said of an equipment; ``at`` is Unix time, the rest as in ``rack/front_panel.py``.
+
+    ``asked`` is None where the rack itself did not answer: nobody knows whether the equipment can be asked.
+    """
 
     at: float
-    asked: bool = False
+    asked: bool | None = None
     ends: tuple[Mapping[str, Any], ...] = ()
     pools: tuple[Mapping[str, Any], ...] = ()
     ports: tuple[Mapping[str, Any], ...] = ()
@@ -84,6 +87,14 @@ class PanelReading:
             at, bool(said["asked"]), tuple(said["ends"]), tuple(said["pools"]), tuple(said["ports"]),
             str(said["trouble"]),
         )  # fmt: skip
+
+    def after(self, last: PanelReading | None) -> PanelReading:
+        """Return this reading with what could not be had this time as it was read last."""
+        if not self.trouble or last is None or not (last.ends or last.ports):
+            return self
+        if not self.ends and not self.ports:
+            return replace(last, trouble=self.trouble)  # and as old as that one
+        return replace(self, ports=self.ports or last.ports)
 
 
 _Key = tuple[Kind, tuple[tuple[str, str], ...]]

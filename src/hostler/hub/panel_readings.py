@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.hub.errors import NotFoundError, Refusal
 from hostler.hub.front_panel import PanelReading
+from hostler.model.board import Equipment
 
 if TYPE_CHECKING:
     from hostler.hub.hub import Hub
@@ -22,6 +24,13 @@ WAIT_SECONDS = 40.0
 """Longest wait of somebody who wants a fresh one: a rack's own deadline, and its turn in the queue."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    reading: PanelReading
+    tried: float  # Unix time; later than the reading's own where nothing came of it
+    unit: Equipment
+
+
 class PanelReadings:
     """The last reading of each equipment.
 
@@ -31,7 +40,7 @@ class PanelReadings:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._kept: dict[str, PanelReading] = {}
+        self._kept: dict[str, _Kept] = {}
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
         self._under_way: dict[str, asyncio.Event] = {}
 
@@ -49,11 +58,12 @@ class PanelReadings:
             NotFoundError: There is no such equipment.
         """
         self._refuse_unknown(name)
-        last = self._kept.get(name)
-        if (last is None or self.age(last) >= FRESH_SECONDS) and name not in self._under_way:
+        kept = self._of(name)
+        old = kept is None or self._hub.now() - kept.tried >= FRESH_SECONDS
+        if old and name not in self._under_way:
             self._under_way[name] = asyncio.Event()
             self._wanted.put_nowait(name)
-        return last
+        return kept.reading if kept else None
 
     async def fresh(self, name: str) -> PanelReading | None:
         """Return a reading that is not old; None: it did not come in time.
@@ -70,7 +80,8 @@ class PanelReadings:
                 await under_way.wait()
         except TimeoutError:
             return last
-        return self._kept.get(name)
+        kept = self._of(name)
+        return kept.reading if kept else None
 
     def under_way(self, name: str) -> bool:
         """Tell whether an equipment is being read."""
@@ -80,20 +91,32 @@ class PanelReadings:
         """Return how many seconds old a reading is."""
         return max(0.0, self._hub.now() - reading.at)
 
+    def _of(self, name: str) -> _Kept | None:
+        """Return what is kept of an equipment, unless it is described otherwise since."""
+        kept = self._kept.get(name)
+        return kept if kept and kept.unit == self._hub.state.inventory.equipment.get(name) else None
+
     async def _read(self, name: str) -> None:
+        unit = self._hub.state.inventory.equipment.get(name)
         try:
-            document = await self._hub.metal.panel(name)
-            self._kept[name] = PanelReading.of(document, self._hub.now())
-        except Refusal as error:
-            self._kept[name] = PanelReading(self._hub.now(), trouble=error.detail)
-        except Exception:
-            log.exception("the front of %s could not be read", name)
-            why = "it could not be read; the server's log tells why"
-            self._kept[name] = PanelReading(self._hub.now(), trouble=why)
+            if unit is not None:
+                reading = await self._ask(name)
+                last, now = self._of(name), self._hub.now()
+                self._kept[name] = _Kept(reading.after(last.reading if last else None), now, unit)
         finally:
             self._under_way.pop(name).set()
             for gone in self._kept.keys() - self._hub.state.inventory.equipment.keys():
                 del self._kept[gone]
+
+    async def _ask(self, name: str) -> PanelReading:
+        try:
+            return PanelReading.of(await self._hub.metal.panel(name), self._hub.now())
+        except Refusal as error:
+            why = error.detail
+        except Exception:
+            log.exception("the front of %s could not be read", name)
+            why = "it could not be read; the server's log tells why"
+        return PanelReading(self._hub.now(), trouble=why)
 
     def _refuse_unknown(self, name: str) -> None:
         known = self._hub.state.inventory.equipment
