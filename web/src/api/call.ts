@@ -32,9 +32,9 @@ export function address(at: string, query: Record<string, string> = {}): string 
   return `${API}${at}${words && `?${words}`}`;
 }
 
-/** Ask for something, or with a method and a body change something; throws Refused. */
-export async function call<Answer>(at: string, method = "GET", body?: unknown): Promise<Answer> {
-  const request: RequestInit = { method, signal: AbortSignal.timeout(SECONDS * 1000) };
+/** Ask for something, or with a method and a body change something; throws Refused, at the latest after so many seconds. */
+export async function call<Answer>(at: string, method = "GET", body?: unknown, seconds = SECONDS): Promise<Answer> {
+  const request: RequestInit = { method, signal: AbortSignal.timeout(seconds * 1000) };
   if (body !== undefined) {
     request.body = JSON.stringify(body);
     request.headers = { "Content-Type": "application/json" };

@@ -19,7 +19,7 @@ export function Check({ who }: { who: Me }) {
   const [busy, setBusy] = useState(false);
   const state = usePolled<LabCheck>("/check", busy ? SOON : SECONDS);
   const going = Boolean(state.value?.look.running ?? state.value?.trial.running);
-  useEffect(() => setBusy(going), [going]);
+  useEffect(() => setBusy(going), [state.value]); // with each answer: a look may be over before the first
   useEffect(() => show(line("check", "--last")), []);
   const begin = async (body: object): Promise<void> => {
     await call<LabCheck>("/check/start", "POST", body);

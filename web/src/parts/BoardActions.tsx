@@ -72,7 +72,8 @@ function CancelRun({ run }: { run: Run }) {
 /** What may be put on a board that is idle. */
 function Works({ board }: { board: Board }) {
   const images = useFetched<Image[]>("/images");
-  const fitting = (images.value ?? []).filter((one) => one.platforms.includes(board.platform));
+  if (!images.value) return images.trouble ? <p class="bad" role="alert">{images.trouble}</p> : null;
+  const fitting = images.value.filter((one) => one.platforms.includes(board.platform));
   return (
     <>
       <Deploy board={board} images={fitting} />

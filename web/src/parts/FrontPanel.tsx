@@ -18,8 +18,9 @@ const STATES = {
 const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
 export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }) {
-  const [chosen, setChosen] = useState(0);
-  const end = panel.ends[chosen] ?? panel.ends[0];
+  const [chosen, setChosen] = useState("");
+  const ends = named(panel.ends);
+  const end = ends.get(chosen); // none any more where what is read or wired has changed
   function key(event: KeyboardEvent): void {
     const step = STEPS[event.key];
     const buttons = [...(event.currentTarget as HTMLElement).querySelectorAll("button")];
@@ -39,11 +40,11 @@ export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }
       {panel.trouble && <p class="bad">{panel.trouble}</p>}
       {panel.ends.length === 0 && <p class="quiet">Nothing hangs on it.</p>}
       <div class="ports" role="toolbar" aria-label={`Ends of ${panel.name}`} onKeyDown={key}>
-        {panel.ends.map((one, at) => (
-          <button key={`${one.kind} ${one.place} ${at}`} type="button" tabIndex={one === end ? 0 : -1}
-            class={`port ${toneOf(one)}`} aria-pressed={one === end} onClick={() => setChosen(at)}
+        {[...ends].map(([name, one]) => (
+          <button key={name} type="button" tabIndex={one === (end ?? panel.ends[0]) ? 0 : -1}
+            class={`port ${toneOf(one)}`} aria-pressed={one === end} onClick={() => setChosen(name)}
             onFocus={() => {
-              setChosen(at);
+              setChosen(name);
               point(panel, one);
             }}>
             <span class="hidden">{words(one).join(", ")}</span>
@@ -58,9 +59,21 @@ export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }
           </button>
         ))}
       </div>
-      {end && <Detail end={end} again={again} />}
+      {end && <Detail key={chosen} end={end} again={again} />}
     </section>
   );
+}
+
+/** Ends by what they are and whose: the list is a longer one once the equipment has been read. */
+function named(ends: readonly PanelEnd[]): Map<string, PanelEnd> {
+  const found = new Map<string, PanelEnd>();
+  for (const end of ends) {
+    const name = JSON.stringify([end.kind, end.place, end.boards.map((board) => board.name)]);
+    let free = name;
+    for (let number = 2; found.has(free); number += 1) free = `${name} ${number}`; // places are not told to everybody
+    found.set(free, end);
+  }
+  return found;
 }
 
 function Detail({ end, again }: { end: PanelEnd; again: () => void }) {
@@ -91,7 +104,7 @@ function OnBoard({ board, power, again }: { board: WiredBoard; power: boolean; a
       </span>
       {power && board.may_switch && ["on", "off", "cycle"].map((action) => (
         <Act key={action} line={line("power", board.name, action)}
-          {...(action === "on" || board.claim === null ? {} : { sure: `Power ${action} ${board.name}, which ${board.claim.principal} holds?` })}
+          {...(action === "on" ? {} : { sure: `Power ${action} ${board.name}, which ${board.claim?.principal ?? "nobody"} holds?` })}
           work={async () => {
             await call(`${path("boards", board.name)}/power`, "POST", { action });
             again();
@@ -174,6 +187,7 @@ function poolWords(pool: Panel["pools"][number]): string {
 }
 
 function readWords(panel: Panel): string {
+  if (panel.trouble && panel.asked === null) return ""; // the trouble says it
   if (panel.asked === null || panel.age === null) return "It is being read …";
   if (!panel.asked) return "It cannot be asked as a whole: what its boards' own readings told.";
   return `Read ${duration(panel.age)} ago, once for all who look.`;

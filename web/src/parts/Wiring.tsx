@@ -16,6 +16,7 @@ import { type Wire, type WireState, wiresOf } from "./wiring_layout";
 
 const ROW = 52;
 const BOX = 40;
+const CHECK_SECONDS = 120; // the server's own deadline, and some: each end that is dead takes its time
 const SIGNS: Record<WireState, string> = { good: "✓", bad: "✗", quiet: "–", unknown: "?" };
 const MEANING: Record<WireState, string> = { good: "works", bad: "wrong", quiet: "idle", unknown: "not known" };
 
@@ -34,7 +35,7 @@ export function Wiring({ board }: { board: Board }) {
       <div class="actions">
         <Act line={line("check", board.name)} said={(found) => (found.ok ? "Every wire answers." : "Something is wrong.")}
           work={async () => {
-            const found = await call<Checks>("/check", "POST", { board: board.name });
+            const found = await call<Checks>("/check", "POST", { board: board.name }, CHECK_SECONDS);
             setChecked(found.checks);
             return found;
           }}>

@@ -23,7 +23,7 @@ export function usesOf(image: string, boards: Board[], claims: Claim[]): Use[] {
   return uses;
 }
 
-/** The image a step is about: `install:debian` or `boot:memtest`. */
+/** The image a step is about: `install:debian` or `live:memtest`. */
 function imageOf(step: string): string {
-  return /^(?:install|boot):([A-Za-z0-9._-]+)/.exec(step)?.[1] ?? "";
+  return /^(?:install|live):([A-Za-z0-9._-]+)/.exec(step)?.[1] ?? "";
 }

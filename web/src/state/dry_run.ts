@@ -4,6 +4,7 @@ import { call, Refused } from "../api/call";
 import type { Run } from "../api/documents";
 
 const PAUSE_MILLISECONDS = 400; // longer than between two keys
+const AGAIN_MILLISECONDS = 10_000; // what stood in the way may be gone by then
 
 export interface Verdict {
   /** Whether it could be done; null: not known, or nothing was asked. */
@@ -14,7 +15,7 @@ export interface Verdict {
 
 const NOTHING: Verdict = { good: null, text: "" };
 
-/** Ask for a dry run whenever the path or the body changes; null: there is nothing to ask. */
+/** Ask for a dry run whenever the path or the body changes, and until it is a yes; null: there is nothing to ask. */
 export function useDryRun(at: string, body: Record<string, unknown> | null): Verdict {
   const asked = body === null ? null : JSON.stringify(body);
   const [known, setKnown] = useState<{ asked: string; verdict: Verdict } | null>(null);
@@ -24,15 +25,22 @@ export function useDryRun(at: string, body: Record<string, unknown> | null): Ver
     const tell = (verdict: Verdict): void => {
       if (wanted) setKnown({ asked, verdict });
     };
-    const timer = window.setTimeout(() => {
+    let timer = 0;
+    const later = (milliseconds: number): void => {
+      if (wanted) timer = window.setTimeout(() => (document.hidden ? later(milliseconds) : ask()), milliseconds);
+    };
+    const ask = (): void => {
       call<Run>(at, "POST", { ...(JSON.parse(asked) as object), dry_run: true }).then(
         (run) => tell({ good: true, text: `It would ${run.steps.join(", ")}.` }),
         (error: unknown) => {
           if (!(error instanceof Refused)) throw error;
-          tell({ good: false, text: error.message });
+          // A server that is away or busy has not said no.
+          tell(error.status >= 400 && error.status < 500 ? { good: false, text: error.message } : NOTHING);
+          later(AGAIN_MILLISECONDS);
         },
       );
-    }, PAUSE_MILLISECONDS);
+    };
+    later(PAUSE_MILLISECONDS);
     return () => {
       wanted = false;
       window.clearTimeout(timer);

@@ -6,23 +6,25 @@ export interface Fetched<Answer> {
   value: Answer | undefined;
   /** Why it could not be had; empty: it could. */
   trouble: string;
+  /** Whether it is being asked for just now. */
+  waiting: boolean;
   again: () => void;
 }
 
 /** Fetch a path; null: nothing yet. The last answer stays until the next one is there. */
 export function useFetched<Answer>(at: string | null): Fetched<Answer> {
-  const [state, setState] = useState<{ at: string | null; value: Answer | undefined; trouble: string }>({
-    at, value: undefined, trouble: "",
-  });
   const [turn, setTurn] = useState(0);
+  const [state, setState] = useState<{ at: string | null; turn: number; value: Answer | undefined; trouble: string }>({
+    at, turn: -1, value: undefined, trouble: "",
+  });
   useEffect(() => {
     let wanted = true;
     if (at !== null) {
       call<Answer>(at).then(
-        (value) => wanted && setState({ at, value, trouble: "" }),
+        (value) => wanted && setState({ at, turn, value, trouble: "" }),
         (error: unknown) => {
           if (!(error instanceof Refused)) throw error;
-          if (wanted) setState({ at, value: undefined, trouble: error.message });
+          if (wanted) setState({ at, turn, value: undefined, trouble: error.message });
         },
       );
     }
@@ -31,5 +33,6 @@ export function useFetched<Answer>(at: string | null): Fetched<Answer> {
     };
   }, [at, turn]);
   const again = useCallback(() => setTurn((last) => last + 1), []);
-  return { value: state.at === at ? state.value : undefined, trouble: state.trouble, again };
+  const waiting = at !== null && (state.at !== at || state.turn !== turn);
+  return { value: state.at === at ? state.value : undefined, trouble: state.trouble, waiting, again };
 }
