@@ -49,13 +49,13 @@ def field(start: int, value: bytes) -> Callable[[bytearray], None]:
     return write
 
 
-def pax(text: bytes) -> bytes:
+def pax(text: bytes, kind: bytes = b"x") -> bytes:
     """Make a tar whose first header is a pax header of this text."""
     body = text.ljust(-(-len(text) // 512) * 512, b"\0")
 
     def change(tar: bytearray) -> None:
         tar[124:136] = b"%011o\0" % len(text)
-        tar[156:157] = b"x"
+        tar[156:157] = kind
 
     return header(change)[:512] + body + Tar().add("y").bytes()
 
@@ -95,6 +95,12 @@ DAMAGED = {
     "a header of the wrong sum": lambda: Tar().add("x", b"1" * 600).bytes()[:1536] + b"garbage " * 80,
     "a pax header of 16 MiB": lambda: pax(b"9" * 100 + b"\n" + bytes(16 << 20)),
     "a pax header that is one long number": lambda: pax(b"1" * 200_000),
+    "a pax header of records that have no end": lambda: pax(b"2 " * 10_000 + b"="),
+    "a pax header that ends within a record": lambda: pax(b"900 path=y\n"),
+    "global headers for ever": lambda: (
+        8 * pax(b"9009 k=" + b"v" * 9001 + b"\n", b"g")[:-10240] + Tar().add("y").bytes()
+    ),
+    "headers of headers for ever": lambda: 400 * pax(b"")[:512] + Tar().add("y").bytes(),
     "a sparse map beyond the file": lambda: (
         Tar().add("x", b"z" * 512, pax_headers={
             "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "x",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hostler.images.rootfs_tree import Kind, Node, Tree, TreeError
 from hostler.images.store_errors import StoreFullError
+from hostler.images.tar_feed import TarFeed, opened
 from hostler.images.unpack import DamagedError
 from hostler.model.store_room import kept_free
 from hostler.model.trace import printable
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 256 * 1024**3
 """Of all files together, holes too: what says it has more is a mistake or an attack."""
-_MOST_HEADER = 256 * 1024
-"""Bytes of headers before one member: a path, attributes and a sparse map need some kilobytes."""
-_LONG_NUMBER = re.compile(rb"[0-9]{256}")
-"""tarfile before 3.11.10 takes time by the square of such a number's length, with the interpreter locked."""
 _PIECE = 256 * 1024
 _ROOM_EVERY = 64 * 1024 * 1024  # bytes written between two looks at the free space
 _FAN = 1000  # files of the spool in one folder
@@ -129,13 +126,13 @@ def read_tar(blocks: Iterator[bytes], tree: Tree, spool: Spool, layer: int = 0) 
         TreeError: What it holds cannot be taken.
         DamagedError: It is no tar, or not whole.
     """
-    feed = _Feed(blocks)
+    feed = TarFeed(blocks)
     try:
-        with tarfile.open(fileobj=feed, mode="r:", encoding="utf-8") as archive:  # type: ignore[call-overload]
+        with opened(feed) as archive:
             while True:
                 feed.before_header()
                 member = archive.next()
-                archive.members = []  # it would keep them all
+                archive.members = []  # type: ignore[attr-defined]  # it would keep them all
                 if member is None:
                     feed.at_end()
                     break
@@ -150,7 +147,7 @@ def read_tar(blocks: Iterator[bytes], tree: Tree, spool: Spool, layer: int = 0) 
 def first_name(blocks: Iterator[bytes]) -> str | None:
     """Return what the first member of a tar is called; None: it is no tar."""
     try:
-        with tarfile.open(fileobj=_Feed(blocks), mode="r:", encoding="utf-8") as archive:  # type: ignore[call-overload]
+        with opened(TarFeed(blocks)) as archive:
             member = archive.next()
     except (tarfile.TarError, ValueError, OverflowError, IndexError, DamagedError):
         return None
@@ -239,72 +236,3 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[byte
 
 def _shown(member: tarfile.TarInfo) -> str:
     return printable(member.name.encode("utf-8", "replace").decode(), 200)
-
-
-class _Feed:
-    """An iterator of bytes as the file that ``tarfile`` reads; forwards alone, and headers within bounds."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._held = b""
-        self._place = 0
-        self._at = 0
-        self._last = b""
-        self._header: int | None = 0
-
-    def before_header(self) -> None:
-        """What is read now is a header."""
-        self._header = 0
-
-    def before_data(self) -> None:
-        """What is read now is what a member holds."""
-        self._header = None
-
-    def tell(self) -> int:
-        """Return how much was read."""
-        return self._at
-
-    def seek(self, place: int) -> int:
-        """Go forward; raises ReadError for a place that is behind, which only lies about lengths give."""
-        if place < self._at:
-            raise tarfile.ReadError("its lengths contradict each other")
-        while self._at < place and self._take(min(_PIECE, place - self._at)):
-            pass
-        return self._at
-
-    def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes, fewer only at the end."""
-        if self._header is not None:
-            self._header += size
-            if size < 0 or self._header > _MOST_HEADER:
-                raise DamagedError(f"tar: a header has more than {_MOST_HEADER} bytes")
-        pieces = []
-        left = size
-        while left and (piece := self._take(left)):
-            pieces.append(piece)
-            left -= len(piece)
-        found = b"".join(pieces)
-        if self._header is not None and _LONG_NUMBER.search(found):
-            raise DamagedError("tar: a header has an endless number")
-        return found
-
-    def at_end(self) -> None:
-        """Check that tarfile stopped at the end mark, and neither at damage nor where the stream ends."""
-        if self._last != bytes(tarfile.BLOCKSIZE):
-            if self._take(1):
-                raise DamagedError(f"tar: before byte {self._at} a header is not one")
-            raise EOFError
-
-    def drain(self, beat: Callable[[], None]) -> None:
-        """Read what comes behind the end mark."""
-        while self._take(_PIECE):
-            beat()
-
-    def _take(self, most: int) -> bytes:
-        if self._place == len(self._held):
-            self._held, self._place = next(self._blocks, b""), 0
-        piece = self._held[self._place : self._place + most]
-        self._place += len(piece)
-        self._at += len(piece)
-        self._last = (self._last + piece[-tarfile.BLOCKSIZE :])[-tarfile.BLOCKSIZE :]
-        return piece
