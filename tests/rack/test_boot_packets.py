@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from typing import TYPE_CHECKING
@@ -55,10 +56,25 @@ async def test_what_is_old_or_of_a_board_that_is_gone_is_removed(tmp_path: Path)
     os.utime(tmp_path / "lab" / FOLDER / "b1" / "boot-1.pcapng", (1000, 1000))
     packets = BootPackets(tmp_path, lambda: 60.0)
     packets.sweep(2000.0)
-    packets.forget("b2")
+    await packets.forget("b2")
     assert [path.name for path in tmp_path.glob("**/*.pcapng")] == ["boot-2.pcapng"]
     kept.add("b2", "boot-3", BLOCK)  # it is back, and the same process goes on
     assert (tmp_path / "lab" / FOLDER / "b2" / "boot-3.pcapng").read_bytes() == SECTION + BLOCK
+
+
+async def test_boards_may_be_dropped_while_what_is_old_is_removed(tmp_path: Path) -> None:
+    """A folder that vanishes under it does not end what removes old packets."""
+    for board in range(80):
+        folder = tmp_path / "lab" / FOLDER / f"b{board}"
+        folder.mkdir(parents=True)
+        for boot in range(20):
+            (folder / f"boot-{boot}.pcapng").touch()
+    packets = BootPackets(tmp_path, lambda: 60.0)
+    sweeping = asyncio.create_task(asyncio.to_thread(packets.sweep, 1.0))
+    for board in reversed(range(80)):
+        await packets.forget(f"b{board}")
+    await sweeping
+    assert not list((tmp_path / "lab" / FOLDER).iterdir())
 
 
 def test_a_boot_that_asks_for_ever_has_its_begin(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 import shutil
 import time
@@ -43,13 +44,17 @@ class BootPackets:
             await asyncio.sleep(SWEEP_SECONDS)
 
     def sweep(self, before: float) -> None:
-        """Remove the packets of boots that said nothing since a Unix time."""
-        for path in self._state.glob(f"*/{FOLDER}/*/*{SUFFIX}"):
+        """Remove the packets of boots that said nothing since a Unix time; what cannot be removed is told."""
+        try:
+            folders = list(self._state.glob(f"*/{FOLDER}/*"))
+        except OSError as error:
+            log.warning("old packets are not removed: %s", error)
+            return
+        for folder in folders:
             try:
-                if path.stat().st_mtime < before:
-                    path.unlink(missing_ok=True)
+                _remove_old(folder, before)
             except FileNotFoundError:
-                continue
+                continue  # its board was dropped at this moment
             except OSError as error:
                 log.warning("old packets are not removed: %s", error)
 
@@ -73,11 +78,29 @@ class BootPackets:
         for folder in sorted(self._state.glob(f"*/{FOLDER}/{board}")):
             path = folder / f"{boot}{SUFFIX}"
             if path.parent == folder and path.is_file():
-                data = path.read_bytes()
+                try:
+                    data = path.read_bytes()
+                except FileNotFoundError:
+                    continue  # it was old, or made room, at this moment
                 found += data[: whole(data)]  # a block may be half written at this moment
         return found
 
-    def forget(self, board: str) -> None:
+    async def forget(self, board: str) -> None:
         """Remove what is kept of a board."""
+        await asyncio.to_thread(self._forget, board)
+
+    def _forget(self, board: str) -> None:
         for folder in self._state.glob(f"*/{FOLDER}/{board}"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_old(folder: Path, before: float) -> None:
+    """Remove the packets of a board's boots that said nothing since a Unix time.
+
+    Raises:
+        OSError: The folder cannot be read, or is gone.
+    """
+    for path in folder.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):  # the recorder makes room too
+            if path.stat().st_mtime < before:
+                path.unlink(missing_ok=True)

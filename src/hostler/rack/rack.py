@@ -258,7 +258,7 @@ class Rack:
         self.wires.forget(name)
         self._troubles.forget(name)
         self.netboot.drop_target(name)
-        self._packets.forget(name)
+        await self._packets.forget(name)
         try:
             await self._store.forget(name)
         except StorageError as error:  # what is left of it harms nobody: its runs are over
