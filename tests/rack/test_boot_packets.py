@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hostler.link.port import RequestRefusedError
-from hostler.netboot.packet_files import FOLDER, PacketFiles
+from hostler.netboot.packet_files import CUT, FOLDER, PacketFiles
 from hostler.rack.boot_packets import BootPackets
 from hostler.wire.pcapng import lost, packet, section, whole
 
@@ -78,13 +80,17 @@ async def test_boards_may_be_dropped_while_what_is_old_is_removed(tmp_path: Path
 
 
 def test_a_boot_that_asks_for_ever_has_its_begin(tmp_path: Path) -> None:
-    """What is too much for one boot is left out, also by the next process."""
-    bound = len(SECTION) + 3 * len(BLOCK)
+    """From the first packet that is too much on all are left out, and the file says so, also after a restart."""
+    bound = len(SECTION) + 3 * len(BLOCK) + len(lost(0, 1, 7))
     kept = files(tmp_path, most_a_boot=bound)
-    for _ in range(9):
-        kept.add("b1", "boot-1", BLOCK)
-    files(tmp_path, most_a_boot=bound).add("b1", "boot-1", BLOCK)
-    assert (tmp_path / "lab" / FOLDER / "b1" / "boot-1.pcapng").read_bytes() == SECTION + 3 * BLOCK
+    for blocks in (2 * BLOCK, 3 * BLOCK, lost(0, 1, 7), BLOCK):
+        kept.add("b1", "boot-1", blocks)
+    files(tmp_path, most_a_boot=2 * bound).add("b1", "boot-1", BLOCK)
+    file = tmp_path / "lab" / FOLDER / "b1" / "boot-1.pcapng"
+    assert file.read_bytes() == SECTION + 3 * BLOCK + CUT
+    told = subprocess.run(["capinfos", str(file)], capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 0, told.stderr
+    assert re.search(r"Number of packets: +3\n", told.stdout)
 
 
 def test_the_oldest_boots_make_room(tmp_path: Path) -> None:
