@@ -85,6 +85,35 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
             (10.3, "http", "get", "pc: kernel", {"file": "kernel"}),
         ),
     ),
+    "an initramfs does not come": (
+        Cause.TRANSFER,
+        (*ANSWERED, LOADER, KERNEL, (14.5, "http", "get", "pc: initrd", {"file": "initrd"})),
+    ),
+    "an initramfs breaks off": (
+        Cause.TRANSFER,
+        (
+            *(*ANSWERED, LOADER, KERNEL, (14.5, "http", "get", "pc: initrd", {"file": "initrd"})),
+            (16, "http", "aborted", "pc: 3 MB of initrd sent", {"file": "initrd"}),
+        ),
+    ),
+    "a loader complained, and its kernel does not come": (
+        Cause.TRANSFER,
+        (
+            *(*ANSWERED, LOADER, (12, "console", "loader-error", "error: no such")),
+            (13, "http", "get", "pc: kernel", {"file": "kernel"}),
+        ),
+    ),
+    "a loader gives up in the midst of its kernel": (
+        Cause.LOADER,
+        (
+            *(*ANSWERED, LOADER, (13, "http", "get", "pc: kernel", {"file": "kernel"})),
+            (14, "console", "loader-error", "Out of memory"),
+        ),
+    ),
+    "a kernel does not come, then its own disk": (
+        Cause.BOOTED_DISK,
+        (*ANSWERED, LOADER, (13, "http", "get", "pc: kernel", {"file": "kernel"}), (80, *RUNS[1:]), PROMPT),
+    ),
     "packets too large": (Cause.PACKET_SIZE, (*ANSWERED, (11, "tftp", "mtu", "takes what is small"))),
     "loader not signed": (Cause.SECURE_BOOT, (*ANSWERED, LOADER, (11, "console", "unsigned", "Denied"))),
     "loader not signed, and read to its end after that was said": (

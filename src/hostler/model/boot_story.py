@@ -149,10 +149,17 @@ class BootStory:
         return whole[-1] if whole else self.first("run", "handed")
 
     @cached_property
-    def kernel_asked(self) -> TraceEvent | None:
-        """The kernel or initramfs that it asked for last by HTTP; nothing is told of one that only stalls."""
+    def kernel_missing(self) -> TraceEvent | None:
+        """The kernel or initramfs that it asked for last by HTTP, if it has not come whole since."""
+        # Nothing is told of a transfer that only stalls.
         asked = [one for one in self.all("http", "get") if one.data.get("file") in _KERNELS]
-        return asked[-1] if asked else None
+        if not asked or self.kernel_runs is not None:
+            return None
+        last = asked[-1]
+        came = any(
+            one.at >= last.at and one.data.get("file") == last.data["file"] for one in self.whole_files
+        )
+        return None if came else last
 
     @cached_property
     def kernel_runs(self) -> TraceEvent | None:

@@ -71,6 +71,7 @@ _RULES = (
     verdict_files.transfers,
     verdict_system.own_disk_after_all,
     verdict_files.loader_failed,
+    verdict_files.transfer_stalls,
     verdict_files.loader,
     verdict_system.agent,
     verdict_system.local,

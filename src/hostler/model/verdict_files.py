@@ -30,13 +30,13 @@ def transfers(story: BootStory) -> Verdict | None:
     mtu = story.last("tftp", "mtu") or story.last("http", "mtu")
     if mtu is not None and not story.kernel_fetched:
         return found(story, Cause.PACKET_SIZE, f"{mtu.text}.", "", mtu)
-    if story.kernel_fetched is not None or not story.late:
+    if not story.late or (story.kernel_fetched is not None and story.kernel_missing is None):
         return None
     wrong = story.last("http", "failed", "aborted", "missing", "refused")
     stalled = story.last("tftp", "timeout", "error", "notfound")
     last = max(filter(None, (wrong, stalled)), key=lambda one: one.at, default=None)
-    whole = max(story.whole_files, key=lambda one: one.at, default=None)
-    if last is not None and whole is not None and whole.at > last.at:
+    after = [*story.whole_files, *filter(None, [story.kernel_missing])]
+    if last is not None and any(one.at > last.at for one in after):
         last = None  # firmware looks for files that need not be, and tries again
     if last is not None and last.kind in ("missing", "refused", "notfound"):
         return found(story, Cause.FILE_MISSING, f"It did not get a file: {last.text}.", "", last)
@@ -44,13 +44,6 @@ def transfers(story: BootStory) -> Verdict | None:
         return found(
             story, Cause.TRANSFER, f"A transfer to it broke off: {last.text}.",
             "Look at the cable, the switch port's errors, and whether the board was reset meanwhile.", last,
-        )  # fmt: skip
-    if story.kernel_asked is not None:
-        return found(
-            story, Cause.TRANSFER,
-            f"It began to fetch a file and has not all of it: {story.kernel_asked.text}.",
-            "Look at the cable, the switch port's errors, and whether the board was reset meanwhile.",
-            story.kernel_asked,
         )  # fmt: skip
     if (
         not story.whole_files
@@ -84,10 +77,25 @@ def loader_failed(story: BootStory) -> Verdict | None:
         return None
     if any(one.at > wrong.at for one in story.whole_files):
         return None  # it tried something else
+    if story.kernel_missing is not None and story.kernel_missing.at > wrong.at:
+        return None  # it went on
     return found(
         story, Cause.LOADER, f"Its boot loader gives up: {wrong.text}.",
         "Look at the lines before it on the console; a file may be missing, damaged, or for another machine.",
         wrong,
+    )  # fmt: skip
+
+
+def transfer_stalls(story: BootStory) -> Verdict | None:
+    """It asked for its kernel or initramfs, and neither all of it came nor an end of the connection."""
+    asked = story.kernel_missing
+    if asked is None or not story.to_agent or not story.late or story.reached >= Reached.KERNEL:
+        return None
+    return found(
+        story, Cause.TRANSFER,
+        f"It began to fetch a file and after {story.until - asked.at:.0f} s has not all of it: {asked.text}.",
+        "If it is not only slow, look at the cable, the switch port's errors, and whether the board was "
+        "reset meanwhile.", asked,
     )  # fmt: skip
 
 
