@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import zstandard
 from disk_files import MIB, Part, disk_of, ext4
 from hostler.images.captured import ShrinkProgress, shrink_image, store_capture
 from hostler.images.importer import import_image
+from hostler.images.shrink_estimate import estimate
 from hostler.images.store import ImageStore
 from hostler.images.store_errors import StoreFullError
 from hostler.model.capture_spool import INDEX_FILE, spool_name
@@ -74,6 +77,24 @@ def test_a_capture_is_called_off(stored: tuple[ImageStore, str]) -> None:
         store_capture(store, "r-1", 0, index, smaller=True, beat=beat)
     assert store.indexes() == [index]
     assert list(store.tmp.iterdir()) == [spool]
+
+
+def test_a_fat_that_claims_a_table_of_gigabytes_is_not_looked_through(tmp_path: Path) -> None:
+    """One small chunk may claim it, all the rest being holes; the estimate comes after every import."""
+    head = bytearray(MIB)
+    struct.pack_into("<HBHBHHBH", head, 11, 4096, 128, 32, 1, 0, 0, 0xF8, 0)
+    struct.pack_into("<II", head, 32, 2**32 - 1, 2**20)
+    head[82:87], head[510:512] = b"FAT32", b"\x55\xaa"
+    (tmp_path / "disk").write_bytes(head)
+    store = ImageStore(tmp_path / "store")
+    stored = store.index(import_image(tmp_path / "disk", store).index)
+    digest = bytes.fromhex(next(iter(stored)).digest)
+    tracemalloc.start()
+    try:
+        assert estimate(store, ChunkIndex.build(8 << 30, MIB, [(0, digest)])) is None
+        assert tracemalloc.get_traced_memory()[1] < 256 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_image_larger_than_the_room_is_not_laid_out(tmp_path: Path) -> None:

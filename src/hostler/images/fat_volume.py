@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from hostler.model.fat_layout import FatLayout
 
+_MOST_TABLE = 32 * 1024 * 1024
+"""Bytes of a table, which is held in memory some times over: 256 GiB in clusters of 32 KiB."""
 _SMALLEST = {16: 4085 + 16, 32: 65525 + 16}
 """Clusters from which on it is of this kind; the specification says to stay 16 away from it."""
 _MASK = {16: 0xFFFF, 32: 0x0FFFFFFF}
@@ -27,6 +29,13 @@ _ENTRY = 32
 _DELETED, _LAST = 0xE5, 0
 _VOLUME_ID, _DIRECTORY = 0x08, 0x10  # the entries of long names have the first as well
 _FREE_COUNT_AT, _INFO_MARK_AT, _INFO_MARK = 488, 484, b"rrAa"
+
+
+def table_bytes(layout: FatLayout) -> int:
+    """Return how many bytes of a table are to be read; raises FatError for one that is too long for that."""
+    if layout.table_used > _MOST_TABLE:
+        raise FatError(f"it has {layout.clusters} clusters, which are too many to be looked through")
+    return layout.table_used
 
 
 def used_clusters(layout: FatLayout, table: bytes) -> int:
@@ -55,7 +64,7 @@ class FatMove:
         self._layout = layout
         self._clusters = clusters
         self._beat = beat
-        self._entries = _entries(layout, os.pread(file, layout.table_bytes, layout.table))
+        self._entries = _entries(layout, os.pread(file, table_bytes(layout), layout.table))
         self._moved: dict[int, int] = {}
 
     def run(self) -> int:
@@ -81,7 +90,7 @@ class FatMove:
 
     def _write_tables(self) -> None:
         layout, mask = self._layout, _MASK[self._layout.bits]
-        entries = array(_CODE[layout.bits], bytes(layout.table_bytes))
+        entries = array(_CODE[layout.bits], bytes(table_bytes(layout)))
         for number, entry in enumerate(self._entries):
             if number >= self._clusters + FIRST_CLUSTER and number not in self._moved:
                 continue
@@ -91,6 +100,7 @@ class FatMove:
             entries[self._moved.get(number, number)] = (entry & ~mask) | after
         for copy in range(layout.tables):
             os.pwrite(self._file, entries.tobytes(), layout.table + copy * layout.table_bytes)
+            self._beat()
         self._entries = entries
 
     def _redirect(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from hostler.images.fat_volume import FatMove, fewest_clusters, used_clusters
+from hostler.images.fat_volume import FatMove, fewest_clusters, table_bytes, used_clusters
 from hostler.images.shrink_tools import NotShrunkError, tool, with_room, words
 from hostler.model.fat_layout import FAT_HEAD_BYTES, FatError, fat_layout
 
@@ -36,7 +36,7 @@ def shrink_fat(part: Path, beat: Callable[[], None]) -> int:
             layout = fat_layout(file.read(FAT_HEAD_BYTES))
             if layout.bits == _SMALL:
                 return present
-            table = os.pread(file.fileno(), layout.table_bytes, layout.table)
+            table = os.pread(file.fileno(), table_bytes(layout), layout.table)
             least = layout.bytes_with(used_clusters(layout, table))
             clusters = fewest_clusters(layout, with_room(least))
             if clusters >= layout.clusters:
@@ -57,9 +57,9 @@ def used_by_fat(read: Callable[[int, int], bytes]) -> int:
     """Return how many bytes a FAT uses; ``read`` gives bytes of it, from an offset, so many.
 
     Raises:
-        FatError: It is laid out in a way that is not shrunk.
+        FatError: It is laid out in a way that is not shrunk, or too large for it.
     """
     layout = fat_layout(read(0, FAT_HEAD_BYTES))
     if layout.bits == _SMALL:
         raise FatError("it is a FAT12, which is not shrunk")
-    return layout.bytes_with(used_clusters(layout, read(layout.table, layout.table_bytes)))
+    return layout.bytes_with(used_clusters(layout, read(layout.table, table_bytes(layout))))

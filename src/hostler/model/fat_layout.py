@@ -56,6 +56,11 @@ class FatLayout:
         """Byte where the clusters begin."""
         return self.table + self.tables * self.table_bytes + self.root_bytes
 
+    @property
+    def table_used(self) -> int:
+        """Bytes of a table that are entries; what is behind them says nothing."""
+        return -(-(self.clusters + FIRST_CLUSTER) * self.bits // 8)
+
     def place(self, cluster: int) -> int:
         """Return the byte where a cluster begins."""
         return self.data + (cluster - FIRST_CLUSTER) * self.cluster
