@@ -136,10 +136,24 @@ def test_the_image_is_the_one_for_the_architecture(tmp_path: Path) -> None:
 def test_a_whiteout_takes_nothing_of_its_own_layer(tmp_path: Path) -> None:
     """Whichever of the two comes first in the layer."""
     lower = Tar().add("a/old", b"1").add("b/old", b"1").bytes()
-    upper = Tar().add("a/new", b"2").add("a/.wh..wh..opq").add(".wh.b").folder("b").add("b/new", b"2").bytes()
+    upper = Tar().add("a/new", b"2").link("a/linked", "b/old", tarfile.LNKTYPE).add("a/.wh..wh..opq")
+    upper.add(".wh.b").folder("b").add("b/new", b"2")
     layout = Layout()
-    tree = tree_of(layout.tar(layout.image("amd64", lower, upper)), tmp_path / "spool")
-    assert (tree.names("a"), tree.names("b")) == (["new"], ["new"])
+    tree = tree_of(layout.tar(layout.image("amd64", lower, upper.bytes())), tmp_path / "spool")
+    assert (tree.names("a"), tree.names("b")) == (["linked", "new"], ["new"])
+
+
+def test_indexes_in_indexes_are_read_once(tmp_path: Path) -> None:
+    """However many ways lead to them; the work is called off meanwhile as everywhere."""
+    layout = Layout()
+    level = [layout.image("amd64", Tar().add("etc/x").bytes())]
+    for depth in range(3):
+        level = [layout.blob({"manifests": level, "n": [depth, n]}, "index.v1+json") for n in range(24)]
+    spool, tree, beats = Spool(tmp_path / "spool", lambda: beats.append(1)), Tree(), []
+    read_tar(iter([layout.tar(*level)]), tree, spool)
+    beats.clear()
+    assert oci_layout.root_file_system(tree, "amd64", spool).names("etc") == ["x"]
+    assert 24 * 48 < len(beats) < 24 * 60
 
 
 def _other_content(layout: Layout) -> bytes:
@@ -169,6 +183,7 @@ BAD: dict[str, Callable[[Layout], bytes]] = {
     "may be encrypted": lambda layout: layout.tar(layout.image("amd64", b"secret" * 200)),
     "named by no SHA-256 digest": lambda layout: layout.tar({"digest": "sha256:../../etc/passwd"}),
     "leads outside": lambda layout: layout.tar(layout.image("amd64", Tar().add("../x").bytes())),
+    "names more than 2000 manifests": lambda layout: layout.tar(*[layout.image("arm64")] * 2001),
     "names no manifests": lambda layout: layout.tar().replace(b'"manifests"', b'"manifesto"'),
 }  # fmt: skip
 

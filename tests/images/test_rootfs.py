@@ -29,6 +29,7 @@ def everything() -> Tar:
     tar.folder("./boot/efi", 0o700).link("./bin", "usr/bin")
     tar.add("./usr/bin/su", b"su", mode=0o4755)
     xattr = {"SCHILY.xattr.security.capability": CAPABILITY.decode("utf-8", "surrogateescape")}
+    xattr |= {"SCHILY.xattr.user.long": "long " * 300, "SCHILY.xattr.user.none": ""}
     tar.add("./usr/bin/ping", b"p" * 5000, mode=0o755, uid=70_000, gid=80_000, pax_headers=xattr)
     for number in range(40):  # more than one block of names
         tar.link(f"./usr/lib/{number:03}{'x' * 250}", "./usr/bin/ping", tarfile.LNKTYPE)
@@ -84,6 +85,8 @@ def test_everything_is_there_and_the_same_tree_gives_the_same_disk(store: ImageS
     assert "Links: 41 " in ping
     assert f"mtime: 0x{MTIME:x}" in ping
     assert CAPABILITY.hex(" ") in debugfs(root, "ea_get -x /usr/bin/ping security.capability")
+    assert f'"{"long " * 300}"' in debugfs(root, "ea_get /usr/bin/ping user.long")
+    assert "user.none (0)" in debugfs(root, "ea_list /usr/bin/ping")
     assert "Mode:  04755" in debugfs(root, "stat /usr/bin/su")
     assert "major/minor number: 01:03" in debugfs(root, "stat /dev/null")
     assert "major/minor number: 259:60000" in debugfs(root, "stat /dev/nvme")

@@ -78,6 +78,9 @@ LIES = {
         Tar().add("d", type=tarfile.CHRTYPE, devmajor=1 << 13, devminor=0).bytes()
     ),
     "no room for": lambda: Tar().add("x", pax_headers={"SCHILY.xattr.user.big": "v" * 4000}).bytes(),
+    "attributes that ext4 has no room for": lambda: (
+        Tar().add("x", pax_headers={f"SCHILY.xattr.user.{n}": "v" for n in range(200)}).bytes()
+    ),
     "has 1099511627776 bytes": lambda: header(field(124, b"\x80" + (1 << 40).to_bytes(11, "big"))),
 }
 
@@ -160,6 +163,14 @@ def test_a_bomb_of_zeros_takes_no_room(store_place: Path, tmp_path: Path) -> Non
     made = import_image(tmp_path / "bomb", store, seen, disk=terms(tmp_path))
     assert made.size > BOMB
     assert most < 64 << 20
+
+
+def test_what_is_read_whole_has_an_end(store_place: Path, tmp_path: Path) -> None:
+    """A long fstab, which is a hole in a small tar, is not taken into memory."""
+    sparse = {"GNU.sparse.size": str(64 << 20), "GNU.sparse.numblocks": "0"}
+    (tmp_path / "tree").write_bytes(bootable().add("etc/fstab", pax_headers=sparse).bytes())
+    with pytest.raises(SourceError, match="etc/fstab has 67108864 bytes"):
+        import_image(tmp_path / "tree", ImageStore(store_place), disk=terms(tmp_path))
 
 
 def test_too_many_bytes_are_refused(store_place: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ PLATFORMS = ("x86-bios", "x86-uefi", "arm64-uefi", "arm64-uboot")
 _NAMESPACE = uuid.UUID("3c1f5a86-2f0d-4b7e-9a51-8f6d0c2e7b19")
 _ESP = 64 * MIB  # loaders take 4; the rest is for what a running system puts there
 _GRAIN = 64 * MIB
+_MOST_FSTAB = MIB  # bytes; hundreds of mounts have some ten thousand
 _REMOVABLE = {"amd64": "BOOTX64.EFI", "arm64": "BOOTAA64.EFI"}
 _BESIDE_SHIM = {"amd64": "grubx64.efi", "arm64": "grubaa64.efi"}
 _APPEND = re.compile(r"[\x20-\x7e]*\Z")
@@ -109,7 +110,7 @@ def write_disk(
     if _wants(terms, "x86-bios"):
         before.insert(0, DiskPart("bios", disk_file.TYPE_BIOS_BOOT, MIB, identity.guid("bios")))
     size = root_size(tree, terms.size, disk_file.disk_size(before))
-    write_ext4(scratch / "root", size, "root", root, tree, scratch, tool)
+    write_ext4(scratch / "root", size, "root", root, tree, scratch, tool, beat)
     # U-Boot looks for its configuration where this mark is first.
     last = DiskPart(
         "root", disk_file.TYPE_LINUX, size, part, scratch / "root", bootable=terms.arch == "arm64"
@@ -185,7 +186,7 @@ def fat_uuid(serial: str) -> str:
 def place_fstab(tree: Tree, mounts: Mapping[str, str], spool: Spool) -> None:
     """Put mounts into the tree's ``/etc/fstab``."""
     old = tree.find("etc/fstab")
-    before = old.content.read_bytes() if old is not None and old.content is not None else b""
+    before = b"" if old is None else old.text("etc/fstab", _MOST_FSTAB)
     text = fstab(before.decode("utf-8", "surrogateescape"), mounts)
     tree.place("etc/fstab", spool.file([text.encode("utf-8", "surrogateescape")]))
 

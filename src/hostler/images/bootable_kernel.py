@@ -25,6 +25,7 @@ _PLAIN = ("boot/Image", "boot/bzImage", "boot/kernel", "boot/vmlinux")
 _SAFE = re.compile(r"[A-Za-z0-9._+~/-]+\Z")
 """What a path may have that goes into the configuration of GRUB and of U-Boot unquoted."""
 _HEAD = 4096
+_MOST_BUILTIN = 4 * 1024 * 1024  # bytes of modules.builtin, which has some ten thousand
 _GZIP = b"\x1f\x8b"
 
 
@@ -100,9 +101,11 @@ def _version_behind(tree: Tree, path: str) -> str:
     kernel = tree.find(path)
     for name in tree.names("boot"):
         match = _VERSIONED.match(name)
-        if match and tree.find(f"boot/{name}") is kernel:
+        if match and _SAFE.match(match[1]) and tree.find(f"boot/{name}") is kernel:
             return match[1]
-    versions = tree.names("usr/lib/modules") or tree.names("lib/modules")
+    versions = [
+        name for name in tree.names("usr/lib/modules") or tree.names("lib/modules") if _SAFE.match(name)
+    ]
     return versions[0] if len(versions) == 1 else ""
 
 
@@ -111,7 +114,7 @@ def _needs_initrd(tree: Tree, version: str) -> bool:
     for place in (f"usr/lib/modules/{version}", f"lib/modules/{version}"):
         built_in = tree.find(f"{place}/modules.builtin") if version else None
         if built_in is not None and built_in.content is not None:
-            return b"/ext4.ko" not in built_in.content.read_bytes()
+            return b"/ext4.ko" not in built_in.text(f"{place}/modules.builtin", _MOST_BUILTIN)
     return False
 
 

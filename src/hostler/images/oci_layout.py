@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import deque
 from tarfile import BLOCKSIZE
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _LAYOUT, _INDEX = "oci-layout", "index.json"
 _MOST_JSON = 4 * 1024 * 1024  # bytes; registries refuse manifests of more
 _DEEPEST = 4  # indexes in indexes
+_MOST_NAMED = 2000  # by all indexes together
 _MOST_LAYERS = 500
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 _INDEXES = (
@@ -55,7 +57,7 @@ def root_file_system(layout: Tree, arch: str, spool: Spool) -> Tree:
     """
     index = layout.find(_INDEX)
     assert index is not None
-    found = list(_manifests(layout, _parsed(index, _INDEX), arch, 1))
+    found = list(_manifests(layout, index, arch, spool))
     if len(found) != 1:
         names = ", ".join(name for name, _ in found[:8])
         raise TreeError(
@@ -68,33 +70,40 @@ def root_file_system(layout: Tree, arch: str, spool: Spool) -> Tree:
     if not isinstance(layers, list) or not 0 < len(layers) <= _MOST_LAYERS:
         raise TreeError("the OCI manifest names no layers")
     tree = Tree()
-    for number, descriptor in enumerate(layers, 1):
+    for descriptor in layers:
         blob = _blob(layout, descriptor)
-        read_tar(_ended(_plain(blob, str(descriptor["digest"]))), tree, spool, number)
+        read_tar(_ended(_plain(blob, str(descriptor["digest"]))), tree, spool, layer=True)
     return tree
 
 
-def _manifests(
-    layout: Tree, index: dict[str, Any], arch: str, depth: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _manifests(layout: Tree, index: Node, arch: str, spool: Spool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the manifests for an architecture that an index leads to, each once, with its name."""
-    descriptors = index.get("manifests")
-    if not isinstance(descriptors, list) or len(descriptors) > 1000 or depth > _DEEPEST:
-        raise TreeError("the index of the OCI layout names no manifests")
-    seen = set()
-    for descriptor in descriptors:
-        blob = _blob(layout, descriptor, absent=True)
-        digest = str(descriptor["digest"])
-        if blob is None or digest in seen or not _fits(descriptor.get("platform"), arch):
-            continue
-        seen.add(digest)
-        kind, document = descriptor.get("mediaType"), _parsed(blob, digest)
-        if kind in _INDEXES:
-            yield from _manifests(layout, document, arch, depth + 1)
-        elif kind in _MANIFESTS and _fits(_parsed(_blob(layout, document.get("config")), "its config"), arch):
-            notes = descriptor.get("annotations")
-            name = notes.get("org.opencontainers.image.ref.name") if isinstance(notes, dict) else None
-            yield printable(str(name or digest), 100), document
+    pending = deque([(index, _INDEX, 1)])
+    seen: set[str] = set()
+    named = 0
+    while pending:
+        index, what, depth = pending.popleft()
+        descriptors = _parsed(index, what).get("manifests")
+        if not isinstance(descriptors, list) or depth > _DEEPEST:
+            raise TreeError("the index of the OCI layout names no manifests")
+        named += len(descriptors)
+        if named > _MOST_NAMED:
+            raise TreeError(f"the index of the OCI layout names more than {_MOST_NAMED} manifests")
+        for descriptor in descriptors:
+            spool.beat()
+            blob = _blob(layout, descriptor, absent=True)
+            digest = str(descriptor["digest"])
+            if blob is None or digest in seen or not _fits(descriptor.get("platform"), arch):
+                continue
+            seen.add(digest)
+            if descriptor.get("mediaType") in _INDEXES:
+                pending.append((blob, digest, depth + 1))
+            elif descriptor.get("mediaType") in _MANIFESTS:
+                document = _parsed(blob, digest)
+                if _fits(_parsed(_blob(layout, document.get("config")), "its config"), arch):
+                    notes = descriptor.get("annotations")
+                    name = notes.get("org.opencontainers.image.ref.name") if isinstance(notes, dict) else None
+                    yield printable(str(name or digest), 100), document
 
 
 def _fits(platform: Any, arch: str) -> bool:

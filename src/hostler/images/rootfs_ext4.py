@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hostler.images.rootfs_tree import Kind, Node, Tree, TreeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hostler.images.system_tool import SystemTool
@@ -22,6 +22,7 @@ BLOCK = 4096
 _INODE_BYTES = 256
 _JOURNAL = 64 * 1024 * 1024  # the largest that mke2fs takes below some gigabytes
 _LONGEST_LINE = 8000  # of debugfs's script, in bytes; it reads 8191 of one
+_LONGEST_IN_LINE = 1000  # bytes of an attribute's value, each four in the script; longer ones get a file
 _LINKS_IN_A_BLOCK = 12  # entries of 255 bytes that go into a block of a directory for certain
 _FOUND = "lost+found"
 _TYPES = {
@@ -65,8 +66,9 @@ def room_for(tree: Tree) -> int:
 
 
 def write_ext4(
-    path: Path, size: int, label: str, identity: str, tree: Tree, scratch: Path, tool: SystemTool
-) -> None:
+    path: Path, size: int, label: str, identity: str, tree: Tree, scratch: Path, tool: SystemTool,
+    beat: Callable[[], None],
+) -> None:  # fmt: skip
     """Make a file system that holds a tree.
 
     Args:
@@ -77,6 +79,7 @@ def write_ext4(
         tree: What is in it, but for what lies in ``/lost+found``.
         scratch: Folder for what is needed meanwhile.
         tool: Runs programs.
+        beat: Called all the while; what it raises ends the work.
 
     Raises:
         TreeError: Something in the tree does not go into it.
@@ -97,6 +100,7 @@ def write_ext4(
             if len(line) > _LONGEST_LINE:
                 raise TreeError("a path in it is too long: " + line[:200].decode("utf-8", "replace") + "…")
             file.write(line + b"\n")
+            beat()
     said = tool("e2fsprogs", "debugfs", "-w", "-f", script, path, environment=_CLOCK)
     # It ends with status 0 whatever failed; the first line is its name and version.
     if failed := said.splitlines()[1:]:
@@ -132,10 +136,14 @@ def _script(tree: Tree, scratch: Path) -> Iterator[bytes]:
         count = links[id(node)] if node.kind is not Kind.DIRECTORY else 0
         yield from _attributes(there, node, count)
         for key, value in sorted(node.xattrs.items()):
+            if len(value) <= _LONGEST_IN_LINE:
+                text = "".join(f"\\{byte:03o}" for byte in value)
+                yield b"ea_set " + there + b" " + _quoted(key) + f' "{text}"'.encode()
+                continue
             values += 1
             file = scratch / f"value-{values}"
             file.write_bytes(value)
-            yield b"ea_set -f " + _quoted(str(file)) + b" " + there + b" " + key.encode()
+            yield b"ea_set -f " + _quoted(str(file)) + b" " + there + b" " + _quoted(key)
         if count > 1:
             first[id(node)] = path
 

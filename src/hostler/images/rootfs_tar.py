@@ -30,7 +30,8 @@ _ROOM_EVERY = 64 * 1024 * 1024  # bytes written between two looks at the free sp
 _FAN = 1000  # files of the spool in one folder
 _XATTR = "SCHILY.xattr."
 _XATTR_SPACES = ("user.", "security.", "trusted.")
-_MOST_XATTR = 3500  # bytes: attributes of a file share one block of 4096 in ext4
+_MOST_XATTRS = 3500  # bytes: attributes of a file share one block of 4096 in ext4
+_XATTR_ENTRY = 22  # bytes of an attribute beside its name and value, both in steps of four
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _MOST_ID = 2**32 - 2
 _LATEST = 2**31 - 1
@@ -63,10 +64,10 @@ class Spool:
         self._bytes = 0
         self._until_look = 0
 
-    def file(self, pieces: Iterable[bytes], layer: int = 0, mode: int = 0o644) -> Node:
+    def file(self, pieces: Iterable[bytes], mode: int = 0o644) -> Node:
         """Keep what a file of the tree holds, and return the file."""
         path, size, digest = self.keep(pieces)
-        return Node(Kind.FILE, mode, size=size, content=path, digest=digest, layer=layer)
+        return Node(Kind.FILE, mode, size=size, content=path, digest=digest)
 
     def keep(self, pieces: Iterable[bytes]) -> tuple[Path, int, bytes]:
         """Write a file, zeros as holes; returns where it is, its length and its SHA-256.
@@ -112,20 +113,22 @@ class Spool:
                 )
 
 
-def read_tar(blocks: Iterator[bytes], tree: Tree, spool: Spool, layer: int = 0) -> None:
+def read_tar(blocks: Iterator[bytes], tree: Tree, spool: Spool, *, layer: bool = False) -> None:
     """Put what a tar holds into a tree.
 
     Args:
         blocks: The plain tar; read to its end.
         tree: Where to.
         spool: Keeps what files hold.
-        layer: From 1 on, names that begin with ``.wh.`` take away what layers before it have (OCI image
-            specification 1.0, layer.md); 0: they are names like others.
+        layer: It is one, and names that begin with ``.wh.`` take away what layers before it have (OCI image
+            specification 1.0, layer.md); else they are names like others.
 
     Raises:
         TreeError: What it holds cannot be taken.
         DamagedError: It is no tar, or not whole.
     """
+    if layer:
+        tree.begin_layer()
     feed = TarFeed(blocks)
     try:
         with opened(feed) as archive:
@@ -154,26 +157,26 @@ def first_name(blocks: Iterator[bytes]) -> str | None:
     return None if member is None else str(member.name)
 
 
-def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree, spool: Spool, layer: int) -> None:
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree, spool: Spool, layer: bool) -> None:
     name = member.name
     if layer:
         above, _, last = name.rstrip("/").rpartition("/")
         if last == _OPAQUE:
-            tree.hide_all(above, layer)
+            tree.hide_all(above)
             return
         if last.startswith(_WHITEOUT):
-            tree.hide(f"{above}/{last.removeprefix(_WHITEOUT)}", layer)
+            tree.hide(f"{above}/{last.removeprefix(_WHITEOUT)}")
             return
     if member.islnk():
         tree.link(name, member.linkname)
         return
-    node = _node(member, layer)
+    node = _node(member)
     if node.kind is Kind.FILE and member.size:
         node.content, node.size, node.digest = spool.keep(_content(archive, member))
     tree.place(name, node)
 
 
-def _node(member: tarfile.TarInfo, layer: int) -> Node:
+def _node(member: tarfile.TarInfo) -> Node:
     kind = _KINDS.get(member.type)
     if kind is None:
         raise TreeError(f"{_shown(member)} is of a kind ({member.type!r}) that is not taken here")
@@ -181,7 +184,7 @@ def _node(member: tarfile.TarInfo, layer: int) -> Node:
         raise TreeError(f"{_shown(member)} belongs to a user or group that no Linux has")
     node = Node(
         kind, member.mode & 0o7777, member.uid, member.gid, max(0, min(int(member.mtime), _LATEST)),
-        target=member.linkname if kind is Kind.SYMLINK else "", layer=layer, xattrs=_xattrs(member),
+        target=member.linkname if kind is Kind.SYMLINK else "", xattrs=_xattrs(member),
     )  # fmt: skip
     if kind in (Kind.CHARACTER, Kind.BLOCK):
         # Linux allows minor numbers of 20 bits, debugfs writes those of 16.
@@ -204,13 +207,15 @@ _KINDS = {
 def _xattrs(member: tarfile.TarInfo) -> dict[str, bytes]:
     """Return the extended attributes that GNU tar, bsdtar and containers' tools write."""
     found: dict[str, bytes] = {}
+    room = _MOST_XATTRS
     for key, value in member.pax_headers.items():
         name = key.removeprefix(_XATTR)
         if name == key or not name.startswith(_XATTR_SPACES):
             continue
         found[name] = value.encode("utf-8", "surrogateescape")
-        if not re.fullmatch(r"[\x21-\x7e]{1,200}", name) or len(found[name]) > _MOST_XATTR:
-            raise TreeError(f"{_shown(member)} has an attribute that ext4 has no room for")
+        room -= _XATTR_ENTRY + len(name) + len(found[name])
+        if not re.fullmatch(r"[\x21-\x7e]{1,200}", name) or room < 0:
+            raise TreeError(f"{_shown(member)} has attributes that ext4 has no room for")
     return found
 
 

@@ -57,7 +57,6 @@ class Node:
         target: Of a symbolic link.
         device: Major and minor number.
         xattrs: Extended attributes.
-        layer: Which layer brought it.
         children: Of a directory.
     """
 
@@ -72,8 +71,13 @@ class Node:
     target: str = ""
     device: tuple[int, int] = (0, 0)
     xattrs: dict[str, bytes] = field(default_factory=dict)
-    layer: int = 0
     children: dict[str, Node] = field(default_factory=dict)
+
+    def text(self, path: str, most: int) -> bytes:
+        """Return what it holds; raises TreeError when that is more than it may have, in bytes."""
+        if self.size > most:
+            raise TreeError(f"{_shown(path)} has {self.size} bytes; more than {most} are not taken")
+        return b"" if self.content is None else self.content.read_bytes()
 
 
 class Tree:
@@ -83,6 +87,11 @@ class Tree:
         self.root = Node(Kind.DIRECTORY)
         self._names = 0
         self._text = 0
+        self._brought: set[tuple[Node, str]] | None = None
+
+    def begin_layer(self) -> None:
+        """From now on, all comes from one layer over what is there, and whiteouts take away that alone."""
+        self._brought = set()
 
     def place(self, path: str, node: Node) -> None:
         """Put something at a path, as unpacking would: directories above it are made, what is there goes.
@@ -105,6 +114,8 @@ class Tree:
             _dress(there, node)
         else:
             parent.children[parts[-1]] = node
+        if self._brought is not None:
+            self._brought.add((parent, parts[-1]))
 
     def link(self, path: str, target: str) -> None:
         """Give a second name to what has one; raises TreeError if there is no such name."""
@@ -130,19 +141,19 @@ class Tree:
         found = self.find(path)
         return sorted(found.children) if found is not None else []
 
-    def hide(self, path: str, layer: int) -> None:
+    def hide(self, path: str) -> None:
         """Remove what layers before this one have at a path (a whiteout)."""
         parts = _parts(path)
         parent = self._directory(parts[:-1]) if parts else None
         if parent is not None:
-            _hide(parent, parts[-1], layer)
+            self._hide(parent, parts[-1])
 
-    def hide_all(self, path: str, layer: int) -> None:
+    def hide_all(self, path: str) -> None:
         """Remove what layers before this one have in a directory (an opaque whiteout)."""
         found = self._directory(_parts(path))
         if found is not None:
             for name in list(found.children):
-                _hide(found, name, layer)
+                self._hide(found, name)
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Yield every path but the root's, sorted within a directory, directories before what is in them."""
@@ -162,6 +173,17 @@ class Tree:
                      node.device, sorted(node.xattrs.items()))  # fmt: skip
             whole.update(repr(facts).encode())
         return whole.digest()
+
+    def _hide(self, parent: Node, name: str) -> None:
+        """Remove a name unless this layer brought it, or something in it."""
+        node = parent.children.get(name)
+        if node is None:
+            return
+        for inner in list(node.children):
+            self._hide(node, inner)
+        # By the name: with hard links, a layer gives a new one to what an older layer has.
+        if not node.children and (parent, name) not in (self._brought or ()):
+            del parent.children[name]
 
     def _count(self, path: str, node: Node) -> None:
         self._names += 1
@@ -227,20 +249,9 @@ class Tree:
         return trail
 
 
-def _hide(parent: Node, name: str, layer: int) -> None:
-    """Remove a name unless this layer brought it, or something in it."""
-    node = parent.children.get(name)
-    if node is None:
-        return
-    for inner in list(node.children):
-        _hide(node, inner, layer)
-    if node.layer < layer and not node.children:
-        del parent.children[name]
-
-
 def _dress(there: Node, node: Node) -> None:
     there.mode, there.uid, there.gid, there.mtime = node.mode, node.uid, node.gid, node.mtime
-    there.xattrs, there.layer = node.xattrs, node.layer
+    there.xattrs = node.xattrs
 
 
 def _parts(path: str) -> list[str]:
