@@ -7,16 +7,23 @@ import hashlib
 import os
 import signal
 import subprocess
+import time
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from netboot_peers import NETWORK, Rack, pid_in, until
 from test_process import TOKEN, curl, lease, status, target
 
 from hostler.model.boot import BootIntent
+from hostler.netboot.packet_recorder import PacketRecorder
 from hostler.netboot.setup import NetbootSetup
+from hostler.netboot.table import BootTable
 from netns import Lan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STRANGER = "52:54:00:99:99:99"
 pytestmark = pytest.mark.netns
@@ -124,3 +131,36 @@ async def test_who_is_nobody_is_not_recorded(lan: Lan, setup: NetbootSetup) -> N
         await until(recorded(setup).exists, 60)
     assert [path.name for path in (setup.state_dir / "packets").iterdir()] == ["b1"]
     assert bytes.fromhex(STRANGER.replace(":", "")) not in recorded(setup).read_bytes()
+
+
+def test_an_interface_that_is_made_again_is_heard_again(lan: Lan, tmp_path: Path) -> None:
+    """Its socket is bound to the old one: the recorder finds the new one by its name."""
+    table = BootTable()
+    table.put(target(lan, intent=BootIntent.HOLD, boot="boot-1", token=TOKEN))
+    recorder = PacketRecorder([NETWORK], table, lambda _: None, tmp_path)
+    file = tmp_path / "packets" / "b1" / "boot-1.pcapng"
+    with lan.server.entered():
+        recorder.start()
+    try:
+        ask_until(lan, file.exists)
+        lan.server.run("ip", "link", "del", NETWORK.interface)
+        lan.server.run(
+            "ip", "link", "add", NETWORK.interface, "type", "veth",
+            "peer", "name", "cli0", "address", lan.client_mac, "netns", lan.client.name,
+        )  # fmt: skip
+        lan.server.run("ip", "link", "set", NETWORK.interface, "up")
+        lan.client.run("ip", "link", "set", "cli0", "up")
+        before = file.stat().st_size
+        ask_until(lan, lambda: file.stat().st_size > before)
+    finally:
+        recorder.stop()
+    assert {kind for (kind,) in tshark(file, "dhcp", "dhcp.option.dhcp")} == {"1"}
+
+
+def ask_until(lan: Lan, heard: Callable[[], bool]) -> None:
+    """Ask for an address, which nobody gives, until that is heard."""
+    asks = ("busybox", "udhcpc", "-i", "cli0", "-n", "-q", "-f", "-t", "1", "-T", "1", "-s", "/bin/true")
+    deadline = time.monotonic() + 60
+    while not heard():
+        assert time.monotonic() < deadline, "it was not heard"
+        lan.client.run(*asks, check=False)

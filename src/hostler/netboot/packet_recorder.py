@@ -8,6 +8,7 @@ kept.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -41,6 +42,8 @@ BUFFER: Final = 2 << 20
 FLOWS: Final = 4096
 """Conversations remembered: an answer is kept when its question was."""
 STOP_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 2.0
+"""How long an interface that was removed and made again stays unheard: its old socket does not tell."""
 _QUIET_SECONDS = 60.0
 
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 33, 35
@@ -62,6 +65,7 @@ COMMENT: Final = (
 
 class _Ear(NamedTuple):
     number: int
+    ifindex: int
     socket: socket.socket
 
 
@@ -103,7 +107,7 @@ class PacketRecorder:
         """Listen in the calling thread's network namespace, where that is permitted."""
         for number, interface in enumerate(self._interfaces):
             try:
-                self._ears.append(_Ear(number, _listen(interface, self._ports)))
+                self._ears.append(self._hear(number, interface))
             except (OSError, ValueError) as error:
                 log.info("packets on %s are not kept for `hostler trace --pcap`: %s", interface, error)
         if self._ears:
@@ -131,43 +135,81 @@ class PacketRecorder:
             poll.register(self._wake, select.EPOLLIN)
             for ear in self._ears:
                 poll.register(ear.socket.fileno(), select.EPOLLIN)
+            look = time.monotonic() + LOOK_SECONDS
             while not self._stopping:
-                poll.poll()
+                poll.poll(LOOK_SECONDS)
                 try:
                     self._take()
+                    if time.monotonic() >= look:
+                        look = time.monotonic() + LOOK_SECONDS
+                        self._hear_again(poll)
                 except OSError as error:
                     self._complain(f"packets of boots are not kept: {error}")
                 except Exception:
                     log.exception("packets of boots could not be kept")
                 time.sleep(PAUSE_SECONDS)
 
+    def _hear(self, number: int, interface: str) -> _Ear:
+        """Listen on an interface.
+
+        Raises:
+            OSError: It is not there, or that is not permitted.
+            ValueError: The networks have too many ports.
+        """
+        ifindex = socket.if_nametoindex(interface)
+        return _Ear(number, ifindex, _listen(interface, self._ports))
+
+    def _hear_again(self, poll: select.epoll) -> None:
+        """Listen anew on interfaces that were removed and made again: a socket stays with the old one."""
+        for place, ear in enumerate(self._ears):
+            interface = self._interfaces[ear.number]
+            with contextlib.suppress(OSError):  # it is still away
+                if socket.if_nametoindex(interface) == ear.ifindex:
+                    continue
+                again = self._hear(ear.number, interface)
+                ear.socket.close()
+                self._ears[place] = again
+                poll.register(again.socket.fileno(), select.EPOLLIN)
+                log.info("packets on %s are kept again", interface)
+
     def _take(self) -> None:
         """Fetch a batch of each interface and put it where it belongs."""
         blocks: dict[tuple[str, str], list[bytes]] = defaultdict(list)
         for ear in self._ears:
-            heard: set[tuple[str, str]] = set()
-            at = time.time_ns()
-            for _ in range(BATCH):
-                try:
-                    frame, control, _, sender = ear.socket.recvmsg(SNAP, _CONTROL)
-                except BlockingIOError:
-                    break
-                at, length = _measured(control, at, len(frame))
-                outgoing = sender[2] == _OUTGOING
-                found = boot_packet(frame, self._ports, outgoing=outgoing)
-                target = self._whose(found) if found is not None else None
-                if found is None or target is None or target.boot is None:
-                    continue
-                kept = _covered(found.kept, target)
-                comment = "a token is overwritten" if kept != frame[: len(kept)] else ""
-                key = (target.board, target.boot)
-                heard.add(key)
-                blocks[key].append(packet(ear.number, at, kept, length, outgoing=outgoing, comment=comment))
-            if heard and (missed := _missed(ear.socket)):
-                for key in heard:
-                    blocks[key].append(lost(ear.number, at, missed))
+            try:
+                self._take_from(ear, blocks)
+            except OSError as error:  # such as that it is down; the others are heard all the same
+                self._complain(f"packets on {self._interfaces[ear.number]} are not kept: {error}")
         for (board, boot), found_blocks in blocks.items():
             self._files.add(board, boot, b"".join(found_blocks))
+
+    def _take_from(self, ear: _Ear, blocks: dict[tuple[str, str], list[bytes]]) -> None:
+        """Add a batch of one interface to the blocks of boards and boots.
+
+        Raises:
+            OSError: It is no longer heard; what was heard before is added.
+        """
+        heard: set[tuple[str, str]] = set()
+        at = time.time_ns()
+        for _ in range(BATCH):
+            try:
+                frame, control, _, sender = ear.socket.recvmsg(SNAP, _CONTROL)
+            except BlockingIOError:
+                break
+            at, length = _measured(control, at, len(frame))
+            outgoing = sender[2] == _OUTGOING
+            found = boot_packet(frame, self._ports, outgoing=outgoing)
+            target = self._whose(found) if found is not None else None
+            if found is None or target is None or target.boot is None:
+                continue
+            kept = _covered(found.kept, target)
+            comment = "a token is overwritten" if kept != frame[: len(kept)] else ""
+            key = (target.board, target.boot)
+            heard.add(key)
+            blocks[key].append(packet(ear.number, at, kept, length, outgoing=outgoing, comment=comment))
+        if heard and (missed := _missed(ear.socket)):
+            for key in heard:
+                blocks[key].append(lost(ear.number, at, missed))
 
     def _whose(self, found: BootPacket) -> Target | None:
         """Return the board a packet concerns, or None: nobody's, or an answer to what was left out."""
