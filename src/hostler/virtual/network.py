@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,9 +87,8 @@ class LabNetwork:
         Raises:
             NetworkUnavailable: With the words of ``bridge``.
         """
-        output = await self._run(["bridge", "-json", "fdb", "show", "br", bridge, "dynamic"])
-        entries = json.loads(output or "[]")
-        return {entry["mac"]: entry["ifname"] for entry in entries if "ifname" in entry}
+        entries = await self._list(["bridge", "-json", "fdb", "show", "br", bridge, "dynamic"])
+        return {entry["mac"]: entry["ifname"] for entry in entries if {"mac", "ifname"} <= entry.keys()}
 
     async def forwarding(self) -> dict[str, tuple[bool, str]]:
         """Return of each port's interface whether it is up, and its state in the bridge's spanning tree.
@@ -97,8 +96,17 @@ class LabNetwork:
         Raises:
             NetworkUnavailable: With the words of ``bridge``.
         """
-        entries = json.loads(await self._run(["bridge", "-json", "link", "show"]) or "[]")
-        return {entry["ifname"]: ("UP" in entry["flags"], entry["state"]) for entry in entries}
+        entries = await self._list(["bridge", "-json", "link", "show"])
+        ports = [entry for entry in entries if {"ifname", "flags", "state"} <= entry.keys()]
+        return {port["ifname"]: ("UP" in port["flags"], port["state"]) for port in ports}
+
+    async def _list(self, command: list[str]) -> list[dict[str, Any]]:
+        """Run a command inside and return the JSON that it printed."""
+        try:
+            entries: list[dict[str, Any]] = json.loads(await self._run(command) or "[]")
+        except ValueError as error:
+            raise NetworkUnavailable(f"{command[0]} did not print JSON: {error}") from None
+        return entries
 
     async def _ip(self, lines: list[str]) -> None:
         try:
@@ -112,18 +120,19 @@ class LabNetwork:
             *self.enter(command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=asyncio.subprocess.PIPE,
         )
         try:
             async with asyncio.timeout(_DEADLINE):
-                output, _ = await process.communicate(text.encode())
+                output, wrong = await process.communicate(text.encode())
         except TimeoutError:
             process.kill()
             await process.wait()
             raise NetworkUnavailable(f"{command[0]} did not finish within {_DEADLINE:g} s") from None
         said = output.decode("utf-8", "replace").strip()
         if process.returncode:
-            raise NetworkUnavailable(said)
+            words = wrong.decode("utf-8", "replace").strip()
+            raise NetworkUnavailable(words or said or f"{command[0]} ended with {process.returncode}")
         return said
 
 
