@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hostler.images.bootable_disk import write_disk
+from hostler.images.bootable_kernel import find_kernel
 from hostler.images.importer import import_image
 from hostler.images.rootfs_tar import Spool, read_tar
 from hostler.images.rootfs_tree import Kind, Tree, TreeError
 from hostler.images.source import SourceError
 from hostler.images.store import ImageStore
+from hostler.images.store_errors import StoreFullError
 from hostler.images.unpack import DamagedError
-from root_trees import Tar, bootable, terms
+from root_trees import Tar, bootable, kernel, terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,12 +169,30 @@ def test_a_bomb_of_zeros_takes_no_room(store_place: Path, tmp_path: Path) -> Non
     assert most < 64 << 20
 
 
+def test_a_version_is_a_word_of_the_loaders_configuration(tmp_path: Path) -> None:
+    """A directory of modules is called what it likes; no loader's line is made of that."""
+    for number, (name, version) in enumerate({"6.1": "6.1", "6.1 fdt": "", "6.1;x": ""}.items()):
+        tar = Tar().add("boot/Image", kernel()).folder(f"usr/lib/modules/{name}")
+        assert find_kernel(read(tar.bytes(), tmp_path / str(number)), "amd64").version == version
+
+
 def test_what_is_read_whole_has_an_end(store_place: Path, tmp_path: Path) -> None:
     """A long fstab, which is a hole in a small tar, is not taken into memory."""
     sparse = {"GNU.sparse.size": str(64 << 20), "GNU.sparse.numblocks": "0"}
     (tmp_path / "tree").write_bytes(bootable().add("etc/fstab", pax_headers=sparse).bytes())
     with pytest.raises(SourceError, match="etc/fstab has 67108864 bytes"):
         import_image(tmp_path / "tree", ImageStore(store_place), disk=terms(tmp_path))
+
+
+def test_a_disk_larger_than_the_room_is_not_begun(tmp_path: Path) -> None:
+    """What files hold is written a second time: that must be free before any of it is."""
+    spool, tree = Spool(tmp_path / "files", lambda: None), Tree()
+    read_tar(iter([bootable().bytes()]), tree, spool)
+    assert 0 < spool.written < 1 << 20
+    spool.written = shutil.disk_usage(tmp_path).total
+    with pytest.raises(StoreFullError, match="no room to make a disk"):
+        write_disk(tmp_path / "disk", tree, terms(tmp_path), spool, tmp_path, lambda: None)
+    assert not (tmp_path / "root").exists()
 
 
 def test_too_many_bytes_are_refused(store_place: Path, tmp_path: Path) -> None:

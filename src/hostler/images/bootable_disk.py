@@ -19,6 +19,7 @@ from hostler.images.bootable_config import extlinux_conf, fstab, grub_cfg
 from hostler.images.bootable_kernel import Kernel, find_kernel
 from hostler.images.disk_file import MIB, DiskPart
 from hostler.images.rootfs_ext4 import needed, room_for, write_ext4
+from hostler.images.rootfs_tar import refuse_low
 from hostler.images.rootfs_tree import Kind, Tree, TreeError
 from hostler.images.system_tool import SystemTool
 from hostler.model.bootable import DISK_BOOT_SECTOR, DISK_CORE, UEFI_GRUB, UEFI_SHIM, DiskTerms
@@ -89,10 +90,16 @@ def write_disk(
         beat: Called all the while; what it raises ends the work.
 
     Raises:
+        StoreFullError: There is no room for it.
         TreeError: The tree lacks what it would boot with, or does not fit.
         ToolError: A program is missing or failed.
     """
-    tool = SystemTool(beat)
+
+    def watch() -> None:
+        refuse_low(scratch, 0)  # others write there too
+        beat()
+
+    tool = SystemTool(watch)
     kernel = find_kernel(tree, terms.arch)
     identity = Identity(hashlib.sha256(tree.digest() + repr((terms.size, terms.append)).encode()).digest())
     root, part = identity.guid("root"), identity.guid("root partition")
@@ -110,16 +117,17 @@ def write_disk(
     if _wants(terms, "x86-bios"):
         before.insert(0, DiskPart("bios", disk_file.TYPE_BIOS_BOOT, MIB, identity.guid("bios")))
     size = root_size(tree, terms.size, disk_file.disk_size(before))
-    write_ext4(scratch / "root", size, "root", root, tree, scratch, tool, beat)
+    refuse_low(scratch, spool.written)
+    write_ext4(scratch / "root", size, "root", root, tree, scratch, tool, watch)
+    shutil.rmtree(spool.folder, ignore_errors=True)  # its room is needed
     # U-Boot looks for its configuration where this mark is first.
     last = DiskPart(
         "root", disk_file.TYPE_LINUX, size, part, scratch / "root", bootable=terms.arch == "arm64"
     )
-    disk_file.assemble(path, [*before, last], identity.guid("disk"), tool, beat)
+    disk_file.assemble(path, [*before, last], identity.guid("disk"), tool, watch)
     if _wants(terms, "x86-bios"):
         sector, core = (terms.loaders[name].read_bytes() for name in (DISK_BOOT_SECTOR, DISK_CORE))
         disk_file.embed(path, sector, core, disk_file.starts(before)[0], MIB)
-    shutil.rmtree(spool.folder, ignore_errors=True)  # its room is needed
     (scratch / "root").unlink()
 
 

@@ -55,6 +55,9 @@ class Spool:
     Args:
         folder: Where; removed by the caller.
         beat: Called all the while; what it raises ends the work.
+
+    Attributes:
+        written: Bytes that its files take of the disk, without holes.
     """
 
     def __init__(self, folder: Path, beat: Callable[[], None]) -> None:
@@ -62,6 +65,7 @@ class Spool:
         self.beat = beat
         self._count = 0
         self._bytes = 0
+        self.written = 0
         self._until_look = 0
 
     def file(self, pieces: Iterable[bytes], mode: int = 0o644) -> Node:
@@ -101,16 +105,23 @@ class Spool:
             raise TreeError(f"its files have more than {MOST_BYTES} bytes")
 
     def _look(self, written: int) -> None:
+        self.written += written
         self._until_look -= written
         if self._until_look < 0:
             self._until_look = _ROOM_EVERY
-            disk = shutil.disk_usage(self.folder)
-            if disk.free < kept_free(disk.total) + _ROOM_EVERY:
-                raise StoreFullError(
-                    f"there is no room to unpack the root file system: {disk.free} bytes are free beside the "
-                    "image store, most of which are kept. Nothing was stored: remove images, or give it a "
-                    "larger file system"
-                )
+            refuse_low(self.folder, _ROOM_EVERY)
+
+
+def refuse_low(folder: Path, more: int) -> None:
+    """Raise StoreFullError when so many bytes more in a folder would leave too little free."""
+    disk = shutil.disk_usage(folder)
+    kept = kept_free(disk.total)
+    if disk.free - more < kept:
+        raise StoreFullError(
+            f"there is no room to make a disk of the root file system: {disk.free} bytes are free beside the "
+            f"image store, of which {kept} are kept, and {more} are needed. Nothing was stored: remove "
+            "images, or give it a larger file system"
+        )
 
 
 def read_tar(blocks: Iterator[bytes], tree: Tree, spool: Spool, *, layer: bool = False) -> None:
