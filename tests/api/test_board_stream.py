@@ -146,9 +146,15 @@ async def test_consoles_are_asked_only_while_somebody_looks(tmp_path: Path):
         await stream.aclose()  # type: ignore[attr-defined]
         asked = api.lab.rack.requests
         assert "console-lines" not in {kind for kind, _ in asked}
-        with api.lab.hub.last_lines.followed(), api.lab.hub.last_lines.followed():
-            await until(lambda: "console-lines" in {kind for kind, _ in asked})
-        assert not api.lab.hub.last_lines.wanted
+        leaving, staying = (followed(who, "&lines=true") for who in (api.anna, api.admin))
+        await first(leaving)
+        await first(staying)
+        await until(lambda: "console-lines" in {kind for kind, _ in asked})
+        await leaving.aclose()  # type: ignore[attr-defined]
+        api.lab.rack.lines = [{"board": "pc-1", "line": "login:", "at": None, "claim": None}]
+        assert (await next_of(staying, "pc-1", "said"))["line"] == "login:"
+        await staying.aclose()  # type: ignore[attr-defined]
+        await until(lambda: not api.lab.hub.last_lines.wanted)
 
 
 async def test_the_newest_events_page_by_page(tmp_path: Path):

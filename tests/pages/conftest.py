@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from serial_line import SerialBoard
 from simulated_lab import SimulatedLab, simulated_lab
-from visitor import chromium_options
+from visitor import WAIT, chromium_options
 
 from hostler.client.client import Client
 from hostler.drivers.console.tty import Tty
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser
+
+# A browser's own timeout does not count for these, and 5 s are few on a busy machine.
+expect.set_options(timeout=WAIT)
 
 
 # Not for the session: while Playwright runs, its loop is this thread's, and other tests want their own.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 from simulated_lab import MARKUP
-from visitor import WAIT, Visitor, someone, visiting
+from visitor import Visitor, someone, visiting
 
 from hostler.client.client import Client
 from hostler.client.waiting import wait_run
@@ -46,7 +46,7 @@ def admin(chromium: Browser, lab: SimulatedLab) -> Iterator[Visitor]:
 
 def shows_command(visitor: Visitor, line: str) -> None:
     """Wait until the foot of the page shows the command that does the same."""
-    expect(visitor.page.locator(".commandbar code")).to_have_text(line, timeout=WAIT)
+    expect(visitor.page.locator(".commandbar code")).to_have_text(line)
 
 
 def said(lab: SimulatedLab, board: SerialBoard, words: bytes) -> None:
@@ -78,7 +78,7 @@ def test_the_last_line_of_a_console_is_for_who_may_join_it(
         serial_board,
         b"\r\n\x1b[2J\x1b[31mred\x1b[0m\r\n\x1b]0;pwned\x07\x1b[1m" + MARKUP.encode() + b"\x00\r\n",
     )
-    expect(row.locator(".said code")).to_have_text(MARKUP, timeout=WAIT)
+    expect(row.locator(".said code")).to_have_text(MARKUP)
     nothing_ran(admin, "Boards · Hostler")
     vera = someone(lab.settings, "vera", "viewer")
     with visiting(chromium, lab.settings.url) as other:
@@ -86,11 +86,17 @@ def test_the_last_line_of_a_console_is_for_who_may_join_it(
         theirs = other.page.locator("li.row", has=other.page.get_by_role("link", name="pc-1", exact=True))
         with Client(lab.settings) as client:
             client.share(held, "vera", "read")
-            expect(theirs.locator(".said code")).to_have_text(MARKUP, timeout=WAIT)
+            expect(theirs.locator(".said code")).to_have_text(MARKUP)
             client.unshare(held, "vera")
-        expect(theirs.locator(".said")).to_have_count(0, timeout=WAIT)
+        expect(theirs.locator(".said")).to_have_count(0)
         serial_board.say(b"login: ")
-        expect(row.locator(".said code")).to_have_text("login:", timeout=WAIT)
+        expect(row.locator(".said code")).to_have_text("login:")
+        # What comes of this to vera's page comes after what her stream told of the line.
+        theirs_too = other.page.locator("li.row", has=other.page.get_by_role("link", name="pc-2", exact=True))
+        with Client(lab.settings) as client:
+            for power in ("off", "on", "off"):
+                client.set_power("pc-2", power)
+                expect(theirs_too.locator(".power")).to_contain_text(power)
         assert theirs.locator(".said").count() == 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-from visitor import WAIT, Visitor, someone, visiting
+from visitor import Visitor, someone, visiting
 
 from hostler.client.client import Client
 
@@ -61,7 +61,7 @@ def at_hour(visitor: Visitor, row: str, column: int, hour: int) -> None:
 
 def said(visitor: Visitor, text: str) -> None:
     """Wait until the foot of the page says how the last thing went."""
-    expect(visitor.page.locator(".commandbar .outcome")).to_contain_text(text, timeout=WAIT)
+    expect(visitor.page.locator(".commandbar .outcome")).to_contain_text(text)
 
 
 def test_two_clicks_make_a_booking(admin: Visitor, chromium: Browser, lab: SimulatedLab):
@@ -72,7 +72,7 @@ def test_two_clicks_make_a_booking(admin: Visitor, chromium: Browser, lab: Simul
     with visiting(chromium, lab.settings.url, **small) as other:
         other.log_in(vera.token)
         other.open("/claims")
-        expect(day(other, "pc", 2)).to_contain_text("nothing taken", timeout=WAIT)
+        expect(day(other, "pc", 2)).to_contain_text("nothing taken")
         at_hour(admin, "pc", 2, 14)
         when = page.get_by_label("From").input_value()
         assert when.endswith("T14:00")
@@ -83,7 +83,7 @@ def test_two_clicks_make_a_booking(admin: Visitor, chromium: Browser, lab: Simul
         with Client(lab.settings) as client:
             (claim,) = [one for one in client.claims() if one["state"] == "pending"]
         assert datetime.fromisoformat(str(claim["start"])) == datetime.fromisoformat(when).replace(tzinfo=UTC)
-        expect(day(other, "pc", 2)).to_contain_text("at most 1 of 2 taken, admin", timeout=WAIT)
+        expect(day(other, "pc", 2)).to_contain_text("at most 1 of 2 taken, admin")
         day(other, "pc", 2).click()
         other.page.get_by_role("region", name=re.compile("^pc, ")).get_by_text("admin booked").wait_for()
         assert other.page.get_by_role("button", name="Book", exact=True).count() == 0
@@ -96,7 +96,7 @@ def test_by_keyboard_and_for_one_board(admin: Visitor, lab: SimulatedLab):
     """Arrow keys go through the days, Enter chooses one, and what cannot be booked is said in words."""
     page, keys = admin.page, admin.page.keyboard
     page.get_by_role("button", name="pc", exact=True).click()
-    expect(day(admin, "pc-2", 1)).to_contain_text("nothing taken", timeout=WAIT)
+    expect(day(admin, "pc-2", 1)).to_contain_text("nothing taken")
     day(admin, "arm", 0).focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "ArrowLeft"):
         keys.press(key)
@@ -110,14 +110,14 @@ def test_by_keyboard_and_for_one_board(admin: Visitor, lab: SimulatedLab):
         when = page.get_by_label("From").input_value()
         page.get_by_role("button", name="Book", exact=True).focus()
         keys.press("Enter")
-        expect(page.locator(".booking li")).to_have_count(count, timeout=WAIT)
+        expect(page.locator(".booking li")).to_have_count(count)
         said(admin, "pc-1 is booked from")
         expect(page.locator(".commandbar code")).to_have_text(
             f"hostler claim --board pc-1 --at {when} --ttl 4h"
         )
-        expect(day(admin, "pc-1", 1)).to_contain_text("at most 1 of 1 taken", timeout=WAIT)
+        expect(day(admin, "pc-1", 1)).to_contain_text("at most 1 of 1 taken")
     with Client(lab.settings) as client:
         found = [claim for claim in client.claims() if claim["state"] == "pending"]
     assert len(found) == 2  # the second one begins when the first is over and the board wiped
     page.get_by_role("button", name="Later").click()
-    expect(day(admin, "pc-1", 1)).to_contain_text("nothing taken", timeout=WAIT)
+    expect(day(admin, "pc-1", 1)).to_contain_text("nothing taken")

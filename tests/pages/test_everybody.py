@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-from visitor import WAIT, visiting
+from visitor import visiting
 
 from hostler.client.client import Client
 from hostler.client.waiting import wait_run
@@ -96,9 +96,7 @@ def test_the_keyboard_alone_is_enough(chromium: Browser, busy: SimulatedLab):
             keys.press("Tab")
             if page.evaluate("document.activeElement.textContent") == "Extend by 1 hour":
                 break
-        expect(page.locator(".commandbar code")).to_have_text(
-            re.compile("^hostler extend c-.* --by 1h$"), timeout=WAIT
-        )
+        expect(page.locator(".commandbar code")).to_have_text(re.compile("^hostler extend c-.* --by 1h$"))
         keys.press("Enter")
         visitor.sees("An hour longer.")
 

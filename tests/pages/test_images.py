@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
     from simulated_lab import SimulatedLab
 
 MB = 1024 * 1024
@@ -34,7 +34,7 @@ def admin(chromium: Browser, lab: SimulatedLab) -> Iterator[Visitor]:
 
 def said(visitor: Visitor, text: str) -> None:
     """Wait until the foot of the page says how the last thing went."""
-    expect(visitor.page.locator(".commandbar .outcome")).to_contain_text(text, timeout=WAIT)
+    expect(visitor.page.locator(".commandbar .outcome")).to_contain_text(text)
 
 
 def fill(visitor: Visitor, name: str) -> None:
@@ -124,6 +124,22 @@ def test_an_upload_is_stopped(admin: Visitor, lab: SimulatedLab, tmp_path: Path)
     assert page.get_by_role("button", name="Import", exact=True).is_enabled()
     with Client(lab.settings) as client:
         assert "big" not in {image["name"] for image in client.images()}
+
+
+def test_an_image_that_runs_live_is_in_use(admin: Visitor):
+    """Beside the button that removes it stands which board has it, installed or not."""
+    page = admin.page
+
+    def live(route: Route) -> None:
+        answer = route.fetch()
+        boards = answer.json()
+        boards[0]["run"] = {"state": "succeeded", "steps": ["live:debian"]}
+        route.fulfill(response=answer, json=boards)
+
+    page.route("**/api/v1/boards", live)
+    admin.open("/images/debian")
+    admin.sees("had it last")
+    page.unroute_all(behavior="wait")
 
 
 def test_what_differs(admin: Visitor, lab: SimulatedLab, chromium: Browser, tmp_path: Path):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-from visitor import WAIT, Visitor, visiting
+from visitor import Visitor, visiting
 
 from foreign_provider import CLIENT, foreign_provider
 from hostler.client.client import Client
@@ -76,10 +76,10 @@ def test_who_is_not_vouched_for(visitor: Visitor, issuer: str):
     go_to_provider(visitor, issuer)
     page.get_by_role("link", name="Cancel").click()
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("You did not agree at the provider", timeout=WAIT)
+    expect(alert).to_contain_text("You did not agree at the provider")
     assert page.url == f"{visitor.url}/login"
     visitor.open("/login?code=stolen&state=somebodys")
-    expect(alert).to_contain_text("another login", timeout=WAIT)
+    expect(alert).to_contain_text("another login")
     visitor.open("/login?error=x&error_description=Call+me+at+555")
-    expect(alert).to_contain_text("ask who runs it", timeout=WAIT)
+    expect(alert).to_contain_text("ask who runs it")
     assert "555" not in page.content()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-from visitor import WAIT, Visitor, someone, visiting
+from visitor import Visitor, someone, visiting
 
 from hostler.client.client import Client
 
@@ -53,7 +53,7 @@ def row(page: Page, name: str):
 
 def shows_command(visitor: Visitor, line: str) -> None:
     """Wait until the foot of the page shows the command that does the same."""
-    expect(visitor.page.locator(".commandbar code")).to_have_text(line, timeout=WAIT)
+    expect(visitor.page.locator(".commandbar code")).to_have_text(line)
 
 
 def test_logging_in_and_out(visitor: Visitor, lab: SimulatedLab):
@@ -95,7 +95,7 @@ def test_the_wall_is_live_and_filtered(admin: Visitor, chromium: Browser, lab: S
         assert "anna" in held.inner_text()
         assert "h" in held.inner_text()
         other.press("Power on")
-        expect(held.locator(".power")).to_contain_text("on", timeout=WAIT)
+        expect(held.locator(".power")).to_contain_text("on")
         page.get_by_label("Find").fill("anna")
         admin.sees("1 board")
         assert page.url.endswith("?q=anna")
@@ -218,7 +218,7 @@ def scripts(page: Page) -> list[str]:
 def terminal(page: Page, text: str) -> None:
     """Wait until the terminal shows a text; what is out of sight it does not draw."""
     page.locator(".screen").scroll_into_view_if_needed()
-    expect(page.locator(".screen .xterm-rows")).to_contain_text(text, timeout=WAIT)
+    expect(page.locator(".screen .xterm-rows")).to_contain_text(text)
 
 
 def test_the_queue_has_places(admin: Visitor):
