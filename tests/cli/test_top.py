@@ -21,6 +21,7 @@ from hostler.cli.top_screens import Question, Reading
 from hostler.cli.top_wall import Wall
 from hostler.client.client import Client
 from hostler.client.settings import Settings
+from hostler.client.wall import BoardNews
 from running_server import running_server
 
 if TYPE_CHECKING:
@@ -28,12 +29,19 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from hostler.client.documents import Run
+
 HOSTLER = str(Path(sys.executable).parent / "hostler")
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[SimulatedLab]:
-    with simulated_lab(tmp_path / "state") as lab:
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def lab(state: Path) -> Iterator[SimulatedLab]:
+    with simulated_lab(state) as lab:
         yield lab
 
 
@@ -51,7 +59,7 @@ async def sees(pilot: Pilot[None], wanted: Callable[[], bool], seconds: float = 
         await pilot.pause(0.05)
 
 
-async def test_the_wall_follows_the_lab(lab: SimulatedLab) -> None:
+async def test_the_wall_follows_the_lab(lab: SimulatedLab, state: Path) -> None:
     """At 80 by 24 every board shows; who takes one, what its run does and what happened show at once."""
     app = TopApp(lab.settings, Wall())
     async with app.run_test(size=(80, 24)) as pilot:
@@ -61,9 +69,29 @@ async def test_the_wall_follows_the_lab(lab: SimulatedLab) -> None:
         with Client(lab.settings) as client:
             client.claim("pc")
             await sees(pilot, lambda: "claimed" in on_screen(app) and "admin" in on_screen(app))
+            (state / "hold").touch()
             client.start_run("pc-1", "wipe")
-        await sees(pilot, lambda: "MB/s" in on_screen(app))
+        await sees(pilot, lambda: "1 at work" in on_screen(app))
+        (state / "hold").unlink()
         await sees(pilot, lambda: "wipe succeeded" in on_screen(app))
+
+
+def test_how_fast_a_run_is_shows(lab: SimulatedLab, state: Path) -> None:
+    """Bytes done at two times make a rate, which ends with the run."""
+    (state / "hold").touch()
+    with Client(lab.settings) as client:
+        client.claim("pc")
+        client.start_run("pc-1", "wipe")
+        board = client.board("pc-1")
+    run = board["run"]
+    assert run is not None
+    wall = Wall()
+    for second, megabytes in enumerate((0, 20, 40)):
+        at_work: Run = {**run, "state": "running", "done": megabytes * 10**6, "total": 10**8}
+        wall.hear(BoardNews("board", {**board, "run": at_work}, "pc-1"), float(second))
+    assert wall.rows()[0].cells[4].startswith("20.0 MB/s 40% wipe")
+    wall.hear(BoardNews("board", {**board, "run": {**run, "state": "succeeded"}}, "pc-1"), 3.0)
+    assert wall.rows()[0].cells[4] == "wipe succeeded"
 
 
 async def test_words_choose_and_keys_order(lab: SimulatedLab) -> None:
@@ -74,7 +102,7 @@ async def test_words_choose_and_keys_order(lab: SimulatedLab) -> None:
         await pilot.press("/", *"arm")
         await sees(pilot, lambda: "pc-1" not in on_screen(app))
         await pilot.press("enter")
-        assert 'only "arm"' in on_screen(app)
+        await sees(pilot, lambda: 'only "arm"' in on_screen(app))
         await pilot.press("escape")
         await sees(pilot, lambda: "pc-1" in on_screen(app))
         assert app.query_one("#filter", Input).value == ""
@@ -91,22 +119,31 @@ async def test_power_is_switched_after_two_answers(lab: SimulatedLab) -> None:
         app = TopApp(lab.settings, Wall(), "pc-1")
         async with app.run_test(size=(80, 24), notifications=True) as pilot:
             await sees(pilot, lambda: "claimed" in on_screen(app))
-            for keys in (["p", "escape"], ["p", "c", "n"], ["p", "c", "escape"]):
-                for key in keys:
-                    await pilot.press(key)
+
+            async def asked(key: str, question: str) -> None:
+                await pilot.press(key)
+                await sees(pilot, lambda: question in on_screen(app))
+
+            async def left(key: str) -> None:
+                await pilot.press(key)
                 await sees(pilot, lambda: not isinstance(app.screen, Question))
+
+            await asked("p", "Power of pc-1")
+            await left("escape")
+            for no in ("n", "escape"):
+                await asked("p", "Power of pc-1")
+                await asked("c", "Switch pc-1: power cycle?")
+                await left(no)
             assert client.power("pc-1")["desired"] == "off"
-            await pilot.press("p")
-            await sees(pilot, lambda: "Power of pc-1" in on_screen(app))
-            await pilot.press("o")
-            await sees(pilot, lambda: "Switch pc-1: power on?" in on_screen(app))
-            await pilot.press("y")
+            await asked("p", "Power of pc-1")
+            await asked("o", "Switch pc-1: power on?")
+            await left("y")
             await sees(pilot, lambda: client.power("pc-1")["observed"] == "on")
             await sees(pilot, lambda: "power on is asked for" in on_screen(app))
 
 
 async def test_why_and_trace_are_read(lab: SimulatedLab) -> None:
-    """Keys w and t show what `hostler why` and `hostler trace` print, and any of their keys leads back."""
+    """Keys w, Enter and t show what `hostler why` and `hostler trace` print; any of their keys leads back."""
     with Client(lab.settings) as client:
         client.claim("pc")
         client.start_run("pc-1", "wipe")
@@ -116,12 +153,14 @@ async def test_why_and_trace_are_read(lab: SimulatedLab) -> None:
         await pilot.press("t")
         await sees(pilot, lambda: isinstance(app.screen, Reading) and "10.77.0.100 for 1 h" in on_screen(app))
         await pilot.press("escape")
-        await pilot.press("w")
-        await sees(
-            pilot, lambda: isinstance(app.screen, Reading) and "pc-1, boot 1 (agent)" in on_screen(app)
-        )
-        await pilot.press("q")
         await sees(pilot, lambda: not isinstance(app.screen, Reading))
+        for why, back in (("w", "q"), ("enter", "enter")):
+            await pilot.press(why)
+            await sees(
+                pilot, lambda: isinstance(app.screen, Reading) and "pc-1, boot 1 (agent)" in on_screen(app)
+            )
+            await pilot.press(back)
+            await sees(pilot, lambda: not isinstance(app.screen, Reading))
 
 
 async def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:

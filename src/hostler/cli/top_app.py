@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from queue import Empty
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual import work
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hostler.client.settings import Settings
-
-T = TypeVar("T")
 
 LOOK_SECONDS: Final = 0.25
 """How often the table is made anew, when something changed: as often as somebody can read."""
@@ -68,7 +65,7 @@ class TopApp(App[None]):
         Binding("g", "group", "group"),
         Binding("p", "power", "power"),
         Binding("c", "console", "console"),
-        Binding("w,enter", "why", "why"),
+        Binding("w", "why", "why"),
         Binding("t", "trace", "trace"),
         Binding("escape", "all", "all", show=False),
         Binding("q", "quit", "quit"),
@@ -136,19 +133,18 @@ class TopApp(App[None]):
     def _look(self) -> None:
         """Take over what was told, and show it if it is news."""
         now = time.monotonic()
-        for told in _all(self._feed.boards.get_nowait):
-            if isinstance(told, ClientError):
-                self._away = str(told)
-            elif told is None:
-                self._away = ""
-                self._wall.begin()
-            else:
-                self._wall.hear(told, now)
-        for event in _all(self._feed.events.get_nowait):
+        told = self._feed.take()
+        self._away = told.away
+        if told.anew:
+            self._wall.begin()
+        for news in told.news:
+            self._wall.hear(news, now)
+        for event in told.events:
             self._wall.happened(event)
         if self._shown != self._wall.changes:
             self._fill(self._board)
-        self._tell_state()
+        else:
+            self._tell_state()
 
     def _fill(self, chosen: str | None) -> None:
         """Show the rows: cell by cell where they are the same boards, so that nothing jumps."""
@@ -161,6 +157,7 @@ class TopApp(App[None]):
                     if cell != before:
                         table.update_cell_at(Coordinate(at, column), _cell(new, cell))
             self._rows = rows
+            self._tell_state()
             return
         place = table.cursor_row
         table.clear()
@@ -240,6 +237,10 @@ class TopApp(App[None]):
         if (board := self._board) is not None:
             self._read(f"why {board}", lambda client: verdict(client.why(board)))
 
+    def on_data_table_row_selected(self) -> None:
+        """Read the same after Enter, which is the table's own key."""
+        self.action_why()
+
     def action_trace(self) -> None:
         """Read what happened during its last boot."""
         if (board := self._board) is not None:
@@ -274,14 +275,6 @@ class TopApp(App[None]):
         except ClientError as error:
             text = str(error)
         self.call_from_thread(self.push_screen, Reading(title, plain(text)))
-
-
-def _all(take: Callable[[], T]) -> Iterable[T]:
-    while True:
-        try:
-            yield take()
-        except Empty:
-            return
 
 
 def _cell(row: Row, text: str) -> Text:
