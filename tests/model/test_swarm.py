@@ -8,6 +8,8 @@ import pytest
 
 from hostler.model.swarm import (
     BLAMED,
+    LEFT_SECONDS,
+    LOST_SECONDS,
     PEER_UPLOADS,
     RACK_COPIES,
     RACK_UPLOADS,
@@ -92,6 +94,54 @@ def test_what_only_a_board_gives_that_failed_comes_from_the_rack() -> None:
         swarm.leave(name)
     swarm.join("new", 0, all_of(4), 0.0)
     assert swarm.job("new", 1, 0.0) == Job((0,), None)
+
+
+def living(swarm: Swarm, boards: list[str], since: float, until: float) -> None:
+    """Have boards say that they live."""
+    while since < until:
+        since = min(until, since + SILENT_SECONDS / 2)
+        for board in boards:
+            swarm.heard(board, since)
+
+
+def test_a_board_that_was_merely_busy_is_asked_again() -> None:
+    """After a while, which is longer each time; or all would come from the rack for good."""
+    swarm, now = Swarm(1), 0.0
+    swarm.join("busy", 1, 0, now)
+    swarm.join("b1", 0, 1, now)
+    for times in range(3):
+        assert swarm.job("b1", 1, now) == Job((0,), "busy")
+        swarm.failed("b1", [0], "busy", blame=True)
+        begun, now = now, now + LEFT_SECONDS * 2**times
+        living(swarm, ["busy", "b1"], begun, now - 1)
+        assert swarm.job("b1", 1, now - 1) == Job((0,), None)
+        swarm.failed("b1", [0], None, blame=True)
+        living(swarm, ["busy", "b1"], now - 1, now)
+
+
+def test_a_job_whose_answer_was_lost_keeps_nobody_from_its_source() -> None:
+    """Though the board that never heard of it lives, and still lacks the chunk."""
+    swarm = Swarm(1)
+    swarm.join("source", 1, 0, 0.0)
+    boards = [f"b{number}" for number in range(PEER_UPLOADS)]
+    for board in boards:
+        swarm.join(board, 0, 1, 0.0)
+        assert swarm.job(board, 1, 0.0) == Job((0,), "source")
+    now = LOST_SECONDS + 1
+    living(swarm, ["source", *boards], 0.0, now)
+    for board in boards:
+        assert swarm.job(board, 1, now) == Job((0,), "source")
+
+
+def test_who_joins_with_a_large_image_costs_time_by_its_chunks_alone() -> None:
+    """Not by their square, which for two million is many minutes of the loop that boots all others."""
+    count = 1 << 21
+    swarm = Swarm(count)
+    swarm.join("whole", all_of(count), 0, 0.0)
+    swarm.join("odd", int.from_bytes(b"\xaa" * (count // 8), "little"), 1, 0.0)
+    assert swarm.job("odd", 1, 0.0) == Job((0,), "whole")
+    swarm.leave("whole")
+    assert swarm.job("odd", 1, 100.0) == Job((0,), None)
 
 
 def test_what_is_kept_no_more_is_nobodys_fault() -> None:

@@ -9,7 +9,8 @@ import io
 import random
 import socket
 import threading
-from contextlib import contextmanager, suppress
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from hostler.agent.console import Console
 from hostler.agent.install import install
 from hostler.agent.media import Media
 from hostler.agent.peer_frames import Frames
-from hostler.agent.peer_server import MOST_CONNECTIONS, PeerServer
+from hostler.agent.peer_server import MOST_CONNECTIONS, MOST_OF_STRANGER, MOST_STRANGERS, PeerServer
 from hostler.agent.rack import BootConfig, Rack
 from hostler.agent.work import Work
 from hostler.images.importer import import_image
@@ -188,6 +189,16 @@ async def test_a_board_alone_fetches_from_the_rack_as_ever(site: Site) -> None:
     assert (site.from_rack, result["peer_bytes"], site.told()) == (SIZE // MIB, 0, [])
 
 
+async def test_a_board_alone_on_its_network_is_told_of_no_others(site: Site) -> None:
+    """Though boards of another network are to install the same image."""
+    for number in range(1, 4):
+        target = site.table.by_board(f"b{number}")
+        assert target is not None
+        site.table.put(replace(target, address=f"10.99.0.{number}"))
+    (result,) = await together(site, range(1))
+    assert (site.from_rack, result["peer_bytes"], site.told()) == (SIZE // MIB, 0, [])
+
+
 @contextmanager
 def liar() -> Iterator[int]:
     """A board whose chunks are others than it says."""
@@ -309,17 +320,66 @@ def test_strangers_get_nothing_from_a_board() -> None:
 
 
 def test_a_board_does_not_listen_to_more_than_a_request() -> None:
-    """A kilobyte is the most, and there are only so many connections; what is in order goes on."""
+    """A kilobyte is the most, and one that comes byte by byte has no more time than another."""
+    with PeerServer(HERE, Frames(MIB), request_seconds=0.5) as server:
+        assert asked(server.port, b"GET /chunk/0 HTTP/1.1\r\nA: " + bytes(1021)) == b""
+        with socket.create_connection((HERE, server.port), timeout=60) as slow:
+            slow.settimeout(0.1)
+            with suppress(ConnectionError):
+                for _ in range(600):
+                    slow.sendall(b"G")
+                    with suppress(TimeoutError):
+                        assert slow.recv(1) == b""
+                        break
+                else:
+                    pytest.fail("it still listens")
+
+
+def test_strangers_keep_no_board_from_being_served() -> None:
+    """One has a few places, all of them together some; whoever has shown a ticket gets one of the rest."""
     frames = Frames(MIB)
     frames.put(0, b"x")
-    with PeerServer(HERE, frames) as server:
-        assert asked(server.port, b"GET /chunk/0 HTTP/1.1\r\nA: " + bytes(1021)) == b""
-        idle = [socket.create_connection((HERE, server.port), timeout=60) for _ in range(MOST_CONNECTIONS)]
-        try:
-            assert asked(server.port, b"") == b""
-        finally:
-            for connection in idle:
-                connection.close()
+
+    def held(host: str) -> socket.socket:
+        return stack.enter_context(socket.create_connection((HERE, server.port), 60, (host, 0)))
+
+    def served(host: str) -> bool:
+        with socket.create_connection((HERE, server.port), 60, (host, 0)) as connection:
+            shown = f"Authorization: Bearer {ticket(server.key, host)}\r\n"
+            with suppress(ConnectionError):
+                connection.sendall(f"GET /chunk/0 HTTP/1.1\r\n{shown}\r\n".encode())
+                return connection.recv(1024).startswith(b"HTTP/1.1 200 ")
+        return False
+
+    with PeerServer(HERE, frames, request_seconds=600) as server, ExitStack() as stack:
+        assert served("127.0.0.2")
+        idle = [held("127.0.0.3") for _ in range(MOST_OF_STRANGER)]
+        assert not served("127.0.0.3")
+        for number in range(MOST_STRANGERS - MOST_OF_STRANGER):
+            held(f"127.0.1.{number}")
+        assert not served("127.0.0.4")
+        assert served("127.0.0.2")
+        idle[0].close()
+        for _ in range(600):
+            if served("127.0.0.4"):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the place of one that has gone is not given to another")
+
+
+def test_there_are_only_so_many_connections() -> None:
+    """Whoever has shown a ticket gets no more than all of them."""
+    frames = Frames(MIB)
+    frames.put(0, b"x")
+    with PeerServer(HERE, frames) as server, ExitStack() as stack:
+        shown = f"Authorization: Bearer {ticket(server.key, HERE)}\r\n"
+        request = f"GET /chunk/0 HTTP/1.1\r\n{shown}\r\n".encode()
+        for _ in range(MOST_CONNECTIONS):
+            connection = stack.enter_context(socket.create_connection((HERE, server.port), 60))
+            connection.sendall(request)
+            assert connection.recv(1024).startswith(b"HTTP/1.1 200 ")
+        assert asked(server.port, request) == b""
 
 
 def test_the_oldest_frames_go_when_there_is_no_room() -> None:
@@ -382,6 +442,8 @@ async def test_boards_of_other_networks_are_not_told_of(tmp_path: Path, index: C
         {"port": 4000, "key": KEY, "lacks": ""},
         {"got": [4]},
         {"got": "0"},
+        {"got": [0] * 5000},
+        {"failed": [{"chunks": []}] * 5000},
         {"failed": [{"chunks": [-1]}]},
         {"failed": [7]},
         {"most": True},

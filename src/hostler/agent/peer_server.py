@@ -1,7 +1,8 @@
 """Giving chunks to other boards: ``GET /chunk/NUMBER`` over HTTP/1.1, to who shows a ticket of the rack.
 
-Small enough to see that nothing else can be asked of it: a request has at most a kilobyte and some seconds,
-there are a few connections at a time, and what is given is in memory.
+Small enough to see that nothing else can be asked of it: a request has at most a kilobyte and some seconds
+in all, there are a few connections at a time, and what is given is in memory. Who has shown no ticket gets
+some of the places alone, so that strangers keep no board from being served.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Self
 
 from hostler.model.peer_ticket import holds
@@ -20,11 +22,18 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 16
 """More than that are closed as they come; the rack sends no more than a few boards at a time."""
+MOST_STRANGERS = 12
+"""Connections from addresses that have shown no ticket yet."""
+MOST_OF_STRANGER = 4
+"""Connections from one such address: a board that comes for the first time has so many workers."""
 REQUEST_SECONDS = 5.0
+"""How long a whole request may take from whoever has shown no ticket."""
+IDLE_SECONDS = 30.0
+"""Likewise from others, who write what they got to a slow disk meanwhile."""
 SEND_SECONDS = 30.0
 """How long a whole frame may take; who takes it more slowly is better served by the rack."""
 LINGER_SECONDS = 2.0
-"""How long what is being sent at the end may go on."""
+"""How long what is being sent at the end may go on, on all connections together."""
 _LONGEST = 1024
 _REQUEST = re.compile(rb"GET /chunk/([0-9]{1,9}) HTTP/1\.1\r\n")
 _TICKET = re.compile(rb"\r\nAuthorization: Bearer ([0-9a-f]{64})\r\n")
@@ -36,20 +45,23 @@ class PeerServer:
     Args:
         here: Own address; nothing listens on others.
         frames: What there is to give.
+        request_seconds: See ``REQUEST_SECONDS``.
 
     Attributes:
         key: What tickets are made with; for the rack alone.
         given_bytes: Bytes of the frames that were given.
     """
 
-    def __init__(self, here: str, frames: Frames) -> None:
+    def __init__(self, here: str, frames: Frames, request_seconds: float = REQUEST_SECONDS) -> None:
         self.key = secrets.token_hex(32)
         self.given_bytes = 0
         self._here = here
         self._frames = frames
+        self._request_seconds = request_seconds
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._connections: dict[threading.Thread, socket.socket] = {}
+        self._connections: dict[threading.Thread, tuple[socket.socket, str]] = {}
+        self._known: set[str] = set()  # addresses that have shown a ticket
 
     def __enter__(self) -> Self:
         """Listen on a port that is free; raises OSError."""
@@ -65,11 +77,12 @@ class PeerServer:
         self._accepting.join()
         with self._lock:
             left = dict(self._connections)
-        for connection in left.values():
+        for connection, _host in left.values():
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)  # what is being sent goes on
-        for thread, connection in left.items():
-            thread.join(LINGER_SECONDS)
+        deadline = time.monotonic() + LINGER_SECONDS
+        for thread, (connection, _host) in left.items():
+            thread.join(max(0.0, deadline - time.monotonic()))
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             thread.join()
@@ -87,14 +100,19 @@ class PeerServer:
                 except OSError:  # nobody for a while, or somebody who has gone again
                     continue
                 with self._lock:
-                    many = len(self._connections) >= MOST_CONNECTIONS
-                    if not many:
+                    room = self._has_room(host)
+                    if room:
                         thread = threading.Thread(target=self._serve, args=[connection, host], name="peer")
-                        self._connections[thread] = connection
-                if many:
-                    connection.close()
-                else:
+                        self._connections[thread] = connection, host
+                if room:
                     thread.start()
+                else:
+                    connection.close()
+
+    def _has_room(self, host: str) -> bool:
+        strangers = [one for _, one in self._connections.values() if one not in self._known]
+        few = len(strangers) < MOST_STRANGERS and strangers.count(host) < MOST_OF_STRANGER
+        return len(self._connections) < MOST_CONNECTIONS and (few or host in self._known)
 
     def _serve(self, connection: socket.socket, host: str) -> None:
         try:
@@ -108,9 +126,13 @@ class PeerServer:
 
     def _answer(self, connection: socket.socket, host: str) -> bool:
         """Answer one request; return whether there may be another one."""
-        connection.settimeout(REQUEST_SECONDS)
+        deadline = time.monotonic() + (IDLE_SECONDS if host in self._known else self._request_seconds)
         request = b""
         while not request.endswith(b"\r\n\r\n"):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            connection.settimeout(left)
             piece = connection.recv(_LONGEST + 1 - len(request))
             request += piece
             if not piece or len(request) > _LONGEST:
@@ -120,6 +142,8 @@ class PeerServer:
             return _refuse(connection, "400 Bad Request")
         if shown is None or not holds(shown[1].decode(), self.key, host):
             return _refuse(connection, "403 Forbidden")
+        with self._lock:
+            self._known.add(host)
         frame = self._frames.get(int(wanted[1]))
         connection.settimeout(SEND_SECONDS)  # of all of it, in sendall
         if frame is None:

@@ -244,6 +244,8 @@ class Peers:
         take: Callable[[int, memoryview], bool],
     ) -> None:
         for number in numbers:
+            if number not in self._wanted:
+                continue
             length = self._source.chunk(digests[number], frame)
             if self._taken(number, frame[:length], take):
                 continue
@@ -267,7 +269,10 @@ class Peers:
         left = list(numbers)
         try:
             with Peer(source) as other:
-                while left:
+                while left and not self._failures:
+                    if left[0] not in self._wanted:  # it came from elsewhere, and this may be slow
+                        left.pop(0)
+                        continue
                     try:
                         length = other.chunk(left[0], frame)
                     except AbsentError:
@@ -299,6 +304,8 @@ class Peers:
             new = number in self._wanted and number not in self._taking
             if new:
                 self._taking.add(number)
+            elif number not in self._wanted:
+                self._got.append(number)  # the rack did not hear it, or would not have sent for it again
         if not new:  # what took too long was fetched from elsewhere meanwhile
             return True
         right = False
@@ -321,7 +328,8 @@ class Peers:
 
 
 def _bitmap(numbers: Iterable[int]) -> str:
-    bits = 0
-    for number in numbers:
-        bits |= 1 << number
-    return base64.b64encode(bits.to_bytes((bits.bit_length() + 7) // 8, "little")).decode()
+    bits = bytearray()
+    for number in sorted(numbers):
+        bits.extend(bytes(number // 8 + 1 - len(bits)))
+        bits[number // 8] |= 1 << number % 8
+    return base64.b64encode(bits).decode()

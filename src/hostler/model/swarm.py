@@ -6,7 +6,8 @@ somebody may give, the one that the fewest have. Nobody gives to more than a few
 early can be given on early.
 
 Nothing here is trusted to last: a board that is silent is gone; one that gave what is wrong, or nothing, is
-left by whoever says so, and by all when two say so. What nobody else can give comes from the rack.
+left by whoever says so, and by all when two say so, each time for twice as long: on boards that were merely
+busy for a moment not all is to come from the rack. What nobody else can give comes from there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ MOST_CHUNKS = 16
 SILENT_SECONDS = 10.0
 """Who says nothing for so long is gone: an agent tells every two seconds what it has."""
 BLAMED = 2
-"""A board of which so many say that it gave nothing right is asked no more."""
+"""A board of which so many say that it gave nothing right is asked by nobody."""
+LEFT_SECONDS = 10.0
+"""How long a board is left that gave nothing right once."""
+LOST_SECONDS = 60.0
+"""A job of which nothing came for so long never reached its board, which gives up much sooner. It keeps
+nobody from its source any more."""
+_MOST_DOUBLINGS = 10
 _WINDOW = 64  # of the lowest that can be had, the rarest; all of a large image would take milliseconds
 _SHARES = 8  # a job is no more than this part of what lacks, so that the last chunks come from several boards
 _LEAST_PATIENCE = 2.0
@@ -67,8 +74,13 @@ class _Member:
     jobs: list[_Running] = field(default_factory=list)
     uploads: int = 0
     given: int = 0
-    leaves: set[str] = field(default_factory=set)  # from whom it takes nothing more
-    blamed: set[str] = field(default_factory=set)  # who takes nothing more from it
+    faults: dict[str, int] = field(default_factory=dict)  # how often whom gave it nothing right
+    leaves: dict[str, float] = field(default_factory=dict)  # until when it takes nothing from whom
+    blamed: dict[str, float] = field(default_factory=dict)  # until when who takes nothing from it
+
+    def left_by(self, other: _Member, now: float) -> bool:
+        by_all = sum(until > now for until in self.blamed.values()) >= BLAMED
+        return by_all or other.leaves.get(self.name, now) > now
 
 
 class Swarm:
@@ -123,8 +135,11 @@ class Swarm:
             self._drop(member, job, job.left)
 
     def heard(self, board: str, now: float) -> None:
-        """Take in that a board lives, and forget those that are silent."""
+        """Take in that a board lives, and forget those that are silent and jobs that were lost."""
         self._members[board].heard = now
+        for member in self._members.values():
+            for job in [job for job in member.jobs if job.since < now - LOST_SECONDS]:
+                self._drop(member, job, job.left)
         for name in [name for name, one in self._members.items() if one.heard < now - SILENT_SECONDS]:
             self.leave(name)
 
@@ -159,7 +174,7 @@ class Swarm:
             board: Who wanted them.
             chunks: Which.
             source: From whom; None: the rack.
-            blame: Whether it takes nothing more from there; False: they were there no more.
+            blame: Whether it takes nothing from there for a while; False: they were there no more.
         """
         member, bits = self._members[board], _bits(chunks)
         giver = self._members.get(source) if source is not None else None
@@ -169,8 +184,9 @@ class Swarm:
         if giver is None or all(job.source is not giver for job in mine):
             return  # it was the rack, or the board is not what it was then
         if blame:
-            member.leaves.add(giver.name)
-            giver.blamed.add(board)
+            faults = member.faults[giver.name] = member.faults.get(giver.name, 0) + 1
+            until = member.heard + LEFT_SECONDS * 2 ** min(faults - 1, _MOST_DOUBLINGS)
+            member.leaves[giver.name] = giver.blamed[board] = until
         else:
             gone = giver.has & bits
             giver.has &= ~gone
@@ -193,7 +209,7 @@ class Swarm:
         others = [
             other
             for other in self._members.values()
-            if other is not member and other.name not in member.leaves and len(other.blamed) < BLAMED
+            if other is not member and not other.left_by(member, now)
         ]
         rack_free = sum(job.since >= now - patience for job in self._from_rack) < RACK_UPLOADS
         if rack_free:
@@ -248,7 +264,7 @@ class Swarm:
             job.source.uploads -= 1
 
     def _count(self, bits: int, by: int) -> None:
-        for chunk in _lowest(bits, len(self._copies)):
+        for chunk in _each(bits):
             self._copies[chunk] += by
 
 
@@ -270,6 +286,16 @@ def _bits(chunks: Iterable[int]) -> int:
     for chunk in chunks:
         bits |= 1 << chunk
     return bits
+
+
+def _each(bits: int) -> Iterator[int]:
+    """Yield the numbers of all bits that are set, in time that goes by how many bits there are."""
+    first = (bits & -bits).bit_length() - 1 if bits else 0
+    digits = bin(bits >> first)[:1:-1]  # a job's bits are few and mostly side by side
+    at = digits.find("1")
+    while at >= 0:
+        yield first + at
+        at = digits.find("1", at + 1)
 
 
 def _lowest(bits: int, most: int) -> Iterator[int]:

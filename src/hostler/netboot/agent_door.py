@@ -11,6 +11,7 @@ import re
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import hdrs, web
@@ -100,6 +101,7 @@ class AgentDoor:
         self._emit = emit
         self._rack = rack
         self._seen: dict[str, float] = {}
+        self._places: dict[str, str] = {}  # the network on which each board was last
         self._fetched: dict[str, _Fetched] = {}
 
     async def handle(self, request: web.BaseRequest, path: str, client: Address) -> web.StreamResponse:
@@ -109,6 +111,8 @@ class AgentDoor:
             Refused: It is to be answered with an error.
         """
         target, boot = self._admit(request, client)
+        if (network := self._network_of(client)) is not None:
+            self._places[target.board] = network.name
         now = time.time()
         if now - self._seen.get(target.board, 0.0) >= SEEN_SECONDS:
             self._seen[target.board] = now
@@ -264,9 +268,19 @@ class AgentDoor:
         self._captures.close()
         await asyncio.to_thread(self._carousels.close)
 
-    def _installing(self, artefact: str) -> int:
-        """How many boards are at a step that installs an image, or on their way to it."""
-        return sum(_index_of(target) == artefact for target in self._table.boards())
+    def _installing(self, artefact: str, network: str) -> int:
+        """How many boards are at a step that installs an image, or on their way to it, on a network."""
+        return sum(
+            _index_of(target) == artefact and self._place(target) in (network, None)
+            for target in self._table.boards()
+        )
+
+    def _place(self, target: Target) -> str | None:
+        """The network on which a board was last, or will be; "": none of these; None: it is not known yet."""
+        if target.board in self._places or target.address is None:
+            return self._places.get(target.board)
+        network = self._network_of(ip_address(target.address))
+        return network.name if network is not None else ""
 
     def _index_path(self, artefact: str) -> Path:
         return self._table.artefact(artefact) or self._store / "artefacts" / artefact

@@ -58,7 +58,8 @@ class Carousels:
         clock: Seconds, only forward.
         idle: See ``IDLE_SECONDS``.
         hold: See ``HOLD_SECONDS``.
-        expected: Returns how many boards are to install an image, whether they have asked or not.
+        expected: Returns how many boards are to install an image on a network, by the id of its index and
+            the network's name, whether they have asked or not.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Carousels:
         clock: Callable[[], float] = time.monotonic,
         idle: float = IDLE_SECONDS,
         hold: float = HOLD_SECONDS,
-        expected: Callable[[str], int] = lambda _artefact: 0,
+        expected: Callable[[str, str], int] = lambda _artefact, _network: 0,
     ) -> None:
         self._expected = expected
         self._clock = clock
@@ -116,7 +117,7 @@ class Carousels:
         if running is None:
             if len(interest) >= group.boards and key not in self._beginning:
                 running = await self._begin(key, network.server, group)
-            elif first and self._expected(artefact) >= group.boards:
+            elif first and self._expected(artefact, network.name) >= group.boards:
                 running = await self._hold(key)
         if running is None:
             return None

@@ -43,6 +43,7 @@ WAIT_SECONDS = 4.0
 """How long an answer waits for a job: an agent takes a rack for lost that says nothing for 15 s."""
 IDLE_SECONDS = 30.0
 """After how long it is forgotten who was in it when nobody asks."""
+_MOST_TOLD = 4096  # chunks of one list, and failures: an agent has some dozens to tell
 _SOON = 0.01  # what is told within it is looked at together
 _SHARE = 4  # looking takes no more than this part of the time
 
@@ -78,7 +79,8 @@ class Peers:
     Args:
         index: Returns the path of a chunk index by its id.
         say: Takes a board's name and a line about it.
-        expected: Returns how many boards are to install an image, whether they have asked or not.
+        expected: Returns how many boards are to install an image on a network, by the id of its index and
+            the network's name, whether they have asked or not.
         clock: Seconds, only forward.
     """
 
@@ -86,7 +88,7 @@ class Peers:
         self,
         index: Callable[[str], Path],
         say: Callable[[str, str], None],
-        expected: Callable[[str], int] = lambda _artefact: 0,
+        expected: Callable[[str, str], int] = lambda _artefact, _network: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._index = index
@@ -113,7 +115,7 @@ class Peers:
             del interest[name]
         shared = self._shared.get((network.name, artefact))
         inside = 0 if shared is None else len(shared.swarm) - (board in shared.swarm)
-        return max(len(interest), inside + 1, self._expected(artefact)) >= FEWEST
+        return max(len(interest), inside + 1, self._expected(artefact, network.name)) >= FEWEST
 
     def fetches(self, board: str, network: NetworkConfig | None, artefact: str) -> bool:
         """Tell whether a board that fetches a chunk of an image does so as one of those."""
@@ -209,7 +211,7 @@ class Peers:
             got, dropped = (_numbers(body.get(name, []), shared.chunks) for name in ("got", "dropped"))
             failed = [
                 (_numbers(one["chunks"], shared.chunks), one.get("from"), one.get("why"))
-                for one in cast("list[Document]", body.get("failed", []))
+                for one in cast("list[Document]", _few(body.get("failed", [])))
             ]
             most = _number(body.get("most", 0), 1 << 16)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -220,7 +222,7 @@ class Peers:
             source = shared.names.get(number, "") if isinstance(number, int) else None
             swarm.failed(board, chunks, source, blame=why is not None)
             if source and why is not None:
-                self._say(board, f"takes nothing more from {source}: {printable(str(why), 200)}")
+                self._say(board, f"takes nothing more from {source} for now: {printable(str(why), 200)}")
         if got or failed:
             self._look_soon(shared)
         return most
@@ -297,9 +299,15 @@ def _number(value: object, beyond: int) -> int:
 
 
 def _numbers(values: object, beyond: int) -> list[int]:
+    return [_number(one, beyond) for one in _few(values)]
+
+
+def _few(values: object) -> list[object]:
     if not isinstance(values, list):
-        raise TypeError("not a list of numbers")
-    return [_number(one, beyond) for one in values]
+        raise TypeError("not a list")
+    if len(values) > _MOST_TOLD:
+        raise ValueError(f"more than {_MOST_TOLD} at once")
+    return values
 
 
 def _bitmap(text: object, count: int) -> int:
