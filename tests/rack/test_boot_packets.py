@@ -80,7 +80,7 @@ async def test_boards_may_be_dropped_while_what_is_old_is_removed(tmp_path: Path
 
 
 def test_a_boot_that_asks_for_ever_has_its_begin(tmp_path: Path) -> None:
-    """All after the first packet that is too much are left out, also by the next process; the file says so."""
+    """All after the first packet too much are left out, also by the next process, and the file says so."""
     bound = len(SECTION) + 3 * len(BLOCK) + len(lost(0, 1, 7))
     kept = files(tmp_path, most_a_boot=bound)
     for blocks in (2 * BLOCK, 3 * BLOCK, lost(0, 1, 7), BLOCK):
