@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
 import signal
 import subprocess
-import threading
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ MiB = 1 << 20
 VERDICT_SECONDS = 900.0
 """Longest until there is a verdict: a boot on a busy host, two attempts, and the patience of the rules."""
 _RESETS = b"#!/bin/sh\nmount -t proc proc /proc\nsleep 2\necho b > /proc/sysrq-trigger\n"
+_HELD = 30  # looks in a row, of a tenth of a second
 _TWIN = 200  # a board that is in lab.toml and nowhere else
 _OPEN = ("none", "under-way")
 _FLOOR = """
@@ -205,13 +207,13 @@ class FaultLab(WholeLab):
 
     @contextmanager
     def meanwhile(self, work: Callable[[], None]) -> Iterator[None]:
-        """Do something beside; it has been done, or has failed, at the end of the block."""
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join()
+        """Do something beside; it has been done at the end of the block, which else raises why not."""
+        with ThreadPoolExecutor(1) as beside:
+            done = beside.submit(work)
+            try:
+                yield
+            finally:
+                done.result()
 
     def close_port(self, fault: Fault) -> None:
         """Let the switch's port pass nothing on for its spanning tree's sake, from when it has link."""
@@ -221,10 +223,14 @@ class FaultLab(WholeLab):
             seconds=BOOT_SECONDS,
             what=f"{fault.key} being on",
         )
-        for _ in range(
-            30
-        ):  # the bridge opens it when the machine takes its end of the cable: when is not told
-            self.inside("bridge", "link", "set", "dev", self.tap(fault), "state", "2")
+        # The bridge opens it when the machine takes its end of the cable; before that it has no other state.
+        held, deadline = 0, time.monotonic() + BOOT_SECONDS
+        while held < _HELD:
+            assert time.monotonic() < deadline, f"the port of {fault.key} does not stay closed"
+            (port,) = json.loads(self.inside("bridge", "-json", "link", "show", "dev", self.tap(fault)))
+            held = held + 1 if port["state"] == "learning" else 0
+            with suppress(subprocess.CalledProcessError):
+                self.inside("bridge", "link", "set", "dev", self.tap(fault), "state", "2")
             time.sleep(0.1)
 
     def freeze(self, fault: Fault) -> None:
