@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from hostler.hub.panel_readings import FRESH_SECONDS
 from served_lab import served
-from simulated_rack import until
+from simulated_rack import LAB, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,20 +18,35 @@ async def test_many_who_look_cost_one_reading(tmp_path: Path) -> None:
         assert (await api.admin.get("/equipment")).json() == [
             {"name": "rack1", "driver": "snmp-poe", "boards": 3}
         ]
+        stood = api.lab.hub.now()
+        api.lab.hub._clock = lambda: stood  # however long it takes here, the reading does not grow old
         api.lab.rack.answers.clear()
         first = (await api.anna.get("/equipment/rack1")).json()
         assert (first["asked"], first["read_at"], first["under_way"]) == (None, None, True)
         many = [
             asyncio.ensure_future(api.admin.get("/equipment/rack1", params={"wait": True})) for _ in range(10)
         ]
-        await until(lambda: api.lab.rack.count("panel"))
+        await until(lambda: api.lab.rack.count("panel"), 60)
         api.lab.rack.answers.set()
         fronts = [(await one).json() for one in many]
         again = (await api.admin.get("/equipment/rack1")).json()
         assert {front["read_at"] for front in (*fronts, again)} == {again["read_at"]}
         assert api.lab.rack.count("panel") == 1
-        assert again["age"] < FRESH_SECONDS
+        assert again["age"] == 0
         assert [end["state"] for end in again["ends"]][:2] == ["on", "off"]
+
+
+async def test_equipment_that_leaves_while_somebody_waits_is_unknown(tmp_path: Path) -> None:
+    """Who waits for its front is told which equipment there is now."""
+    rack2 = '\n[equipment.rack2]\ndriver = "snmp-poe"\nhost = "10.0.0.3"\ncommunity = "env:RACK1"\n'
+    async with served(tmp_path, lab=LAB + rack2) as api:
+        api.lab.rack.answers.clear()
+        waiting = asyncio.ensure_future(api.admin.get("/equipment/rack2", params={"wait": True}))
+        await until(lambda: api.lab.rack.count("panel"), 60)
+        assert (await api.admin.put("/inventory", content=LAB)).status_code == 200
+        api.lab.rack.answers.set()
+        gone = await waiting
+        assert (gone.status_code, "known: rack1" in gone.json()["detail"]) == (404, True)
 
 
 async def test_ports_and_strangers_are_for_admins(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ class PanelReadings:
                 await under_way.wait()
         except TimeoutError:
             return last
+        self._refuse_unknown(name)  # it may have left the inventory meanwhile
         kept = self._of(name)
         return kept.reading if kept else None
 
