@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from hostler.hub.event_choice import EventChoice
+from hostler.hub.lab_checks import LOOK_KEPT_SECONDS
 from served_lab import served
 from simulated_rack import running, until
 
@@ -53,14 +55,14 @@ async def test_a_look_goes_on_by_itself_and_is_remembered(tmp_path: Path) -> Non
             "anna", "the lab's wires were looked at for anna: 1 of 2 failed"
         )  # fmt: skip
     async with running(tmp_path) as lab:
-        again = await until(lambda: lab.hub.lab_checks.slots["look"].last)
+        again = await until(lambda: lab.hub.lab_checks.slots["look"].last, 60)
     assert (again.by, again.ok, again.count, again.whole, again.checks) == ("anna", False, 2, False, (BAD,))
 
 
-async def events(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
-    """Wait for the event of a check."""
+async def events(client: httpx2.AsyncClient, kind: str = "lab.*", count: int = 1) -> list[dict[str, Any]]:
+    """Wait for the events of a check."""
     async with asyncio.timeout(60):
-        while not (found := (await client.get("/events", params={"kind": "lab.*"})).json()):
+        while len(found := (await client.get("/events", params={"kind": kind})).json()) < count:
             await asyncio.sleep(0.02)
     return list(found)
 
@@ -90,6 +92,45 @@ async def test_wires_are_tried_by_admins_one_trial_at_a_time(tmp_path: Path) -> 
         )  # fmt: skip
         await api.admin.post("/check/start", json={"active": True, "board": "pc-1"})
         assert (await ended(api.anna, "trial"))["ok"] is True
+        # History knows from where each was asked, also of what the trials did to boards.
+        for kind, count in (("lab.tr*", 4), ("wires.*", 6)):
+            told = await events(api.admin, kind, count)
+            assert [event["data"]["source"]["via"] for event in told] == ["api"] * count
+
+
+async def test_a_trial_that_was_cut_short_is_told_as_such(tmp_path: Path) -> None:
+    """A server that ends in the middle of one knows it when it starts again, not only the one before."""
+    async with running(tmp_path) as lab:
+        admin = lab.hub.state.principals["admin"]
+        await lab.hub.lab_checks.whole(lab.hub.lab_checks.trial(admin))
+        lab.rack.trying = asyncio.Event()
+        lab.hub.lab_checks.trial(admin)
+        await until(lambda: lab.rack.count("active-check") > 3, 60)
+    async with running(tmp_path) as lab:
+        last = await until(lambda: lab.hub.lab_checks.slots["trial"].last, 60)
+        assert (last.by, last.ok, last.whole) == ("admin", False, False)
+        assert "stopped in the middle" in last.error
+
+
+async def test_many_looks_neither_fill_history_nor_hide_a_trial(tmp_path: Path) -> None:
+    """The same outcome is kept once for a while, another one at once; the last trial is still known."""
+    async with running(tmp_path) as lab:
+        checks, admin, began = lab.hub.lab_checks, lab.hub.state.principals["admin"], lab.hub.now()
+        clock = [began]
+        lab.hub._clock = lambda: clock[0]
+        await checks.whole(checks.trial(admin))
+        for number in range(90):
+            good = number % 2 == 0
+            row = {**BAD, "ok": good, "text": f"draws {number} W"}
+            lab.rack.wires = {"ok": good, "checks": [row]}
+            for _ in range(2):
+                assert (await checks.whole(checks.look(admin)))[0] is good
+        clock[0] += LOOK_KEPT_SECONDS
+        await checks.whole(checks.look(admin))
+    async with running(tmp_path) as lab:
+        await until(lambda: lab.hub.lab_checks.slots["look"].last, 60)
+        assert len(await lab.hub.history.newest(EventChoice(kind="lab.looked"), 500)) == 91
+        assert (await until(lambda: lab.hub.lab_checks.slots["trial"].last, 60)).ok
 
 
 async def test_a_check_that_cannot_be_carried_out_says_why(tmp_path: Path) -> None:

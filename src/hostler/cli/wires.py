@@ -69,14 +69,20 @@ def check(args: argparse.Namespace, out: Output) -> int:
                 if args.board is not None:
                     report = client.test_wires(args.board, force=args.force, seconds=args.timeout)
                 else:
-                    report = client.test_all_wires(
-                        args.board_class, seconds=args.timeout, at_once=args.at_once
-                    )
+                    report = _try_all(client, args, out)
     if out.json:
         out.document(report)
     rows.rest(report["checks"])
     _summary(report, out)
     return 0 if report["ok"] else 1
+
+
+def _try_all(client: Client, args: argparse.Namespace, out: Output) -> CheckReport:
+    try:
+        return client.test_all_wires(args.board_class, seconds=args.timeout, at_once=args.at_once)
+    except KeyboardInterrupt:
+        out.note("hostler: the server goes on with it; `hostler check --active --last` tells how far it is")
+        raise
 
 
 def _last(args: argparse.Namespace, out: Output) -> int:

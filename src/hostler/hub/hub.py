@@ -152,8 +152,9 @@ class Hub:
         self._desire_everything()
         self._time.start()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.journal.run(), name="journal")
+            # The journal outlasts the others: what they put back as they end is still stored, and waited for.
+            async with asyncio.TaskGroup() as storing, asyncio.TaskGroup() as tasks:
+                storing.create_task(self.journal.run(), name="journal")
                 tasks.create_task(self._outbox.run(), name="outbox")
                 tasks.create_task(self._watcher.observe(), name="observe")
                 tasks.create_task(self._watcher.follow(), name="events")

@@ -1,12 +1,13 @@
 """Checks of the whole lab: a look at every wire, or a trial of them, one at a time for all who ask.
 
 What was found is kept: in memory whole, and in history as far as it was wrong, so that a server that was
-started again still knows.
+started again still knows. Looks are cheap and anybody's: what they find again and again is kept once an hour.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,8 +40,13 @@ TOGETHER = 16
 KEPT_ROWS = 500
 """Findings of one check that history keeps: where more is wrong, one cause is behind them."""
 
-_EVENT = "lab.checked"
-_REMEMBERED = 40  # checks in history among which the last of each kind is searched
+LOOK_KEPT_SECONDS = 3600.0
+"""How long the same outcome of looks is in history but once: what a CI asks each minute would fill it."""
+
+_BEGUN = "lab.trying"
+_OVER: Mapping[Kind, str] = {"look": "lab.looked", "trial": "lab.tried"}
+_ANY: Mapping[Kind, str] = {"look": "lab.looked", "trial": "lab.tr*"}
+_CUT_SHORT = "the server was stopped in the middle of it; what it found until then is in the boards' history"
 
 
 @dataclass(slots=True)
@@ -93,13 +99,19 @@ class Checked:
     whole: bool = True
     error: str = ""
 
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """What tells it from another one; not the words, in which a reading's watts may be."""
+        return self.count, self.error, sorted(str(row["what"]) for row in self.checks if not row["ok"])
+
 
 @dataclass(slots=True)
 class Slot:
-    """One kind of check: what goes on, and what came of the last."""
+    """One kind of check: what goes on, what came of the last, and of the last that is in history."""
 
     running: UnderWay | None = None
     last: Checked | None = None
+    kept: Checked | None = None
 
 
 class LabChecks:
@@ -115,14 +127,15 @@ class LabChecks:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self.slots: dict[Kind, Slot] = {"look": Slot(), "trial": Slot()}
-        self._asked: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+        self._asked: asyncio.Queue[tuple[Coroutine[Any, Any, None], contextvars.Context]] = asyncio.Queue()
 
     async def run(self) -> None:
         """Carry out what is asked until cancelled."""
         await self._remember()
         async with asyncio.TaskGroup() as tasks:
             while True:
-                tasks.create_task(await self._asked.get(), name="lab check")
+                work, asked = await self._asked.get()
+                tasks.create_task(work, name="lab check", context=asked)
 
     def look(self, by: Principal) -> UnderWay:
         """Begin to look at every wire, or join the look that goes on."""
@@ -130,7 +143,7 @@ class LabChecks:
         if slot.running is None:
             boards = list(self._hub.state.inventory.boards)
             slot.running = UnderWay(by.name, self._hub.now(), len(boards))
-            self._asked.put_nowait(self._carry_out("look", lambda told: self._look(boards, told)))
+            self._put(self._carry_out("look", lambda told: self._look(boards, told)))
         return slot.running
 
     def trial(
@@ -188,8 +201,12 @@ class LabChecks:
                 kind="check-running",
             )
         slot.running = UnderWay(by.name, self._hub.now(), of)
-        self._asked.put_nowait(self._carry_out("trial", work))
+        self._put(self._carry_out("trial", work))
         return slot.running
+
+    def _put(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have it carried out as whoever asks now: history tells from where each thing was asked."""
+        self._asked.put_nowait((work, contextvars.copy_context()))
 
     async def _carry_out(self, kind: Kind, work: Callable[[Told], Coroutine[Any, Any, None]]) -> None:
         slot = self.slots[kind]
@@ -201,6 +218,8 @@ class LabChecks:
             check.found += rows
 
         try:
+            if kind == "trial":
+                await self._record_begin(check)
             await work(told)
         except* Refusal as errors:
             check.error = _first(errors).detail
@@ -238,31 +257,42 @@ class LabChecks:
             for first in range(0, len(names), TOGETHER)
         ]
 
+    async def _record_begin(self, check: UnderWay) -> None:
+        """Keep that a trial has begun, so that one which is cut short is known to have been."""
+        boards = "1 board" if check.of == 1 else f"{check.of} boards"
+        text = f"{check.by} has the wires of {boards} tried"
+        data: dict[str, Any] = {"of": check.of}
+        await self._hub.surely(lambda draft: draft.event(_BEGUN, text, principal=check.by, data=data))
+
     async def _record(self, kind: Kind, checked: Checked) -> None:
-        """Keep what was wrong."""
+        """Keep what was wrong, unless it is a look that found no other thing than the last that was kept."""
+        slot = self.slots[kind]
+        same = slot.kept is not None and slot.kept.outcome == checked.outcome
+        if kind == "look" and same and slot.kept and 0 <= checked.at - slot.kept.at < LOOK_KEPT_SECONDS:
+            return
+        slot.kept = checked
         bad = [dict(row) for row in checked.checks if not row["ok"]]
         what = "looked at" if kind == "look" else "tried"
         outcome = checked.error or (
             f"{len(bad)} of {checked.count} failed" if bad else f"{checked.count} well"
         )
         data: dict[str, Any] = {
-            "kind": kind, "ok": checked.ok, "count": checked.count, "failed": bad[:KEPT_ROWS],
-            "error": checked.error,
+            "ok": checked.ok, "count": checked.count, "failed": bad[:KEPT_ROWS], "error": checked.error,
         }  # fmt: skip
         text = f"the lab's wires were {what} for {checked.by}: {outcome}"
-        await self._hub.surely(lambda draft: draft.event(_EVENT, text, principal=checked.by, data=data))
+        await self._hub.surely(lambda draft: draft.event(_OVER[kind], text, principal=checked.by, data=data))
 
     async def _remember(self) -> None:
         """Take over from history what the checks before the start found."""
-        events = await self._hub.history.newest(EventChoice(kind=_EVENT), _REMEMBERED)
-        for event in reversed(events):
-            slot = self.slots[event.data["kind"]]
-            if slot.last is None:
-                slot.last = _remembered(event)
+        for kind, slot in self.slots.items():
+            for event in await self._hub.history.newest(EventChoice(kind=_ANY[kind]), 1):
+                slot.last = slot.kept = _remembered(event)
 
 
 def _remembered(event: Event) -> Checked:
     data = event.data
+    if event.kind == _BEGUN:
+        return Checked(event.principal or "", event.at, False, 0, (), whole=False, error=_CUT_SHORT)
     return Checked(
         event.principal or "", event.at, bool(data["ok"]), int(data["count"]), tuple(data["failed"]),
         whole=False, error=str(data["error"]),
