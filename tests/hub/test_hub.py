@@ -420,6 +420,24 @@ async def test_a_rack_that_lost_its_memory_does_not_repeat_what_is_done(tmp_path
         assert (await desired(lab.rack.link)).run is None
 
 
+async def test_a_rack_hears_of_equipment_before_the_boards_wired_to_it(tmp_path: Path):
+    """A board taken in the other way round says of its power that there is no such equipment."""
+    async with running(tmp_path, lab=None) as lab, asyncio.TaskGroup() as tasks:
+        told: list[str] = []
+
+        async def listen() -> None:
+            async for change in lab.rack.link.desired():
+                told.append(change.key)
+
+        listener = tasks.create_task(listen())
+        await until(lambda: "rack" in told)  # the agents; nothing is on its way any more
+        told.clear()
+        await lab.hub.apply_inventory(HUB, LAB)
+        await until(lambda: "board/pc-1" in told)
+        assert told[0] == "rack"
+        listener.cancel()
+
+
 async def desired(link) -> Desired:
     """Return what a rack that begins now is told of pc-1."""
     async for change in link.desired():

@@ -360,6 +360,9 @@ class Hub:
         rewire = draft.inventory_changed
         names = draft.boards.changed.keys() | (draft.inventory.boards.keys() if rewire else set())
         documents: dict[str, Document | None] = {}
+        if rewire or draft.agents.changed:  # first: a board's wires go through equipment, which this tells of
+            agents = {agent.arch: agent for agent in draft.agents.values()}
+            documents["rack"] = to_document(draft.inventory.rack_plan(agents))
         for name in names:
             desired = draft.desired(name)
             old = self.state.boards.get(name)
@@ -367,9 +370,6 @@ class Hub:
                 documents[f"board/{name}"] = to_document(desired)
             elif old is not None and old.lifecycle is not Lifecycle.DISCOVERED:
                 documents[f"board/{name}"] = None
-        if rewire or draft.agents.changed:
-            agents = {agent.arch: agent for agent in draft.agents.values()}
-            documents["rack"] = to_document(draft.inventory.rack_plan(agents))
         return documents
 
     def _committed(self, draft: Draft, documents: dict[str, Document | None], names: set[str]) -> None:
