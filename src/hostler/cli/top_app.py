@@ -132,6 +132,8 @@ class TopApp(App[None]):
 
     def _look(self) -> None:
         """Take over what was told, and show it if it is news."""
+        if not self.query("#state"):  # it is being left: the screen goes before the clock that calls this
+            return
         now = time.monotonic()
         told = self._feed.take()
         self._away = told.away
