@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from hostler.api.documents import board_document
 from hostler.api.sse import message
 from hostler.hub import access
+from hostler.hub.changes import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,9 +37,8 @@ class BoardNews:
     def __init__(self, hub: Hub, clock: Callable[[], float] = time.monotonic) -> None:
         self._hub = hub
         self._clock = clock
-        self._number = 0
         self._parts: dict[str, tuple[object, ...]] = {}
-        self._changed: OrderedDict[str, int] = OrderedDict()  # newest last
+        self._changes = Changes()
         self._rung = (-1, -1)  # what the bells had rung at the last look
         self._looked = self._rested = float("-inf")  # when that was, and when the next one may be
         self._texts: dict[str, dict[tuple[bool, bool, bool], str]] = {}
@@ -61,11 +60,11 @@ class BoardNews:
         now = self._clock()
         rung = (self._hub.bells.version("boards"), self._hub.bells.version("claims"))
         if now < self._rested or (rung == self._rung and now - self._looked < LOOK_SECONDS):
-            return self._number
+            return self._changes.number
         self._rung, self._looked = rung, now
         self._find()
         self._rested = now + max(PACE_SECONDS, (self._clock() - now) / _SHARE)
-        return self._number
+        return self._changes.number
 
     def _find(self) -> None:
         boards = self._hub.state.boards
@@ -81,12 +80,7 @@ class BoardNews:
 
     def since(self, number: int) -> list[str]:
         """Return the names of the boards that changed, came or went after a change."""
-        names = []
-        for name in reversed(self._changed):
-            if self._changed[name] <= number:
-                break
-            names.append(name)
-        return names[::-1]
+        return self._changes.since(number)
 
     def text(self, caller: Principal, name: str) -> str:
         """Return the message that shows a board to somebody, or that it is gone."""
@@ -108,9 +102,7 @@ class BoardNews:
         return texts[view]
 
     def _change(self, name: str) -> None:
-        self._number += 1
-        self._changed[name] = self._number
-        self._changed.move_to_end(name)
+        self._changes.add(name)
         self._texts.pop(name, None)
 
     def _parts_of(self, record: BoardRecord) -> tuple[object, ...]:

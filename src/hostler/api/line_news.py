@@ -34,8 +34,8 @@ class LineNews:
 
     def text(self, boards: Iterable[str] = ()) -> str:
         """Return the messages about lines that are new, and about boards that changed: so may have rights."""
-        names = dict.fromkeys([*self._lines.since(self._number), *boards])
-        self._number = self._lines.number
+        names = dict.fromkeys([*self._lines.changes.since(self._number), *boards])
+        self._number = self._lines.changes.number
         return "".join(map(self._message, names))
 
     def _message(self, name: str) -> str:

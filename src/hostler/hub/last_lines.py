@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hostler.hub.changes import Changes
 from hostler.hub.errors import Refusal
 from hostler.link.documents import DocumentError, from_document
 
@@ -42,7 +42,7 @@ class LastLine:
 
 
 class LastLines:
-    """Numbers every change of a line, and knows who may see it.
+    """The last line of each console, and who may see it.
 
     Args:
         metal: Asks the racks.
@@ -53,9 +53,8 @@ class LastLines:
         self._followers = 0
         self._wanted = asyncio.Event()
         self._lines: dict[str, LastLine] = {}
-        self._changed: OrderedDict[str, int] = OrderedDict()  # newest last
-        self.number = 0
-        """Number of the last change."""
+        self.changes = Changes()
+        """The boards whose line changed."""
 
     @property
     def wanted(self) -> bool:
@@ -90,15 +89,6 @@ class LastLines:
             if not self._followers:
                 self._wanted.clear()
 
-    def since(self, number: int) -> list[str]:
-        """Return the boards whose line changed after a change, oldest change first."""
-        names = []
-        for name in reversed(self._changed):
-            if self._changed[name] <= number:
-                break
-            names.append(name)
-        return names[::-1]
-
     def seen_by(self, by: Principal, board: str) -> LastLine | None:
         """Return a board's line for somebody who may join its console at this moment; None: there is none."""
         line = self._lines.get(board)
@@ -108,7 +98,5 @@ class LastLines:
         for name in dict.fromkeys([*self._lines, *lines]):
             old, new = self._lines.get(name), lines.get(name)
             if (old and (old.line, old.claim)) != (new and (new.line, new.claim)):
-                self.number += 1
-                self._changed[name] = self.number
-                self._changed.move_to_end(name)
+                self.changes.add(name)
         self._lines = lines
