@@ -8,9 +8,11 @@ demo:            ## the main job on a virtual lab; ARGS="--exit --json" to stop 
 	@scripts/setup demo
 	@$(bin)/python -m hostler.demo $(ARGS)
 
-test:            ## all tests; ARGS="-k name" for some
+# One more than there are processors: half of the tests' time is waiting for firmware. A file stays with one worker,
+# because files share a lab among their tests.
+test:            ## all tests; ARGS="-k name" for some, ARGS="-n 0" to see them one by one
 	@scripts/setup test
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest -n $$(($$(nproc) + 1)) --dist loadfile $(ARGS)
 
 matrix:          ## every way a board boots, and the table in docs/boot.md; ARGS="-k uefi" for some
 	@scripts/setup test
@@ -18,7 +20,7 @@ matrix:          ## every way a board boots, and the table in docs/boot.md; ARGS
 
 faults:          ## what goes wrong with boards, and what `hostler why` says; ARGS="-k dhcp" for some
 	@scripts/setup test
-	@$(bin)/python -m pytest -m "qemu or faults" tests/faults $(ARGS)
+	@$(bin)/python -m pytest -m "qemu or faults" tests/faults --record-faults $(ARGS)
 
 lint: types      ## style, types (of the pages, too) and who may import whom
 	@$(bin)/ruff check --no-cache $(paths)

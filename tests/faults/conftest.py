@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fault_lab import FaultLab
-from fault_record import SAID, summary
-from fault_rows import FAULTS
+from fault_record import SAID, keep, table
+from fault_rows import ROWS
 
 from hostler.build.agent_image import build_agent
 from hostler.build.loaders import build_loaders
@@ -21,11 +21,18 @@ from hostler.demo.material import Material
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fault_rows import Fault
+
     from hostler.client.documents import Why
 
 CACHE = Path(__file__).parents[2] / "var" / "cache"
 _AT_ONCE = 2
 """Boards a core: most of them wait. With more, kernels were silent for longer than is normal."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run be written down."""
+    parser.addoption("--record-faults", action="store_true", help="write tests/faults/last_run.json")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,42 +41,52 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def fault_material() -> Material:
-    """The agent, loaders and the small image; built once on a machine."""
-    out = CACHE / "built"
-    agent = build_agent("amd64", out, CACHE)
-    return Material(
-        {"amd64": (agent.kernel, agent.initrd)},
-        {"tiny-amd64": build_tiny("amd64", out, CACHE).path},
-        {"amd64": build_loaders("amd64", out, CACHE)},
-    )
-
-
-@pytest.fixture(scope="session")
-def verdicts(
-    request: pytest.FixtureRequest, fault_material: Material, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[FaultLab, dict[str, Future[Why]]]]:
-    """The lab, and by fault what will be said of it; they come about while their tests wait."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: network namespaces for the boards")
+def chosen(request: pytest.FixtureRequest) -> list[Fault]:
+    """The rows whose tests run, in their order."""
     keys = {
         item.callspec.params["fault"].key
         for item in request.session.items
         if isinstance(item, pytest.Function) and "verdicts" in item.fixturenames
     }
-    chosen = [fault for fault in FAULTS if fault.key in keys]
+    return [fault for fault in ROWS if fault.key in keys]
+
+
+@pytest.fixture(scope="session")
+def fault_material(chosen: list[Fault]) -> Material:
+    """Agents, loaders and small images of the architectures it takes; built once on a machine."""
+    out = CACHE / "built"
+    archs = ("amd64", "arm64") if any(fault.kind.startswith("arm64") for fault in chosen) else ("amd64",)
+    agents = {arch: build_agent(arch, out, CACHE) for arch in archs}
+    return Material(
+        {arch: (agent.kernel, agent.initrd) for arch, agent in agents.items()},
+        {f"tiny-{arch}": build_tiny(arch, out, CACHE).path for arch in archs},
+        {arch: build_loaders(arch, out, CACHE) for arch in archs},
+    )
+
+
+@pytest.fixture(scope="session")
+def verdicts(
+    chosen: list[Fault], fault_material: Material, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[FaultLab, dict[str, Future[Why]]]]:
+    """The lab, and by fault what will be said of it; they come about while their tests wait."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces for the boards")
     with ExitStack() as stack:
         lab = FaultLab(tmp_path_factory.mktemp("faults"), chosen)
         stack.callback(lab.stop)
         lab.start_with(fault_material)
         pool = ThreadPoolExecutor(_AT_ONCE * (os.cpu_count() or 1))
         stack.callback(pool.shutdown, cancel_futures=True)
-        yield lab, {fault.key: pool.submit(lab.verdict, fault) for fault in chosen}
+        yield lab, {fault.key: pool.submit(lab.judged, fault) for fault in chosen}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print fault and verdict side by side."""
-    if config.stash[SAID]:
-        terminalreporter.section("faults and verdicts")
-        for line in summary(config.stash[SAID]):
-            terminalreporter.write_line(line)
+    """Print fault and verdict side by side, and keep them if that was asked for."""
+    said = config.stash[SAID]
+    if not said:
+        return
+    if config.getoption("record_faults", default=False):  # unknown where all tests run
+        said = keep(said)
+    terminalreporter.section("faults and verdicts")
+    for line in table(said):
+        terminalreporter.write_line(line)

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fault_images import bring_images
 from fault_rows import LENDERS, PEER, Fault
 from matrix_lab import OWN, READY_SECONDS, free_ports, mac_of, uuid_of
 from whole_lab import BOOT_SECONDS, WholeLab
@@ -25,20 +26,17 @@ from hostler.client.errors import ClientError
 from hostler.client.settings import Settings
 from hostler.client.waiting import poll, wait_claim
 from hostler.demo.children import Child
-from hostler.demo.material import PLATFORMS
-from hostler.wire import newc
+from hostler.model.cause import Cause
 from netns import CLIENT_INTERFACE, SERVER_INTERFACE, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hostler.client.documents import Why
+    from hostler.client.documents import Run, Why
     from hostler.demo.material import Material
 
-MiB = 1 << 20
 VERDICT_SECONDS = 900.0
 """Longest until there is a verdict: a boot on a busy host, two attempts, and the patience of the rules."""
-_RESETS = b"#!/bin/sh\nmount -t proc proc /proc\nsleep 2\necho b > /proc/sysrq-trigger\n"
 _HELD = 30  # looks in a row, of a tenth of a second
 _TWIN = 200  # a board that is in lab.toml and nowhere else
 _OPEN = ("none", "under-way")
@@ -117,12 +115,35 @@ class FaultLab(WholeLab):
         self.client = Client(Settings(self.url, self.token))
         self.settle()
         self.import_images(material)
-        self._import(material)
+        self._lost_kernel = bring_images(self, material, {fault.image for fault in self.faults})
         self.inside("nft", "add table bridge faults")
         self.inside("nft", "add table ip faults")
         self.inside("nft", "add chain ip faults in { type filter hook input priority 0; }")
         for chain, hook in (("from", "input"), ("to", "output")):
             self.inside("nft", f"add chain bridge faults {chain} {{ type filter hook {hook} priority 0; }}")
+
+    def judged(self, fault: Fault) -> Why:
+        """Return what is said of a row's boot."""
+        return self._good_boot(fault) if Cause.NONE in fault.causes else self.verdict(fault)
+
+    def _good_boot(self, fault: Fault) -> Why:
+        """Let a board do its work, and return the first wrong thing that is said of it, else the last."""
+        claim = self.client.claim(fault.key, ttl="2h", wait=True)
+        wait_claim(self.client, claim["id"], seconds=BOOT_SECONDS)
+        try:
+            run = self.start_run(fault)
+            end = time.monotonic() + VERDICT_SECONDS
+            while (why := self._why(fault))["boot"] is None or why["cause"] in _OPEN:
+                present = self.client.run(run["id"])
+                if present["ended"] is not None and why["cause"] == Cause.NONE:
+                    assert present["state"] == "succeeded", f"{present['error']}\n{self.told(fault)}"
+                    break
+                assert time.monotonic() < end, f"not done in time\n{self.told(fault)}"
+                time.sleep(1)
+            return why
+        finally:
+            with suppress(ClientError, AssertionError):
+                self._end(fault)
 
     def verdict(self, fault: Fault) -> Why:
         """Bring a fault about and return what is said of it: of the first boot of which something is.
@@ -157,12 +178,11 @@ class FaultLab(WholeLab):
                 self.wait_run(run["id"], seconds=30)
         self.client.set_power(fault.key, "off")
 
-    def start_run(self, fault: Fault) -> None:
+    def start_run(self, fault: Fault) -> Run:
         """Deploy its image, or let the agent look at it."""
         if fault.image:
-            self.client.deploy(fault.key, fault.image)
-        else:
-            self.client.start_run(fault.key, "discover")
+            return self.client.deploy(fault.key, fault.image)
+        return self.client.start_run(fault.key, "discover")
 
     def lend(self, lender: Fault) -> None:
         """Claim a board that lends others what is its own."""
@@ -324,76 +344,3 @@ class FaultLab(WholeLab):
             + fault.machine.replace("TWIN", f'"{uuid_of(_TWIN)}"')
             + fault.disk
         )
-
-    def _import(self, material: Material) -> None:
-        """Bring the images that the faults deploy: none of them is as it should be, but the first."""
-        wanted = {fault.image for fault in self.faults}
-        folder = self.state / "images"
-        folder.mkdir()
-        tiny = material.images["tiny-amd64"]
-        arch, platforms = PLATFORMS["tiny-amd64"]
-        disks = {
-            "tiny-amd64": (lambda path: shutil.copyfile(tiny, path), "login:", BOOT_SECONDS),
-            "other-words": (lambda path: shutil.copyfile(tiny, path), "never said", BOOT_SECONDS),
-            "no-kernel": (
-                lambda path: path.write_bytes(_edited(tiny, b"linux /kernel", b"linux /kermel")),
-                "login:",
-                BOOT_SECONDS,
-            ),
-            "bulk": (lambda path: path.write_bytes(os.urandom(96 * MiB)), "login:", BOOT_SECONDS),
-            "damaged": (lambda path: path.write_bytes(os.urandom(8 * MiB)), "login:", BOOT_SECONDS),
-            "noise": (lambda path: path.write_bytes(os.urandom(MiB)), "login:", BOOT_SECONDS),
-        }
-        for name, (make, words, seconds) in disks.items():
-            if name in wanted:
-                make(folder / name)
-                self.client.import_image(
-                    name,
-                    folder / name,
-                    arch=arch,
-                    platforms=platforms,
-                    done_console=words,
-                    done_seconds=seconds,
-                )
-        kernel, initrd = material.agents["amd64"]
-        idle = newc.file("init", b"#!/bin/sh\nexec sleep 3600\n", 0o755)
-        resets = newc.file("init", _RESETS, 0o755)
-        self._lost_kernel = os.urandom(4 * MiB)
-        systems = {
-            "bad-kernel": (os.urandom(4 * MiB), initrd.read_bytes(), "15m"),
-            "no-init": (kernel.read_bytes(), b"", "15m"),
-            "lost-kernel": (self._lost_kernel, initrd.read_bytes(), "15m"),
-            "hung-kernel": (_hung(kernel.read_bytes()), initrd.read_bytes(), "2m"),
-            "resets": (kernel.read_bytes(), initrd.read_bytes() + newc.archive([resets]), "15m"),
-            "never-done": (kernel.read_bytes(), initrd.read_bytes() + newc.archive([idle]), "2m"),
-        }
-        for name, (first, second, within) in systems.items():
-            if name in wanted:
-                self._import_system(folder / name, first, second, within)
-
-    def _import_system(self, folder: Path, kernel: bytes, initrd: bytes, within: str) -> None:
-        folder.mkdir()
-        (folder / "kernel").write_bytes(kernel)
-        (folder / "initrd").write_bytes(initrd)
-        (folder / "end.sh").write_text('wget "{{ done_url }}"\n')  # which nobody runs
-        (folder / "image.toml").write_text(
-            f'description = "{folder.name}"\narch = "amd64"\nkernel = "kernel"\n'
-            + ('initrd = "initrd"\n' if initrd else "")
-            + 'installs = true\ncmdline = "console={{ board.console }}"\n[templates]\nend = "end.sh"\n'
-            f'[done]\nsignal = "callback"\nwithin = "{within}"\n'
-        )
-        said = self.hostler("image", "import", folder.name, str(folder / "image.toml"))
-        assert said.status == 0, said.err
-
-
-def _edited(image: Path, before: bytes, after: bytes) -> bytes:
-    """Return a disk on which a line of the boot loader's script reads otherwise."""
-    content = image.read_bytes()
-    assert content.count(before) == 1
-    return content.replace(before, after)
-
-
-def _hung(kernel: bytes) -> bytes:
-    """Return a kernel that loads as it should and whose first instruction is a jump to itself."""
-    setup = (kernel[0x1F1] + 1) * 512  # setup_sects of the boot protocol (Linux: arch/x86/boot.rst)
-    return kernel[:setup] + b"\xeb\xfe" + kernel[setup + 2 :]

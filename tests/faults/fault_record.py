@@ -1,38 +1,84 @@
-"""What was said of each fault: as lines to print, and kept when all were run."""
+"""What was said of each fault: as lines to print, and kept from one run to the next."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_rows import FAULTS
+from fault_rows import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hostler.client.documents import Why
+    from fault_rows import Fault
 
-SAID: pytest.StashKey[dict[str, Why]] = pytest.StashKey()
-"""By fault, the verdict."""
-_RECORD = Path(__file__).with_name("last_run.json")
+RECORD = Path(__file__).with_name("last_run.json")
 
 
-def summary(said: Mapping[str, Why]) -> Iterator[str]:
-    """Yield fault and verdict, a line each; keep them if no fault lacks."""
-    rows = [
-        {
-            "fault": fault.key, "title": fault.title, "cause": said[fault.key]["cause"],
-            "right": said[fault.key]["cause"] in fault.causes, "text": said[fault.key]["text"],
+@dataclass(frozen=True)
+class Said:
+    """What was said of one fault.
+
+    Attributes:
+        fault: Its key.
+        title: What went wrong.
+        cause: The verdict's cause; empty: there was no verdict.
+        right: Whether it is one of the right ones.
+        text: The verdict's words, or what came instead of one.
+        date: When, as an ISO date.
+    """
+
+    fault: str
+    title: str
+    cause: str
+    right: bool
+    text: str
+    date: str
+
+    @classmethod
+    def of(cls, fault: Fault, cause: str, text: str) -> Said:
+        """Hold what was said today against what is right."""
+        today = datetime.now(UTC).date().isoformat()
+        return cls(fault.key, fault.title, cause, cause in fault.causes, text, today)
+
+    @property
+    def line(self) -> str:
+        """One line of the table."""
+        return f"{' ' if self.right else '!'} {self.fault:<20}{self.cause or 'no verdict':<24}{self.text}"
+
+
+SAID: pytest.StashKey[dict[str, Said]] = pytest.StashKey()
+"""By fault, what was said in this run."""
+
+
+def table(said: Mapping[str, Said]) -> Iterator[str]:
+    """Yield fault and verdict, a line each, and how many are right."""
+    rows = [said[fault.key] for fault in ROWS if fault.key in said]
+    yield from (row.line for row in rows)
+    yield f"{sum(row.right for row in rows)} of {len(rows)} rows have the right cause"
+
+
+def keep(said: Mapping[str, Said], path: Path = RECORD) -> dict[str, Said]:
+    """Put what this run found in the place of what is kept of the same faults, and return all of it.
+
+    Parts of the faults may be run side by side: each keeps its own. What is no fault any more is left out.
+    """
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        before = json.loads(file.read() or '{"rows": []}')["rows"]
+        joined = {row["fault"]: Said(**row) for row in before} | dict(said)
+        kept = {fault.key: joined[fault.key] for fault in ROWS if fault.key in joined}
+        record = {
+            "right": sum(row.right for row in kept.values()),
+            "of": len(ROWS),
+            "rows": [asdict(row) for row in kept.values()],
         }
-        for fault in FAULTS if fault.key in said
-    ]  # fmt: skip
-    for row in rows:
-        yield f"{' ' if row['right'] else '!'} {row['fault']:<18}{row['cause']:<22}{row['text']}"
-    right = sum(bool(row["right"]) for row in rows)
-    yield f"{right} of {len(rows)} faults have the right cause"
-    if len(rows) == len(FAULTS):
-        record = {"date": datetime.now(UTC).date().isoformat(), "right": right, "of": len(rows), "rows": rows}
-        _RECORD.write_text(json.dumps(record, indent=1) + "\n")
+        file.truncate(0)
+        file.write(json.dumps(record, indent=1) + "\n")
+    return kept

@@ -279,3 +279,14 @@ FAULTS = (
         board=(("console", '{ driver = "raw-tcp", address = "127.0.0.1:PEER" }'),),
     ),
 )  # fmt: skip
+HEALTHY = tuple(
+    Fault(f"well-{kind}", f"nothing: a good boot of {kind}", (Cause.NONE,), kind, kind, loader, image=image)
+    for kind, loader, image in (
+        ("x86-bios", Loader.IPXE, TINY),
+        ("x86-uefi", Loader.IPXE, TINY),
+        ("arm64-uboot", None, "tiny-arm64"),
+        ("arm64-uefi", Loader.GRUB, ""),
+    )
+)
+"""Boards that nothing is wrong with: nothing wrong may be said of them at any moment."""
+ROWS = (*FAULTS, *HEALTHY)

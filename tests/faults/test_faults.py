@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_record import SAID
-from fault_rows import FAULTS, Fault
+from fault_record import SAID, Said
+from fault_rows import FAULTS, HEALTHY, Fault
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -23,11 +23,16 @@ _LONGEST = 1800.0  # all before it in the pool, and its own
 
 def check(fault: Fault, verdicts: Verdicts, config: pytest.Config) -> None:
     """Take down what is said of a fault, and hold it against what is right."""
-    lab, said = verdicts
-    why = said[fault.key].result(_LONGEST)
-    config.stash[SAID][fault.key] = why
-    assert why["cause"] in fault.causes, f"{why['text']}\n{lab.told(fault)}"
-    assert why["text"]
+    lab, futures = verdicts
+    try:
+        why = futures[fault.key].result(_LONGEST)
+    except Exception as error:
+        config.stash[SAID][fault.key] = Said.of(fault, "", f"{type(error).__name__}: {error}")
+        raise
+    said = Said.of(fault, why["cause"], why["text"])
+    config.stash[SAID][fault.key] = said
+    assert said.right, f"{said.line}\n{lab.told(fault)}"
+    assert said.text
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.quick], ids=lambda fault: fault.key)
@@ -40,4 +45,13 @@ def test_the_cause_is_named(fault: Fault, verdicts: Verdicts, pytestconfig: pyte
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if not fault.quick], ids=lambda fault: fault.key)
 def test_the_cause_is_named_in_time(fault: Fault, verdicts: Verdicts, pytestconfig: pytest.Config) -> None:
     """Of faults that show by what does not come."""
+    check(fault, verdicts, pytestconfig)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", HEALTHY, ids=lambda fault: fault.key)
+def test_nothing_wrong_is_said_of_a_good_boot(
+    fault: Fault, verdicts: Verdicts, pytestconfig: pytest.Config
+) -> None:
+    """Neither on the way nor at its end, on each platform."""
     check(fault, verdicts, pytestconfig)
