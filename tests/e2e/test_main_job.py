@@ -13,6 +13,7 @@ import pytest
 import zstandard
 from whole_lab import BOOT_SECONDS, DISK, WholeLab, hostler
 
+from hostler.build.tool_pack import PACK_NAME
 from hostler.client.client import Client
 from hostler.client.console import readable
 from hostler.client.errors import RefusedError
@@ -155,6 +156,13 @@ def test_each_boot_leaves_its_trace_in_order(job: Job) -> None:
             ("console", "login", None),
             ("run", "succeeded", None),
         )
+
+
+def test_every_agent_brings_the_tools_of_captures(job: Job) -> None:
+    """A board's disk can be captured here as in any lab."""
+    agents = job.lab.client.agents()
+    assert {agent["arch"] for agent in agents} == {"amd64", "arm64"}
+    assert all(PACK_NAME in agent["boot_files"] for agent in agents)
 
 
 def test_a_second_viewer_is_shown_what_was_said(job: Job) -> None:

@@ -20,6 +20,7 @@ from hostler.build.agent_image import build_agent
 from hostler.build.loaders import build_loaders
 from hostler.build.media_loaders import build_media_loaders
 from hostler.build.tiny import build_tiny
+from hostler.build.tool_pack import build_tool_pack
 from hostler.demo.material import Material
 
 if TYPE_CHECKING:
@@ -55,14 +56,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def material() -> Material:
-    """Agents, loaders and the small images; built once on a machine."""
+    """Agents with what boards fetch besides, and the small images; built once on a machine."""
     out = CACHE / "built"
     agents = {arch: build_agent(arch, out, CACHE) for arch in ("amd64", "arm64")}
     return Material(
         {arch: (agent.kernel, agent.initrd) for arch, agent in agents.items()},
         {f"tiny-{arch}": build_tiny(arch, out, CACHE).path for arch in agents},
         {
-            arch: {**build_loaders(arch, out, CACHE), **build_media_loaders(arch, out, CACHE)}
+            arch: {
+                **build_loaders(arch, out, CACHE),
+                **build_media_loaders(arch, out, CACHE),
+                **build_tool_pack(arch, out, CACHE),
+            }
             for arch in agents
         },
     )

@@ -23,7 +23,8 @@ class Material:
     Attributes:
         agents: By architecture, kernel and initramfs.
         images: By name, the raw disk image.
-        loaders: By architecture, the boot loaders by the name they are served under.
+        loaders: By architecture, the boot loaders by the name they are served under, and the tools that
+            captures need.
     """
 
     agents: dict[str, tuple[Path, Path]]
@@ -46,6 +47,7 @@ def build(cache: Path, view: Progress) -> Material:
     from hostler.build.loaders import build_loaders
     from hostler.build.media_loaders import build_media_loaders
     from hostler.build.tiny import build_tiny
+    from hostler.build.tool_pack import build_tool_pack
 
     def tell(name: str, stage: str, done: int, total: int) -> None:
         view.part(name, stage, done, total)
@@ -62,6 +64,7 @@ def build(cache: Path, view: Progress) -> Material:
             loaders[arch] = {
                 **build_loaders(arch, out, cache, lambda *how, name=name: tell(name, *how)),
                 **build_media_loaders(arch, out, cache, lambda *how, name=name: tell(name, *how)),
+                **build_tool_pack(arch, out, cache, lambda *how, name=name: tell(name, *how)),
             }
             view.part(name, "built", 1, 1)
         for arch in ("amd64", "arm64"):
