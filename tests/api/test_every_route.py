@@ -129,6 +129,7 @@ ROUTES: dict[str, Row] = {
     "DELETE /runs/{run_id}": Row(holder(202)),
     "POST /boards/{name}/host-key": Row(holder(200), {"key": KEY}),
     "POST /boards/{name}/check": Row(holder(409), {}),
+    "DELETE /boards/{name}/check": Row((401, 409, 409, 409, 409)),  # none goes on
     "POST /claims/{claim}/extend": Row(holder(200), {"by": 60}),
     "POST /claims/{claim}/alive": Row(holder(409)),
     "PUT /claims/{claim}/shares/{user}": Row(holder(200), {"sharing": "read"}),
@@ -138,6 +139,7 @@ ROUTES: dict[str, Row] = {
     "GET /check": Row(SIGNED_IN),
     "POST /check": Row(SIGNED_IN, {}),
     "POST /check/start": Row((401, 202, 202, 202, 202), {}),
+    "DELETE /check": Row(admins(409)),  # none goes on
     "GET /leases": Row(SIGNED_IN),
     "GET /equipment": Row(SIGNED_IN),
     "GET /equipment/{name}": Row(SIGNED_IN),

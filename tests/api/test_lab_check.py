@@ -98,6 +98,28 @@ async def test_wires_are_tried_by_admins_one_trial_at_a_time(tmp_path: Path) -> 
             assert [event["data"]["source"]["via"] for event in told] == ["api"] * count
 
 
+async def test_a_trial_is_called_off(tmp_path: Path) -> None:
+    """Boards in the middle of theirs are put back, the others never begin; who waits learns by whom."""
+    async with served(tmp_path) as api:
+        assert (await api.admin.delete("/check")).status_code == 409
+        api.lab.rack.trying = asyncio.Event()
+        waiting = asyncio.ensure_future(api.admin.post("/check", json={"active": True, "at_once": 1}))
+        await until(lambda: api.lab.rack.count("active-check") == 1, 60)
+        assert (await api.anna.delete("/check")).status_code == 403
+        slot = (await api.admin.delete("/check")).json()["trial"]
+        assert slot["running"] is None
+        assert slot["last"]["error"] == "admin called it off"
+        assert [row["text"] for row in slot["last"]["checks"]] == ["not tested: admin called it off"]
+        answer = await waiting
+        assert (answer.status_code, answer.json()["detail"]) == (409, "admin called it off")
+        boards = (await api.anna.get("/boards")).json()
+        assert {board["lifecycle"] for board in boards} == {"available"}
+        assert api.lab.rack.count("active-check") == 1
+        api.lab.rack.trying.set()
+        await api.admin.post("/check/start", json={"active": True, "board": "pc-1"})
+        assert (await ended(api.anna, "trial"))["ok"] is True
+
+
 async def test_a_trial_that_was_cut_short_is_told_as_such(tmp_path: Path) -> None:
     """A server that ends in the middle of one knows it when it starts again, not only the one before."""
     async with running(tmp_path) as lab:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import signal
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,30 @@ def test_rows_are_printed_as_they_come(shell: Shell, tmp_path: Path) -> None:
     assert rest == "FAILED  console of pc-2: silent\n        look at the wire\n2 looked at, 1 failed\n", error
     assert checking.returncode == 1
     assert "console of pc-2: silent" in shell("show", "pc-2").stdout
+
+
+@pytest.mark.parametrize("words", [("arm-1",), ("--all", "--class", "arm")], ids=["a board", "a class"])
+def test_ctrl_c_and_stop_call_a_trial_off(shell: Shell, words: tuple[str, ...]) -> None:
+    """Whoever waits presses Ctrl-C, or somebody says --stop: the board is free again when it has ended."""
+    whose = words if words == ("arm-1",) else ()
+    none = "are not being tried" if whose else "no trial of wires goes on"
+    assert none in shell("check", *whose, "--stop", status=1).stderr
+    for by_key in (True, False):
+        checking = shell.start("check", "--active", *words)
+        try:
+            assert checking.stdout is not None
+            assert select.select([checking.stdout], [], [], 60)[0], "it has not begun"
+            if by_key:
+                checking.send_signal(signal.SIGINT)
+            else:
+                shell("check", *whose, "--stop")
+            _, error = checking.communicate(timeout=60)
+        finally:
+            checking.kill()
+        assert "is called off" in error if by_key else "admin called it off" in error
+        assert checking.returncode == 1
+        assert shell.json("show", "arm-1")["lifecycle"] == "available"
+    assert "goes with a BOARD or alone" in shell("check", "--stop", "--active", "arm-1", status=2).stderr
 
 
 def test_active_checks_of_all_and_of_a_class(shell: Shell, tmp_path: Path) -> None:

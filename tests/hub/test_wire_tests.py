@@ -115,6 +115,34 @@ async def test_who_goes_away_before_it_has_begun_leaves_no_board_aside(tmp_path:
         await until(lambda: lab.hub.state.boards["pc-1"].lifecycle is Lifecycle.AVAILABLE)
 
 
+async def test_a_test_that_is_called_off_leaves_the_board_as_it_was(tmp_path: Path) -> None:
+    """Its rack is told, the board is back when that is answered, and who had it tested learns by whom."""
+    async with running(tmp_path) as lab:
+        tests, admin = lab.hub.wire_tests, lab.hub.state.principals["admin"]
+        await lab.hub.begin_maintenance(admin, "pc-2", "a new fan")
+        lab.rack.trying = asyncio.Event()
+        for board, lifecycle, reason in (
+            ("pc-1", Lifecycle.AVAILABLE, ""),
+            ("pc-2", Lifecycle.MAINTENANCE, "a new fan"),
+        ):
+            with pytest.raises(ConflictError, match="are not being tried"):
+                await tests.call_off(admin, board)
+            testing = asyncio.ensure_future(tests.test(HUB, board))
+            await until(lambda board=board: ("active-check", board) in asked(lab), 60)
+            with pytest.raises(ForbiddenError, match="only hostler"):
+                await tests.call_off(Principal("anna", Role.MEMBER), board)
+            await tests.call_off(admin, board)
+            record = lab.hub.state.boards[board]
+            assert (record.lifecycle, record.reason, record.wire_test) == (lifecycle, reason, None)
+            with pytest.raises(ConflictError, match="admin called it off"):
+                await testing
+            assert kinds(lab, board)[-1] == "wires.interrupted"
+
+
+def asked(lab: Lab) -> list[tuple[str, object]]:
+    return [(kind, body.get("board")) for kind, body in lab.rack.requests]
+
+
 async def test_a_test_without_a_verdict_quarantines_nobody(tmp_path: Path) -> None:
     """A rack that is away or was told something else says nothing of the wires."""
     async with running(tmp_path) as lab:

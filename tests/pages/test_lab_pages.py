@@ -233,6 +233,14 @@ def test_the_lab_is_checked_with_what_to_do(chromium: Browser, poe: Poe) -> None
         shows_command(visitor, "hostler check --active --all --class bare")
         trial.get_by_text("not tested").wait_for()
         trial.get_by_text("has no power wire in lab.toml").wait_for()
+        trial.get_by_label("Try").select_option(label="pc-1")
+        visitor.press("Try wires")
+        trial.get_by_role("progressbar", name="Boards done").wait_for()
+        visitor.press("Call it off")
+        shows_command(visitor, "hostler check --stop")
+        trial.get_by_text("admin called it off").wait_for()
+        with Client(poe.settings) as client:
+            assert client.board("pc-1")["lifecycle"] == "available"
     eva = someone(poe.settings, "eva", "viewer")
     with visiting(chromium, poe.settings.url) as visitor:
         visitor.log_in(eva.token)

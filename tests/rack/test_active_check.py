@@ -169,3 +169,20 @@ async def test_an_order_that_does_not_arrive_is_no_check(tmp_path: Path, monkeyp
         with pytest.raises(RequestRefusedError, match="does not keep"):
             await made.check("b9")
         assert PowerState.ON not in made.supply("b1").history
+
+
+async def test_a_check_that_is_called_off_gives_the_board_back(tmp_path: Path) -> None:
+    """Whatever it was at, the keeper wants again what the hub does, and another check can begin."""
+    async with bench(tmp_path, b1=RealBoard("b1", None), b2=right("b2")) as made:
+        checking = asyncio.ensure_future(made.check("b1", seconds=60))
+        async with asyncio.timeout(60):
+            while made.supply("b1").state is not PowerState.ON:
+                await asyncio.sleep(0.01)
+        checking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await checking
+        async with asyncio.timeout(60):
+            while made.supply("b1").state is not PowerState.OFF:
+                await asyncio.sleep(0.01)
+        assert made.rack.keepers()["b1"].view.desired.power is PowerState.OFF
+        assert (await made.check("b2"))["ok"] is True

@@ -164,6 +164,13 @@ async def start_check(hub: TheHub, caller: Caller, body: CheckRequest) -> LabChe
     return _lab_check(hub)
 
 
+@router.delete("/check")
+async def call_off_trial(hub: TheHub, caller: Caller) -> LabCheckDocument:
+    """Call off the trial that goes on (admin); answers when every board is where it was."""
+    await hub.lab_checks.call_off(caller)
+    return _lab_check(hub)
+
+
 def _refuse_class(body: CheckRequest) -> None:
     if body.board_class is not None and not body.active:
         raise InvalidError("class is for active checks; a look takes one board, or all")
@@ -211,6 +218,12 @@ async def check_board(hub: TheHub, caller: Caller, name: str, body: BoardCheckRe
     """Try each wire of a board by switching it; events ``check.step`` tell of each as it is known."""
     report = await hub.wire_tests.test(caller, name, force=body.force, seconds=body.seconds)
     return ChecksDocument.model_validate(report)
+
+
+@router.delete("/boards/{name}/check", status_code=204)
+async def call_off_check(hub: TheHub, caller: Caller, name: str) -> None:
+    """Call off the trial of a board's wires (admin, or who has them tried); answers when it is put back."""
+    await hub.wire_tests.call_off(caller, name)
 
 
 @router.post("/discovered/{mac}/find-wires")

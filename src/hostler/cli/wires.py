@@ -38,6 +38,9 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
         "--last", action="store_true",
         help="print what the last check of the whole lab found; with --active: of those that tried wires",
     )  # fmt: skip
+    parser.add_argument(
+        "--stop", action="store_true", help="call off the trial of wires that goes on, of BOARD or of the lab"
+    )
     parser.add_argument("--class", dest="board_class", metavar="CLASS", help="with --all: only of this class")
     parser.add_argument("--at-once", type=int, metavar="N", help="with --all: boards side by side (4)")
     parser.add_argument(
@@ -51,6 +54,8 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace, out: Output) -> int:
     """Look at every wire, or try them, and print what was found."""
+    if args.stop:
+        return _stop(args, out)
     if args.last:
         return _last(args, out)
     if not args.active:
@@ -66,10 +71,7 @@ def check(args: argparse.Namespace, out: Output) -> int:
         with Client() as client:
             rows = _Rows(out)
             with rows.following(client, args.board):
-                if args.board is not None:
-                    report = client.test_wires(args.board, force=args.force, seconds=args.timeout)
-                else:
-                    report = _try_all(client, args, out)
+                report = _try(client, args, out)
     if out.json:
         out.document(report)
     rows.rest(report["checks"])
@@ -77,12 +79,32 @@ def check(args: argparse.Namespace, out: Output) -> int:
     return 0 if report["ok"] else 1
 
 
-def _try_all(client: Client, args: argparse.Namespace, out: Output) -> CheckReport:
+def _try(client: Client, args: argparse.Namespace, out: Output) -> CheckReport:
+    """Have wires tried, and call that off when whoever waits presses Ctrl-C."""
     try:
+        if args.board is not None:
+            return client.test_wires(args.board, force=args.force, seconds=args.timeout)
         return client.test_all_wires(args.board_class, seconds=args.timeout, at_once=args.at_once)
     except KeyboardInterrupt:
-        out.note("hostler: the server goes on with it; `hostler check --active --last` tells how far it is")
+        out.note("hostler: calling it off …")
+        try:
+            client.call_off_check(args.board)
+        except ClientError as error:
+            out.note(f"hostler: {error}")
+        else:
+            out.note("hostler: it is called off, and what was tried is where it was")
         raise
+
+
+def _stop(args: argparse.Namespace, out: Output) -> int:
+    if any((args.active, args.last, args.all, args.force, args.board_class, args.at_once)):
+        return _usage(out, "--stop goes with a BOARD or alone")
+    with Client() as client:
+        client.call_off_check(args.board)
+    if out.json:
+        out.document({"called_off": args.board or "trial"})
+    out.line("called off; what was tried is where it was")
+    return 0
 
 
 def _last(args: argparse.Namespace, out: Output) -> int:

@@ -363,6 +363,11 @@ class Client(AccessCalls, CareCalls, ClaimCalls, ImageCalls, ImageStoreCalls, Wa
             body["at_once"] = at_once
         return cast("CheckReport", self._http.call("POST", "check", body=body, seconds=_TRYING_SECONDS))
 
+    def call_off_check(self, board: str | None = None) -> None:
+        """Call off the trial of wires that goes on, of the lab or a board; returns when all is put back."""
+        path = "check" if board is None else f"boards/{part(board)}/check"
+        self._http.call("DELETE", path, seconds=_CHECK_SECONDS)
+
     def find_wires(
         self, mac: str, name: str | None = None, board_class: str | None = None, *, seconds: float = 90.0
     ) -> FoundWires:

@@ -58,7 +58,8 @@ PERMITTED: dict[str, frozenset[str]] = {
     "why": frozenset({"board", "boot"}),
     "release": frozenset({"claim"}) | _WAITS,
     "kick": frozenset({"claim", "reason"}),
-    "check": frozenset({"board", "active", "all", "board_class", "at_once", "force", "last"}) | _WAITS,
+    "check": frozenset({"board", "active", "all", "board_class", "at_once", "force", "last", "stop"})
+    | _WAITS,
     "equipment": frozenset({"name"}),
     "health": frozenset({"board", "action", "check", "reason"}),
     "train": frozenset({"board", "boots"}) | _WAITS,

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from hostler.hub import access
+from hostler.hub.call_off import CallOff
 from hostler.hub.errors import ConflictError, Refusal, UnavailableError
 from hostler.hub.event_choice import EventChoice
 from hostler.hub.front_panel import wires_of
 from hostler.hub.metal import NETBOOT_SECONDS
-from hostler.hub.wire_tests import AT_ONCE
+from hostler.hub.wire_tests import AT_ONCE, called_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     Rows = Sequence[Mapping[str, Any]]
     Told = Callable[[int, Rows], None]
+    Work = Callable[["UnderWay", Told], Coroutine[Any, Any, None]]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class UnderWay:
         done: Boards that are done.
         found: What was found so far.
         error: Why it could not be carried out; empty: it could, or goes on.
+        called_off: Ends it, where it is a trial.
         over: Set when it has ended.
     """
 
@@ -69,6 +72,7 @@ class UnderWay:
     done: int = 0
     found: list[Mapping[str, Any]] = field(default_factory=list)
     error: str = ""
+    called_off: CallOff = field(default_factory=CallOff)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -143,7 +147,7 @@ class LabChecks:
         if slot.running is None:
             boards = list(self._hub.state.inventory.boards)
             slot.running = UnderWay(by.name, self._hub.now(), len(boards))
-            self._put(self._carry_out("look", lambda told: self._look(boards, told)))
+            self._put(self._carry_out("look", lambda _, told: self._look(boards, told)))
         return slot.running
 
     def trial(
@@ -163,10 +167,13 @@ class LabChecks:
         """
         chosen = self._hub.wire_tests.chosen(by, board_class)
 
-        async def work(told: Told) -> None:
+        async def work(check: UnderWay, told: Told) -> None:
             await self._hub.wire_tests.test_many(
-                by, board_class, seconds=seconds, at_once=at_once, told=lambda rows: told(1, _found(rows))
-            )
+                by, board_class, seconds=seconds, at_once=at_once, told=lambda rows: told(1, _found(rows)),
+                trial=check.called_off,
+            )  # fmt: skip
+            if check.called_off.by:
+                check.error = f"{check.called_off.by} called it off"
 
         return self._try(by, len(chosen), work)
 
@@ -175,24 +182,42 @@ class LabChecks:
         access.admin_only(by, "have wires tried")
         self._hub.reading.board(board)
 
-        async def work(told: Told) -> None:
-            report = await self._hub.wire_tests.test(by, board, seconds=seconds)
+        async def work(check: UnderWay, told: Told) -> None:
+            report = await self._hub.wire_tests.test(by, board, seconds=seconds, trial=check.called_off)
             told(1, _found(report["checks"]))
 
         return self._try(by, 1, work)
+
+    async def call_off(self, by: Principal) -> None:
+        """End the trial that goes on; returns when every board is where it was.
+
+        Raises:
+            ForbiddenError: They are no admin.
+            ConflictError: None goes on.
+            UnavailableError: It has not ended in time; it will.
+        """
+        access.admin_only(by, "call off a trial of wires")
+        trial = self.slots["trial"].running
+        if trial is None:
+            raise ConflictError("no trial of wires goes on", kind="no-check")
+        trial.called_off.ask(by.name)
+        await called_off(trial.over)
 
     async def whole(self, check: UnderWay) -> tuple[bool, list[Mapping[str, Any]]]:
         """Wait for a check and return whether all is well, and every finding.
 
         Raises:
+            ConflictError: It was called off.
             UnavailableError: It could not be carried out.
         """
         await check.over.wait()  # ended by the deadlines of what it asks
+        if check.called_off.by and check.error:
+            raise ConflictError(check.error, kind="called-off")
         if check.error:
             raise UnavailableError(check.error, kind="check-failed")
         return check.ok, check.found
 
-    def _try(self, by: Principal, of: int, work: Callable[[Told], Coroutine[Any, Any, None]]) -> UnderWay:
+    def _try(self, by: Principal, of: int, work: Work) -> UnderWay:
         slot = self.slots["trial"]
         if slot.running is not None:
             raise ConflictError(
@@ -208,7 +233,7 @@ class LabChecks:
         """Have it carried out as whoever asks now: history tells from where each thing was asked."""
         self._asked.put_nowait((work, contextvars.copy_context()))
 
-    async def _carry_out(self, kind: Kind, work: Callable[[Told], Coroutine[Any, Any, None]]) -> None:
+    async def _carry_out(self, kind: Kind, work: Work) -> None:
         slot = self.slots[kind]
         check = slot.running
         assert check is not None
@@ -220,7 +245,7 @@ class LabChecks:
         try:
             if kind == "trial":
                 await self._record_begin(check)
-            await work(told)
+            await work(check, told)
         except* Refusal as errors:
             check.error = _first(errors).detail
         except* Exception:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hostler.hub import access, boards, runs
-from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError, Refusal
+from hostler.hub.call_off import CallOff
+from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError, Refusal, UnavailableError
 from hostler.hub.metal import NETBOOT_SECONDS
 from hostler.hub.records import WireTest
 from hostler.model.board import Lifecycle, move
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Boards tested side by side unless somebody says otherwise: most of a test is waiting."""
+
+CALLED_OFF_SECONDS = 60.0
+"""Longest wait of whoever called one off: what is left is to tell the rack, and to put the board back."""
 
 _ASIDE = (Lifecycle.AVAILABLE, Lifecycle.QUARANTINED, Lifecycle.MAINTENANCE)
 
@@ -147,19 +151,46 @@ def put_back(draft: Draft) -> None:
             finish(draft, record.name, record.wire_test.id, stopped)
 
 
+@dataclass(slots=True)
+class _UnderWay:
+    """A test that goes on.
+
+    Attributes:
+        called_off: Ends it.
+        over: Set when its board is where it was.
+    """
+
+    called_off: CallOff = field(default_factory=CallOff)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def called_off(over: asyncio.Event) -> None:
+    """Wait until what was called off has ended; raises UnavailableError if that takes too long."""
+    try:
+        async with asyncio.timeout(CALLED_OFF_SECONDS):
+            await over.wait()
+    except TimeoutError:
+        raise UnavailableError(
+            f"it was called off, but has not ended within {CALLED_OFF_SECONDS:g} s; look again in a while",
+            kind="check-ending",
+        ) from None
+
+
 class WireTests:
     """Has wires tested, one board or many."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._under_way: dict[str, _UnderWay] = {}
 
     async def put_back(self) -> None:
         """Put back what a hub that was killed has left; to be called once, at start."""
         await self._hub.surely(put_back)
 
     async def test(
-        self, by: Principal, board: str, *, force: bool = False, seconds: float = NETBOOT_SECONDS
-    ) -> Document:
+        self, by: Principal, board: str, *, force: bool = False, seconds: float = NETBOOT_SECONDS,
+        trial: CallOff | None = None,
+    ) -> Document:  # fmt: skip
         """Test one board's wires and return what was found; progress is told by events ``check.step``.
 
         Args:
@@ -167,20 +198,50 @@ class WireTests:
             board: The board's name.
             force: Also if it is claimed, by whoever may use it.
             seconds: Longest time from power-on until it asks for an address.
+            trial: Ends it with the trial it is a part of.
+
+        Raises:
+            ConflictError: It was called off; or as ``begin`` and ``Metal.active_check``, with their others.
         """
         test = f"w-{secrets.token_hex(6)}"
         report: Document = {"ok": False, "checks": [], "interrupted": "it was given up"}
+        under_way = self._under_way[test] = _UnderWay()
         try:
-            # Within: whoever goes away while this is being stored has set the board aside already.
-            await self._hub.change(lambda draft: begin(draft, by, board, test, force=force))
-            report = await self._hub.metal.active_check(board, test=test, seconds=seconds)
+            async with under_way.called_off.heeded(), (trial or CallOff()).heeded():
+                # Within: whoever goes away while this is being stored has set the board aside already.
+                await self._hub.change(lambda draft: begin(draft, by, board, test, force=force))
+                report = await self._hub.metal.active_check(board, test=test, seconds=seconds)
         except Refusal as error:
             report = {"ok": False, "checks": [], "interrupted": error.detail}
             raise
         finally:
-            # Whoever asked may be gone; the board is put back all the same.
-            await asyncio.shield(self._hub.surely(lambda draft: finish(draft, board, test, report)))
+            del self._under_way[test]
+            try:
+                # Whoever asked may be gone; the board is put back all the same.
+                await asyncio.shield(self._hub.surely(lambda draft: finish(draft, board, test, report)))
+            finally:
+                under_way.over.set()
         return report
+
+    async def call_off(self, by: Principal, board: str) -> None:
+        """End the test of a board, and return when the board is where it was.
+
+        Raises:
+            NotFoundError: There is no such board.
+            ConflictError: It is not being tested.
+            ForbiddenError: They are neither an admin nor who had it tested.
+            UnavailableError: It has not ended in time; it will.
+        """
+        test = self._hub.reading.board(board).wire_test
+        if test is None:
+            raise ConflictError(f'the wires of board "{board}" are not being tried', kind="no-check")
+        if not by.admin and by.name != test.by:
+            raise ForbiddenError(f"only {test.by}, who has them tried, and admins may call that off")
+        under_way = self._under_way.get(test.id)
+        if under_way is None:
+            return  # it is being put back at this moment
+        under_way.called_off.ask(by.name)
+        await called_off(under_way.over)
 
     async def test_many(
         self,
@@ -190,6 +251,7 @@ class WireTests:
         seconds: float = NETBOOT_SECONDS,
         at_once: int = AT_ONCE,
         told: Callable[[Sequence[JSON]], None] = lambda _: None,
+        trial: CallOff | None = None,
     ) -> Document:
         """Test every board nobody holds, of a class or of the lab; those that cannot be are told as such.
 
@@ -199,14 +261,17 @@ class WireTests:
             seconds: As for ``test``.
             at_once: Boards tested side by side.
             told: Is given the rows of each board as soon as they are known.
+            trial: Ends all of it; boards in the middle of theirs are told as not tested.
         """
         chosen = self.chosen(by, board_class)
         slots = asyncio.Semaphore(at_once)
 
         async def one(name: str) -> Sequence[JSON]:
             async with slots:
+                if trial is not None and trial.by:
+                    return []  # nothing was begun, so there is nothing to tell of it
                 try:
-                    report = await self.test(by, name, seconds=seconds)
+                    report = await self.test(by, name, seconds=seconds, trial=trial)
                 except Refusal as error:
                     report = {"checks": [_not_tested(name, error.detail)]}
             rows = report.get("checks")

@@ -14,6 +14,7 @@ import "../style/lab.css";
 
 const SECONDS = 15;
 const SOON = 1; // while a check goes on
+const CALL_OFF_SECONDS = 90; // the server answers when every board is where it was
 
 export function Check({ who }: { who: Me }) {
   const [busy, setBusy] = useState(false);
@@ -46,6 +47,17 @@ export function Check({ who }: { who: Me }) {
             <h2 id="trial">A trial of wires <span class="quiet">switches boards off and on, and hears who answers</span></h2>
             {who.role === "admin" ? <Try begin={begin} busy={Boolean(state.value.trial.running)} />
               : <p class="quiet">Admins may try them; yours you try with <code>hostler check BOARD --active --force</code>.</p>}
+            {who.role === "admin" && state.value.trial.running && (
+              <div class="actions">
+                <Act line={line("check", "--stop")} said={() => "It is called off; what was tried is where it was."}
+                  work={async () => {
+                    await call<LabCheck>("/check", "DELETE", undefined, CALL_OFF_SECONDS);
+                    state.again();
+                  }}>
+                  Call it off
+                </Act>
+              </div>
+            )}
             <Result slot={state.value.trial} />
           </section>
         </>
