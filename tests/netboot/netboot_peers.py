@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
@@ -72,3 +74,22 @@ def pid_in(lan: Lan, folder: Path):
     finally:
         holder.kill()
         holder.wait(5)
+
+
+@contextlib.contextmanager
+def setup_in(lan: Lan, folder: Path, firmware: Mapping[str, Path] | None = None) -> Iterator[NetbootSetup]:
+    """What a netboot process serves in the server's namespace; it keeps all it has in the folder."""
+    with pid_in(lan, folder) as pidfile:
+        yield NetbootSetup(
+            networks=(NETWORK,),
+            store=folder / "store",
+            state_dir=folder / "state",
+            firmware=dict(firmware or {}),
+            netns_pidfile=pidfile,
+        )
+
+
+def noise(path: Path, size: int) -> Path:
+    """Write what looks like a boot loader of a size in bytes."""
+    path.write_bytes(b"MZ" + os.urandom(size))
+    return path

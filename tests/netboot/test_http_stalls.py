@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from netboot_peers import NETWORK, Rack, pid_in, until
+from netboot_peers import Rack, setup_in, until
 from test_dhcp_server import udhcpc
 
 from hostler.model.boot import BootIntent
@@ -28,8 +28,8 @@ KERNEL_ID = hashlib.sha256(KERNEL).hexdigest()
 
 @pytest.fixture
 def setup(lan: Lan, tmp_path: Path):
-    with pid_in(lan, tmp_path) as pidfile:
-        yield NetbootSetup((NETWORK,), tmp_path / "store", tmp_path / "state", netns_pidfile=pidfile)
+    with setup_in(lan, tmp_path) as made:
+        yield made
 
 
 def told(rack: Rack) -> list[Any]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from netboot_peers import NETWORK, Rack, pid_in, until
+from netboot_peers import NETWORK, Rack, noise, setup_in, until
 from test_process import TOKEN, curl, lease, status, target
+from wireshark import tshark
 
 from hostler.model.boot import BootIntent
 from hostler.netboot.packet_recorder import PacketRecorder
@@ -31,32 +32,12 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture
 def setup(lan: Lan, tmp_path: Path):
-    firmware = tmp_path / "snponly.efi"
-    firmware.write_bytes(b"MZ" + os.urandom(700_000))
-    with pid_in(lan, tmp_path) as pidfile:
-        yield NetbootSetup(
-            networks=(NETWORK,),
-            store=tmp_path / "store",
-            state_dir=tmp_path / "state",
-            firmware={"snponly.efi": firmware},
-            netns_pidfile=pidfile,
-        )
+    with setup_in(lan, tmp_path, {"snponly.efi": noise(tmp_path / "snponly.efi", 700_000)}) as made:
+        yield made
 
 
 def recorded(setup: NetbootSetup) -> Path:
     return setup.state_dir / "packets" / "b1" / "boot-1.pcapng"
-
-
-def tshark(file: Path, shown: str, *fields: str) -> list[list[str]]:
-    """Return fields of the packets that a display filter shows; the file must be sound."""
-    options = [word for field in fields for word in ("-e", field)]
-    done = subprocess.run(
-        ["tshark", "-n", "-r", str(file), "-d", "tcp.port==8067,http",
-         "-o", "tcp.desegment_tcp_streams:FALSE", "-Y", shown, "-T", "fields", *options],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return [line.split("\t") for line in done.stdout.splitlines()]
 
 
 async def test_the_packets_of_a_boot_are_kept_without_its_secrets(

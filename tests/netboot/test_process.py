@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netboot_peers import NETWORK, Rack, pid_in, until
+from netboot_peers import NETWORK, Rack, noise, setup_in, until
 
 from hostler.model.boot import BootIntent
 from hostler.netboot.child import NetbootError
@@ -34,16 +34,8 @@ TOKEN = "t0ken-of-the-present-boot"
 
 @pytest.fixture
 def setup(lan: Lan, tmp_path: Path):
-    firmware = tmp_path / "snponly.efi"
-    firmware.write_bytes(b"MZ" + os.urandom(5000))
-    with pid_in(lan, tmp_path) as pidfile:
-        yield NetbootSetup(
-            networks=(NETWORK,),
-            store=tmp_path / "store",
-            state_dir=tmp_path / "state",
-            firmware={"snponly.efi": firmware},
-            netns_pidfile=pidfile,
-        )
+    with setup_in(lan, tmp_path, {"snponly.efi": noise(tmp_path / "snponly.efi", 5000)}) as made:
+        yield made
 
 
 def target(lan: Lan, **fields: Any) -> Target:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netboot_peers import NETWORK, Rack, pid_in, until
+from netboot_peers import Rack, setup_in, until
 
 from hostler.model.boot import BootIntent
 from hostler.netboot.hold_image import HOLD_IMAGE
@@ -111,14 +111,8 @@ def setup(lan: Lan, tmp_path: Path):
     for program in ("qemu-system-x86_64", "qemu-system-aarch64"):
         if not shutil.which(program):
             pytest.skip(f"needs {program}")
-    with pid_in(lan, tmp_path) as pidfile:
-        yield NetbootSetup(
-            networks=(NETWORK,),
-            store=tmp_path / "store",
-            state_dir=tmp_path / "state",
-            firmware={"snponly.efi": IPXE / "snponly.efi", "undionly.kpxe": IPXE / "undionly.kpxe"},
-            netns_pidfile=pidfile,
-        )
+    with setup_in(lan, tmp_path, {name: IPXE / name for name in ("snponly.efi", "undionly.kpxe")}) as made:
+        yield made
 
 
 def put_step(child: Any, tmp_path: Path, kernel: Path | bytes, platform: str, arch: str) -> Target:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from netboot_peers import NETWORK, Rack, pid_in, until
+from netboot_peers import NETWORK, Rack, setup_in, until
 from other_dhcp import dnsmasq
 
 from hostler.drivers.console.netconsole import Netconsole
@@ -53,10 +53,8 @@ CONTENTS = {
 
 @pytest.fixture
 def setup(lan: Lan, tmp_path: Path):
-    with pid_in(lan, tmp_path) as pidfile:
-        yield NetbootSetup(
-            (NETWORK,), store=tmp_path / "store", state_dir=tmp_path / "state", netns_pidfile=pidfile
-        )
+    with setup_in(lan, tmp_path) as made:
+        yield made
 
 
 @contextlib.asynccontextmanager

@@ -9,14 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from netboot_peers import NETWORK, Rack, pid_in, until
+from netboot_peers import Rack, setup_in, until
 
 from hostler.build.agent_image import build_agent
 from hostler.build.raspberrypi import build_firmware
 from hostler.model.boot import BootIntent
 from hostler.model.platform import PLATFORMS
 from hostler.netboot.quoting import kernel_parameter
-from hostler.netboot.setup import NetbootSetup
 from hostler.netboot.table import Target
 from hostler.testing.raspberrypi import RaspberryPi, Started
 from hostler.testing.raspberrypi_dhcp import Guid, Model, Offer
@@ -78,8 +77,7 @@ async def test_the_agent_says_hello(lan: Lan, tmp_path: Path):
         cmdline=kernel_parameter("console", platform.console), files=ids,
     )  # fmt: skip
     rack = Rack()
-    with pid_in(lan, tmp_path) as pidfile:
-        setup = NetbootSetup((NETWORK,), tmp_path / "store", tmp_path / "state", netns_pidfile=pidfile)
+    with setup_in(lan, tmp_path) as setup:
         async with rack.child(setup) as child:
             for name, path in paths.items():
                 child.put_artefact(board.files.get(name) or getattr(board, name), path)
