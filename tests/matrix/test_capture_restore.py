@@ -16,12 +16,12 @@ from uefi_boards import CACHE
 from whole_lab import BOOT_SECONDS
 
 from hostler.build.debian import build_debian
-from hostler.build.tool_pack import build_tool_pack
 from hostler.client.console import ConsoleSession
 from hostler.client.settings import Settings
 from hostler.client.shell import login, run_command
 from hostler.client.waiting import wait_claim
 from hostler.demo.job import PASSWORD, USER
+from hostler.demo.material import PLATFORMS
 from hostler.model.first_stages import Loader
 from hostler.virtual.disks import DiskKind
 
@@ -34,36 +34,63 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.matrix, pytest.mark.qemu, pytest.mark.netns]
 
 MIB = 1 << 20
-BIG, SMALL = (BootPath(name, name, "x86-bios", Loader.IPXE, "x86-bios") for name in ("big", "small"))
-SIZES = {BIG: (DiskKind.NVME, 4096), SMALL: (DiskKind.VIRTIO, 1024)}
 NOTE = "written on the big one"
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What a system must not share with its copies."""
+class System:
+    """What is captured, and where.
 
-    machine_id: str
-    host_keys: str
+    Attributes:
+        arch: ``amd64`` or ``arm64``.
+        image: The demo's image of it.
+        platform: Of both boards.
+        loader: What brings them the agent's kernel.
+        big: Kind of the first board's disk, and its size in MiB.
+        small: The same of the other one.
+        root: The root file system on the small one.
+        identify: Command that gives it what it must not share with its copies.
+        renews: Whether a copy gives itself such things anew.
+    """
+
+    arch: str
+    image: str
+    platform: str
+    loader: Loader
+    big: tuple[DiskKind, int]
+    small: tuple[DiskKind, int]
+    root: str
+    identify: str
+    renews: bool
+
+
+SYSTEMS = (
+    System(
+        "amd64", "debian", "x86-bios", Loader.IPXE, (DiskKind.NVME, 4096), (DiskKind.VIRTIO, 1024),
+        "/dev/vda3", "systemctl start ssh-host-keys", renews=True,
+    ),
+    System(
+        "arm64", "tiny-arm64", "arm64-uboot", Loader.PXELINUX, (DiskKind.VIRTIO, 512), (DiskKind.VIRTIO, 256),
+        "/dev/vda2",
+        "cd /etc; tr -d - </proc/sys/kernel/random/uuid >machine-id; mkdir ssh; echo key >ssh/ssh_host_x.pub",
+        renews=False,
+    ),
+)  # fmt: skip
 
 
 @pytest.fixture
-def lab(material: Material, tmp_path: Path) -> Iterator[DiskLab]:
-    """A board with a large disk, one with a small disk, a Debian, and an agent that captures."""
-    out = CACHE / "built"
-    debian = build_debian(out, CACHE)
-    tools = build_tool_pack("amd64", out, CACHE)
-    made = DiskLab(tmp_path, SIZES)
+def lab(system: System, material: Material, tmp_path: Path) -> Iterator[DiskLab]:
+    """A board with a large disk and one with a small disk."""
+    big, small = (
+        BootPath(name, name, system.platform, system.loader, system.platform) for name in ("big", "small")
+    )
+    arch = system.arch
+    image = build_debian(CACHE / "built", CACHE).path if arch == "amd64" else material.images[system.image]
+    made = DiskLab(tmp_path, {big: system.big, small: system.small})
     try:
         made.start()
-        made.import_needed(
-            replace(
-                material,
-                agents={"amd64": material.agents["amd64"]},
-                loaders={"amd64": {**material.loaders["amd64"], **tools}},
-            )
-        )
-        made.import_image("debian", debian.path, "amd64", ["x86-bios"])
+        made.import_images(replace(material, agents={arch: material.agents[arch]}))
+        made.import_image(system.image, image, *PLATFORMS[system.image])
         yield made
     finally:
         made.stop()
@@ -91,29 +118,28 @@ def on_console(lab: DiskLab, board: str, *commands: str) -> list[str]:
     return [one.output.strip() for one in told]
 
 
-def identity(lab: DiskLab, board: str) -> Identity:
-    machine, keys = on_console(
-        lab,
-        board,
-        "cat /etc/machine-id",
-        "systemctl start ssh-host-keys && cat /etc/ssh/ssh_host_*.pub | sha256sum",
-    )
-    assert len(machine) == 32
-    return Identity(machine, keys)
+def identity(lab: DiskLab, board: str) -> list[str]:
+    """Return a system's machine id and a hash of its public host keys."""
+    commands = ("cat /etc/machine-id", "cat /etc/ssh/ssh_host_*.pub 2>/dev/null | sha256sum")
+    return on_console(lab, board, *commands)
 
 
+@pytest.mark.parametrize("system", SYSTEMS, ids=[system.arch for system in SYSTEMS])
 def test_a_captured_disk_boots_from_a_smaller_one_which_is_wiped_and_certified(
-    lab: DiskLab, tmp_path: Path
+    system: System, lab: DiskLab, tmp_path: Path
 ) -> None:
-    """Debian grown to 4 GiB is captured, shrunk, installed on 1 GiB, boots with what was written; then wiped.
+    """A grown system is captured, shrunk, installed on a smaller disk, and boots with what was written.
 
-    What was captured whole is refused by the small disk, and the refusal tells how small it could be.
+    What was captured whole is refused by the small disk, and the refusal tells how small it could be. The
+    small disk is wiped in the end.
     """
     first = claimed(lab, "big")
-    said(lab, "deploy", "big", "debian", "--grow")
+    said(lab, "deploy", "big", system.image, "--grow")
+    on_console(lab, "big", system.identify)
     before = identity(lab, "big")
-    (size,) = on_console(lab, "big", f"echo {NOTE} >/root/note; sync; df -B1 --output=size / | tail -n 1")
-    assert int(size) > 3 << 30
+    assert len(before[0]) == 32
+    (told,) = on_console(lab, "big", f"echo {NOTE} >/root/note; sync; df -k / | tail -n 1")
+    assert int(told.split()[1]) << 10 > system.small[1] * MIB
     said(lab, "capture", "big", "--as", "whole")
     said(lab, "release", first, "--no-wait")  # its wipe goes on beside what follows
     second = claimed(lab, "small")
@@ -124,13 +150,15 @@ def test_a_captured_disk_boots_from_a_smaller_one_which_is_wiped_and_certified(
     )
     said(lab, "image", "shrink", "whole", "--as", "golden")
     golden = json.loads(said(lab, "image", "show", "golden", "--json"))
-    assert golden["size"] <= int(about) < SIZES[SMALL][1] * MIB
+    assert golden["size"] <= int(about) < system.small[1] * MIB
     said(lab, "deploy", "small", "golden")
+    if system.renews:
+        on_console(lab, "small", system.identify)
     after = identity(lab, "small")
-    assert after.machine_id != before.machine_id
-    assert after.host_keys != before.host_keys
-    note, root = on_console(lab, "small", "cat /root/note", "findmnt -n -o SOURCE /")
-    assert (note, root) == (NOTE, "/dev/vda3")
+    assert len(after[0]) == (32 if system.renews else 0)
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    note, root = on_console(lab, "small", "cat /root/note", "grep ' / ' /proc/mounts | tail -n 1")
+    assert (note, root.split()[0]) == (NOTE, system.root)
     said(lab, "release", second)
     assert lab.client.board("small")["lifecycle"] == "available"
     assert not any(map(any, pieces(lab.disk("small"))))
