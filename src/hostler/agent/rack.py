@@ -6,6 +6,7 @@ costs time, never the run. Meanwhile the console says so, for that is the only w
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import json
@@ -370,8 +371,10 @@ class Rack:
                 return
             self._told = now
             seconds = round(now - self._lost_since)
-        reason = str(error) or type(error).__name__
-        self._console.mark("lost", rack=f"{self._host}:{self._port}", error=reason, seconds=seconds)
+        told: Document = {"error": str(error) or type(error).__name__, "seconds": seconds}
+        if isinstance(error, OSError) and error.errno == errno.ENETUNREACH:
+            told["cause"] = "no-route"
+        self._console.mark("lost", rack=f"{self._host}:{self._port}", **told)
 
     def _found(self) -> None:
         if self._lost_since is None:

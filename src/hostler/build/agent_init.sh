@@ -15,11 +15,12 @@ dmesg -n 4
 
 uptime_now() { read -r now _ </proc/uptime; echo "$now"; }
 say() { echo "hostler: [$(uptime_now)] $*"; }
-# A marker line: one JSON object a person and the console broker can both read.
-lost() { echo "@hostler {\"event\":\"lost\",\"why\":\"$1\"}"; }
+# A marker line: one JSON object a person and the console broker can both read; perhaps with a cause that
+# programs know (hostler.model.verdict_agent).
+lost() { echo "@hostler {\"event\":\"lost\",\"why\":\"$1\"${2:+,\"cause\":\"$2\"}}"; }
 
 # Wait for N seconds, then restart: what a watching person would do, done by the deadline instead.
-again() { lost "$1; restarting in ${2:-10} s"; sync; sleep "${2:-10}"; reboot -f; sleep 60; }
+again() { lost "$1; restarting in ${2:-10} s" "${3:-}"; sync; sleep "${2:-10}"; reboot -f; sleep 60; }
 
 argument() {
     for word in $(cat /proc/cmdline); do
@@ -81,6 +82,23 @@ set_fixed() {
     : >/run/hostler/clients
     echo "$1 $fixed" >/run/hostler/lease
 }
+# Why no interface could be asked on: a card without a driver is none to the kernel, but it is on its bus.
+no_interface() {
+    why="no network cable found" cause=no-cable
+    for path in /sys/class/net/*/device; do if [ -e "$path" ]; then return; fi; done
+    cards=
+    for path in /sys/bus/pci/devices/*; do
+        case $(cat "$path/class" 2>/dev/null) in
+            0x02*) cards="$cards $(cat "$path/vendor"):$(cat "$path/device")" ;;
+        esac
+    done
+    cause=no-card
+    if [ -n "$cards" ]; then
+        why="this kernel has no driver for its network card (PCI$cards)"
+    else
+        why="no network card found"
+    fi
+}
 asked=' '
 ask() {
     for path in /sys/class/net/*; do
@@ -100,6 +118,7 @@ ask() {
 start=$(uptime_now); start=${start%.*}
 now=$start
 told=$start
+cause=
 while [ ! -e /run/hostler/lease ]; do
     # Some firmware asks with an address that no interface has (U-Boot, from its environment).
     if [ -n "$wanted" ] && [ $((now - start)) -ge 5 ] &&
@@ -113,10 +132,10 @@ while [ ! -e /run/hostler/lease ]; do
     now=$(uptime_now); now=${now%.*}
     if [ $((now - told)) -ge 30 ]; then
         told=$now
-        if [ "$asked" = ' ' ]; then why="no network cable found"; else why="no DHCP answer on$asked"; fi
-        lost "${why% } for $((now - start)) s"
+        if [ "$asked" = ' ' ]; then no_interface; else why="no DHCP answer on$asked" cause=no-answer; fi
+        lost "${why% } for $((now - start)) s" $cause
     fi
-    [ $((now - start)) -lt "$dhcp_seconds" ] || again "no network for $dhcp_seconds s"
+    [ $((now - start)) -lt "$dhcp_seconds" ] || again "no network for $dhcp_seconds s" 10 "$cause"
 done
 read -r interface address </run/hostler/lease
 while read -r client name; do [ "$name" = "$interface" ] || kill "$client"; done </run/hostler/clients
@@ -135,8 +154,8 @@ for try in 1 2 3; do
         10) reboot -f; sleep 60 ;;
         11) poweroff -f; sleep 60 ;;
     esac
-    lost "the agent ended with status $code (try $try of 3)"
+    lost "the agent ended with status $code (try $try of 3)" ended
     sleep 3
 done
-lost "the agent ended three times; waiting to be switched off"
+lost "the agent ended three times; waiting to be switched off" ended
 while :; do sleep 3600; done

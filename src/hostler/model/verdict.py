@@ -6,7 +6,7 @@ is silent, and where all are, the answer is how far the boot came and that the r
 
 from __future__ import annotations
 
-from hostler.model import verdict_files, verdict_network, verdict_system
+from hostler.model import verdict_agent, verdict_files, verdict_network, verdict_system
 from hostler.model.boot_story import BootStory, Reached
 from hostler.model.cause import Cause, Verdict, found
 
@@ -64,16 +64,18 @@ _RULES = (
     verdict_system.other_system,
     verdict_network.takeover,
     verdict_network.network_place,
+    verdict_network.not_served,
     verdict_network.answered_by_nobody,
     verdict_network.never_asked,
     verdict_network.offer_ignored,
     verdict_files.medium,
+    verdict_files.tls,
     verdict_files.transfers,
     verdict_system.own_disk_after_all,
     verdict_files.loader_failed,
     verdict_files.transfer_stalls,
     verdict_files.loader,
-    verdict_system.agent,
+    verdict_agent.agent,
     verdict_system.local,
     verdict_system.late,
 )

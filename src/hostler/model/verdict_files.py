@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hostler.model.boot_story import BootStory, Reached
 from hostler.model.cause import Cause, Verdict, found
+
+if TYPE_CHECKING:
+    from hostler.model.trace import TraceEvent
 
 
 def medium(story: BootStory) -> Verdict | None:
@@ -70,6 +75,25 @@ def secure_boot(story: BootStory) -> Verdict | None:
     return found(story, Cause.SECURE_BOOT, f"{refused.text}.", "", refused)
 
 
+def _arrived(look: TraceEvent) -> float:
+    arrived = look.data.get("arrived")
+    return float(arrived) if isinstance(arrived, int | float) else 0.0
+
+
+def tls(story: BootStory) -> Verdict | None:
+    """It speaks TLS to a port that does not, and got nothing by it."""
+    spoke = story.last("http", "tls")
+    if spoke is None or not story.to_agent or story.reached >= Reached.KERNEL:
+        return None
+    if any(one.at > spoke.at for one in story.whole_files):
+        return None
+    return found(
+        story, Cause.TLS, f"{spoke.text}.",
+        "The boot services speak HTTP alone: let its firmware, its boot script or the other DHCP server name "
+        "http:// and not https://.", spoke,
+    )  # fmt: skip
+
+
 def loader_failed(story: BootStory) -> Verdict | None:
     """The boot loader said why it does not go on, and did not."""
     wrong = story.last("console", "loader-error")
@@ -91,6 +115,13 @@ def transfer_stalls(story: BootStory) -> Verdict | None:
     asked = story.kernel_missing
     if asked is None or not story.to_agent or not story.late or story.reached >= Reached.KERNEL:
         return None
+    looks = [one for one in story.all("http", "slow") if one.at >= asked.at]
+    if len(looks) > 1 and _arrived(looks[-1]) > _arrived(looks[-2]):
+        return found(
+            story, Cause.SLOW, f"It fetches a file, and that is very slow: {looks[-1].text}.",
+            "Look at the speed and the errors of its switch port and its cable, and at what else this "
+            "network carries; a limit (`rate`, tc) may be set too low.", asked, looks[-1],
+        )  # fmt: skip
     return found(
         story, Cause.TRANSFER,
         f"It began to fetch a file and after {story.until - asked.at:.0f} s has not all of it: {asked.text}.",

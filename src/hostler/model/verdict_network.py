@@ -68,6 +68,14 @@ def takeover(story: BootStory) -> Verdict | None:
     )  # fmt: skip
 
 
+def not_served(story: BootStory) -> Verdict | None:
+    """Nobody here could hear it: the boot services do not run."""
+    told = story.last("dhcp", "not-served")
+    if told is None or not story.to_agent or story.on_network_after(told) or story.reached > Reached.ANSWERED:
+        return None
+    return found(story, Cause.NOT_SERVED, f"{told.text}.", "", told)
+
+
 def answered_by_nobody(story: BootStory) -> Verdict | None:
     """It asked, and was given no answer, or took somebody else's."""
     if not story.to_agent or story.reached >= Reached.KERNEL:

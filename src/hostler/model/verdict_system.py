@@ -71,63 +71,6 @@ def own_disk_after_all(story: BootStory) -> Verdict | None:
     )  # fmt: skip
 
 
-def agent(story: BootStory) -> Verdict | None:
-    """The agent, from its kernel to its last word."""
-    if not story.to_agent:
-        return None
-    failed = story.failed
-    if failed is not None and failed.source != "run":
-        if failed.source != "agent":
-            return found(story, Cause.INSTALLER, f"What it was to do failed: {failed.text}.", "", failed)
-        cause, advice = _STEPS.get(str(failed.data.get("cause")), (Cause.STEP, ""))
-        said = story.last("console", "disk-error") if cause in (Cause.STEP, Cause.DISK) else None
-        return found(story, cause, f"What it was to do failed: {failed.text}.", advice, failed, said)
-    trouble = story.last("agent", "trouble")
-    if failed is not None and failed.kind == "timed_out" and story.reached is Reached.SYSTEM:
-        return found(
-            story, Cause.STEP, f"What it was to do was not done in time: {failed.text}.",
-            "Look at its console, and give the step more time if it only is slow.", failed, trouble,
-        )  # fmt: skip
-    if trouble is not None and story.reached < Reached.SYSTEM:
-        return found(story, Cause.AGENT_TROUBLE, f"Its agent says: {trouble.text}.", "", trouble)
-    stuck = story.last("agent", "stuck", "moves")
-    if stuck is not None and stuck.kind == "stuck" and story.reached is Reached.SYSTEM:
-        said = story.last("console", "disk-error")
-        text = f"Its agent works, and {stuck.text}."
-        return found(
-            story, Cause.DISK if said else Cause.STUCK, text,
-            "Look at its disk: one that fails answers slowly before it answers no more." if said
-            else "Look at its console: its disk or this host answers it no more.", stuck, said,
-        )  # fmt: skip
-    if not story.late:
-        return None
-    if story.reached is Reached.SYSTEM:
-        if story.at_work:
-            return Verdict(Cause.UNDER_WAY, story.reached, "Its agent works at a step of its run.")
-        hello = story.last("agent", "hello")
-        return found(
-            story, Cause.AGENT_SILENT, "Its agent spoke, and then nothing was heard of it.",
-            "It was switched off, lost its network, or its agent died: look at the end of its console.",
-            hello, trouble, story.given_up,
-        )  # fmt: skip
-    if story.reached is Reached.KERNEL:
-        asked = story.system_asks
-        if not asked and not story.firmware_asks:
-            return None  # another server gives addresses here, and what it is asked is not heard
-        if not asked:
-            return found(
-                story, Cause.SYSTEM_NETWORK, "Its kernel runs and never asked for an address.",
-                "The agent's kernel may lack a driver for its network card: look at its console.",
-                story.last("console", "kernel"),
-            )  # fmt: skip
-        return found(
-            story, Cause.AGENT_SILENT, "Its kernel runs and asked for an address; its agent was not heard.",
-            "Look whether it can reach this host by HTTP: a firewall, or an address of another server.",
-            asked[-1],
-        )  # fmt: skip
-    return None
-
-
 def local(story: BootStory) -> Verdict | None:
     """Its own disk: no kernel, or a system that does not come to the sign that is waited for."""
     if story.to_agent:
@@ -174,24 +117,6 @@ def _nothing_boots(story: BootStory) -> Verdict | None:
             asked, story.last("console", "firmware"),
         )  # fmt: skip
     return None
-
-
-_STEPS = {
-    "no-disk": (
-        Cause.NO_DISK,
-        "Look whether the disk is connected, and whether the agent's kernel has a driver for its controller.",
-    ),
-    "image-too-large": (Cause.TOO_LARGE, "Take a smaller image, or a larger disk."),
-    "image-damaged": (Cause.IMAGE, "`hostler image verify` tells what is damaged; import the image again."),
-    "signature-refused": (
-        Cause.SIGNATURE,
-        "`hostler image show` tells who signed the image: sign it with a key that the agent trusts, or build "
-        "an agent that trusts its signer. If a signature does not hold, find out who changed the image.",
-    ),
-    "disk-fault": (Cause.DISK, "Look at its health in `hostler show`, and replace the disk."),
-    "agent-trouble": (Cause.AGENT_TROUBLE, "This is a fault of the agent: report it, with the log."),
-}
-"""By what the agent calls the cause of a failed step: what that means, and what to do."""
 
 
 def no_root(story: BootStory) -> Verdict | None:

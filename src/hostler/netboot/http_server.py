@@ -25,6 +25,7 @@ from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
 from hostler.netboot.http_connections import BootConnections
 from hostler.netboot.http_names import NamedFiles
+from hostler.netboot.http_slow import looked_at
 from hostler.netboot.http_stalls import HttpStalls
 from hostler.netboot.interface6 import bind as bind6
 from hostler.netboot.interface6 import check_address
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.model.json import Document
+    from hostler.netboot.chunk_shelf import Elsewhere
     from hostler.netboot.table import Address, BootTable, NetworkConfig, Target
     from hostler.netboot.virtual_file import VirtualFile
 
@@ -69,6 +71,7 @@ class BootHttp:
         rack: Takes agents' reports and signs of life.
         store: Root of the chunk store.
         open_file: Returns the file that TFTP serves under a name to a client, or None.
+        elsewhere: Images that are at home on another server; None: there are none.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class BootHttp:
         rack: Rack,
         store: Path,
         open_file: Callable[[Address, str], VirtualFile | None],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._table = table
         self._networks = tuple(networks)
@@ -87,7 +91,7 @@ class BootHttp:
         self._mac_of = mac_of
         self._emit = emit
         self._names = NamedFiles(open_file, emit)
-        self._door = AgentDoor(table, store, mac_of, emit, rack, self._networks)
+        self._door = AgentDoor(table, store, mac_of, emit, rack, self._networks, elsewhere)
         self._media = MediaDoor(table, self._networks, mac_of, emit)
         self._systems = SystemDoor(table, mac_of, emit, rack)
         self._runner: web.ServerRunner | None = None
@@ -101,8 +105,9 @@ class BootHttp:
         """
         sockets = _listening(self._networks)
         server = BootConnections(
-            self.handle, access_log=None, keepalive_timeout=IDLE_SECONDS, auto_decompress=False
-        )
+            self.handle, self._spoke_tls, access_log=None, keepalive_timeout=IDLE_SECONDS,
+            auto_decompress=False,
+        )  # fmt: skip
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         for listening in sockets:
@@ -229,8 +234,14 @@ class BootHttp:
         if hdrs.RANGE in request.headers:
             data["range"] = printable(request.headers[hdrs.RANGE], 64)
         self._trace("head" if head else "get", f"{who}: {name}", target, mac, data)
+
+        def slow(arrived: int, seconds: float) -> None:
+            rate = f"{arrived / 1e6:.1f} MB of it arrived in {seconds:.0f} s"
+            self._trace("slow", f"{who}: {name}: {rate}", target, mac, {**data, "arrived": arrived})
+
         try:
-            response, transfer = await send_file(request, path, artefact)
+            with looked_at(request, slow):
+                response, transfer = await send_file(request, path, artefact)
         except OSError as error:
             log.warning("%s: %s", path, error.strerror)
             self._trace("missing", f"{who}: {name}: {error.strerror}", target, mac)
@@ -254,6 +265,12 @@ class BootHttp:
         mac = self._mac_of(ip_address(client))
         target = self._table.by_mac(mac) if mac else None
         self._trace("mtu", f"{target.board if target else client} {words}", target, mac, {"packet": packet})
+
+    def _spoke_tls(self, client: str) -> None:
+        address = ip_address(client.partition("%")[0])
+        mac = self._mac_of(address)
+        target = self._table.by_mac(mac) if mac else None
+        self._trace("tls", f"{_who(target, address)} speaks TLS to a port of plain HTTP", target, mac)
 
     def _trace(
         self, kind: str, text: str, target: Target | None, mac: str | None, data: Document | None = None

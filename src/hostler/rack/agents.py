@@ -118,7 +118,7 @@ class AgentReports:
             keeper.another_spoke(printable(spoke))
         if marker.get("event") in ("lost", "fail"):
             text = str(marker.get("error") or marker.get("why") or "no reason given")
-            keeper.agent_trouble(printable(text))
+            keeper.agent_trouble(printable(text), printable(str(marker.get("cause") or ""))[:32])
 
 
 async def _take_from_system(keeper: Keeper, kind: str, boot: str, body: Document) -> int:

@@ -128,9 +128,9 @@ class Keeper:
         waited = time.time() if waits else self._view.seen.agent_waited
         self._see(agent_phase=phase, agent_waited=waited, done=done, total=total)
 
-    def agent_trouble(self, text: str) -> None:
-        """Note what an agent complained of on the console; it is told when a deadline passes."""
-        self._trace("agent", "trouble", text)
+    def agent_trouble(self, text: str, cause: str = "") -> None:
+        """Note what an agent complained of on the console, and its cause; told when a deadline passes."""
+        self._trace("agent", "trouble", text, {"cause": cause} if cause else None)
         self._see(agent_trouble=text)
 
     def another_spoke(self, board: str) -> None:

@@ -36,6 +36,7 @@ from hostler.rack.lease_list import list_leases
 from hostler.rack.netboot import Netboot
 from hostler.rack.networks import namespace_of
 from hostler.rack.port_watch import PortWatch
+from hostler.rack.served_watch import ServedWatch
 from hostler.rack.stand_ins import StandIns
 from hostler.rack.strangers import Strangers
 from hostler.rack.targets import artefacts, target
@@ -106,6 +107,9 @@ class Rack:
         self._stand_ins = StandIns()
         self._troubles = NetworkTrouble()
         self._ports = PortWatch(lambda: self._plan, self._troubles, self._keep_event)
+        self._served = ServedWatch(
+            lambda network: self.netboot.trouble(network), self._troubles.silent, self._keep_event
+        )
         self.ears = Ears()
         self._active_checks = ActiveChecks(self)
         self._wire_finder = WireFinder(self, self._active_checks.turn)
@@ -295,6 +299,8 @@ class Rack:
             view = kept.keeper.view
             boots = view.memory.boot is not None and view.memory.boot.purpose != "local"
             self._ports.note(event, view.desired.board, self._tasks, boots=boots)
+            if boots:
+                self._served.note(event, view.desired.board.network, self._tasks)
 
     def _keep_event(self, event: TraceEvent) -> None:
         if len(self._events) >= _UNSENT_EVENTS:
