@@ -107,9 +107,6 @@ class Rack:
         self._stand_ins = StandIns()
         self._troubles = NetworkTrouble()
         self._ports = PortWatch(lambda: self._plan, self._troubles, self._keep_event)
-        self._served = ServedWatch(
-            lambda network: self.netboot.trouble(network), self._troubles.silent, self._keep_event
-        )
         self.ears = Ears()
         self._active_checks = ActiveChecks(self)
         self._wire_finder = WireFinder(self, self._active_checks.turn)
@@ -125,6 +122,7 @@ class Rack:
             lambda name: kept.keeper if (kept := self._kept.get(name)) else None, self._captures
         )
         self.netboot = Netboot(images.root, state_dir, self._heard, self.reports)
+        self._served = ServedWatch(self.netboot.trouble, self._troubles.silent, self._keep_event)
         self._packets = BootPackets(state_dir / "netboot", lambda: self._plan.keep_traces)
 
     async def run(self) -> None:

@@ -11,6 +11,8 @@ from hostler.model.trace import TraceEvent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hostler.model.json import Document
+
 SETTLE_SECONDS: Final = 30.0
 """How long the boot services may take to start, or to be replaced, while a board's firmware is on its way."""
 
@@ -48,8 +50,5 @@ class ServedWatch:
         if not why or not self._silent(board, on.at):
             return
         text = f"{board} cannot be heard: network {network} is not served, because {why}"
-        self._tell(
-            TraceEvent(
-                time.time(), "dhcp", "not-served", text, board, boot=on.boot, data={"network": network}
-            )
-        )
+        data: Document = {"network": network}
+        self._tell(TraceEvent(time.time(), "dhcp", "not-served", text, board, boot=on.boot, data=data))
