@@ -94,7 +94,7 @@ class Bench:
             right=None if match.right is None else match.right - seconds,
             mended=match.mended - seconds,
         )
-        keeper._see(match=match, power_tried=seen.power_tried - seconds)
+        keeper._live.see(match=match, power_tried=seen.power_tried - seconds)
 
     async def events(self, kind: str) -> list[str]:
         """Return the texts of the power events of one kind so far."""

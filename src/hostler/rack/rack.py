@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.drivers.errors import DriverError
 from hostler.link.documents import DocumentError, from_document, to_document
 from hostler.link.group_commit import StorageError
-from hostler.link.port import LinkError, RequestRefusedError
+from hostler.link.port import RequestRefusedError
 from hostler.model.board import Lifecycle
 from hostler.model.network_trouble import NetworkTrouble
 from hostler.model.seam import Desired, Observed, RackPlan
@@ -40,6 +39,7 @@ from hostler.rack.served_watch import ServedWatch
 from hostler.rack.stand_ins import StandIns
 from hostler.rack.strangers import Strangers
 from hostler.rack.targets import artefacts, target
+from hostler.rack.uplink import Uplink
 from hostler.rack.wire_ends import equipment_of
 from hostler.rack.wires import Wires
 
@@ -59,16 +59,6 @@ log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 5.0
 """Pause before a keeper that fell over is started again."""
-
-_RETRY_SECONDS = 1.0
-"""Pause after the link did not take something, before it is offered again."""
-
-_COMPLAIN_SECONDS = 30.0
-"""How often it is said that the link takes nothing."""
-
-_UNSENT_EVENTS = 20_000
-"""Trace events held while the link does not take them; older ones are dropped, and their number is told."""
-
 
 _SEARCHERS = 2
 """Searches of console logs at a time: each may take a core for 15 seconds, and whatever else needs a thread
@@ -98,7 +88,7 @@ class Rack:
     """
 
     def __init__(self, link: RackLink, store: RackStore, images: ImageStore, state_dir: Path) -> None:
-        self._link = link
+        self._link, self._uplink = link, Uplink(link)
         self._store = store
         self._images = images
         self._plan = RackPlan()
@@ -106,14 +96,10 @@ class Rack:
         self._strangers = Strangers()
         self._stand_ins = StandIns()
         self._troubles = NetworkTrouble()
-        self._ports = PortWatch(lambda: self._plan, self._troubles, self._keep_event)
+        self._ports = PortWatch(lambda: self._plan, self._troubles, self._uplink.publish)
         self.ears = Ears()
         self._active_checks = ActiveChecks(self)
         self._wire_finder = WireFinder(self, self._active_checks.turn)
-        self._events: deque[TraceEvent] = deque()
-        self._dropped = 0
-        self._complained = -_COMPLAIN_SECONDS
-        self._event_there = asyncio.Event()
         self._consoles_dir = state_dir / "consoles"
         self._searchers = ThreadPoolExecutor(_SEARCHERS, "console-search")
         self.wires = Wires()
@@ -122,7 +108,7 @@ class Rack:
             lambda name: kept.keeper if (kept := self._kept.get(name)) else None, self._captures
         )
         self.netboot = Netboot(images.root, state_dir, self._heard, self.reports)
-        self._served = ServedWatch(self.netboot.trouble, self._troubles.silent, self._keep_event)
+        self._served = ServedWatch(self.netboot.trouble, self._troubles.silent, self._uplink.publish)
         self._packets = BootPackets(state_dir / "netboot", lambda: self._plan.keep_traces)
 
     async def run(self) -> None:
@@ -130,7 +116,7 @@ class Rack:
         self._link.serve(self._request, self._stream)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            tasks.create_task(self._publish_forever(), name="publish")
+            tasks.create_task(self._uplink.run(), name="publish")
             tasks.create_task(self._follow(), name="follow")
             tasks.create_task(self._captures.run(), name="captures")
             tasks.create_task(self._packets.run(), name="packets")
@@ -172,7 +158,7 @@ class Rack:
         name = desired.board.name
         for mac in desired.board.macs:
             if self._strangers.forget(mac):
-                await self._observe(f"stranger/{mac}", None)
+                await self._uplink.observe(f"stranger/{mac}", None)
         kept = self._kept.get(name)
         if kept is not None:
             old = kept.keeper.view.desired.board
@@ -265,7 +251,7 @@ class Rack:
             await self._store.forget(name)
         except StorageError as error:  # what is left of it harms nobody: its runs are over
             log.warning("%s is dropped, but not forgotten: %s", name, error)
-        await self._observe(f"board/{name}", None)
+        await self._uplink.observe(f"board/{name}", None)
 
     # What keepers ask for (KeeperPort).
 
@@ -275,7 +261,7 @@ class Rack:
 
     async def tell(self, observed: Observed) -> None:
         """See KeeperPort."""
-        await self._observe(f"board/{observed.board}", to_document(observed))
+        await self._uplink.observe(f"board/{observed.board}", to_document(observed))
 
     def answer(self, view: View) -> None:
         """See KeeperPort."""
@@ -289,67 +275,16 @@ class Rack:
 
     def trace(self, event: TraceEvent) -> None:
         """Add an event to history, and what it shows to be wrong with the network; never blocks."""
-        self._keep_event(event)
+        self._uplink.publish(event)
         kept = self._kept.get(event.board) if event.board is not None else None
         if kept is not None:
             for trouble in self._troubles.note(event, kept.keeper.view.desired.board.network):
-                self._keep_event(trouble)
+                self._uplink.publish(trouble)
             view = kept.keeper.view
             boots = view.memory.boot is not None and view.memory.boot.purpose != "local"
             self._ports.note(event, view.desired.board, self._tasks, boots=boots)
             if boots:
                 self._served.note(event, view.desired.board.network, self._tasks)
-
-    def _keep_event(self, event: TraceEvent) -> None:
-        if len(self._events) >= _UNSENT_EVENTS:
-            self._events.popleft()
-            self._dropped += 1
-        self._events.append(event)
-        self._event_there.set()
-
-    async def _publish_forever(self) -> None:
-        while True:
-            await self._event_there.wait()
-            self._event_there.clear()
-            batch = [self._events.popleft() for _ in range(len(self._events))]
-            if self._dropped:
-                text = f"{self._dropped} events were dropped because they came faster than they could be kept"
-                batch.append(replace(batch[-1], source="run", kind="dropped", text=text, data={}))
-                self._dropped = 0
-            # Started in order, so they are kept in order; together, so they share an fsync.
-            sent = await asyncio.gather(*map(self._published, batch))
-            if not all(sent):
-                self._events.extendleft(
-                    event for event, done in reversed([*zip(batch, sent, strict=True)]) if not done
-                )
-                self._event_there.set()
-                await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _published(self, event: TraceEvent) -> bool:
-        try:
-            await self._link.publish(event.to_json())
-        except LinkError as error:
-            self._complain(error)
-            return False
-        return True
-
-    async def _observe(self, key: str, document: Document | None) -> None:
-        """Tell the hub however long the link does not take it."""
-        while True:
-            try:
-                await self._link.observe(key, document)
-            except LinkError as error:
-                self._complain(error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                return
-
-    def _complain(self, error: LinkError) -> None:
-        """Say what is wrong with the link, but not for every event."""
-        now = time.monotonic()
-        if now >= self._complained + _COMPLAIN_SECONDS:
-            self._complained = now
-            log.warning("the link does not take what this rack tells: %s; trying again", error)
 
     # What netboot and the hub tell or ask.
 
@@ -361,7 +296,7 @@ class Rack:
             kept.keeper.heard(event)
         stranger = self._strangers.note(event)
         if stranger is not None:
-            self._tasks.create_task(self._observe(f"stranger/{stranger.mac}", to_document(stranger)))
+            self._tasks.create_task(self._uplink.observe(f"stranger/{stranger.mac}", to_document(stranger)))
 
     async def _request(self, kind: str, body: Document) -> Document:
         if kind == "check":
