@@ -37,6 +37,7 @@ VAIN_SECONDS = 15.0
 damaged, or others come first for long."""
 _READ = 65536
 _RECEIVE_BUFFER = 8 * 1024 * 1024
+_HEAR_SECONDS = struct.pack("ll", 0, 200_000)  # struct timeval
 _WAITING = 16  # frames between the network and the disk: some MiB
 _UDP_GRO = 104  # <linux/udp.h>
 _SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>; root may have more than net.core.rmem_max
@@ -202,7 +203,7 @@ class _Listening:
         while not self._end.is_set():
             try:
                 count, ancillary, _, _ = self._socket.recvmsg_into([buffer], 64)
-            except TimeoutError:
+            except BlockingIOError:  # nothing came in _HEAR_SECONDS
                 continue
             size = DATAGRAM
             for level, kind, data in ancillary:
@@ -238,6 +239,7 @@ class _Listening:
                 continue
             right = self._take(chunk, frame)
             with self._lock:
+                self._receiver.release(frame)
                 self._pending -= 1
                 if right:
                     self._got_at = time.monotonic()
@@ -269,7 +271,8 @@ def _joined(group: str, port: int, here: str) -> socket.socket:
         made.bind((group, port))
         membership = socket.inet_aton(group) + socket.inet_aton(here)
         made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        made.settimeout(0.2)
+        # The kernel's own timeout: Python's asks poll before each read.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _HEAR_SECONDS)
     except OSError:
         made.close()
         raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import zstandard
 
-from hostler.agent.extents import DamagedError, frame_limit, plain_of
+from hostler.agent.extents import DamagedError, frame_limit, unpack
 from hostler.agent.work import DiskFaultError, ImageFaultError, TooLargeError
 from hostler.agent.writing import CHUNK_TRIES
 
@@ -174,13 +174,16 @@ class _Image:
 
     def _fetched(self, chunk: Chunk) -> bytes:
         problem = ""
+        plain = bytearray(chunk.length)
         for _ in range(CHUNK_TRIES):
             length = self._source.chunk(chunk.digest, self._frame)
             self._result.fetched_bytes += length
             try:
-                return plain_of(chunk, self._frame[:length], zstandard.ZstdDecompressor())
+                unpack(chunk, self._frame[:length], zstandard.ZstdDecompressor(), memoryview(plain))
             except DamagedError as error:
                 problem = str(error)
+            else:
+                return bytes(plain)
         raise ImageFaultError(
             f"chunk {chunk.digest} at {chunk.offset} arrived damaged {CHUNK_TRIES} times and was not "
             f"written: {problem}"

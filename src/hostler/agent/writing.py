@@ -16,8 +16,8 @@ from hostler.agent.extents import (
     equal_chunks,
     frame_limit,
     in_threads,
-    plain_of,
     runs_without,
+    unpack,
 )
 from hostler.agent.looking import Looking, probes
 from hostler.agent.media import aligned_buffer, up
@@ -70,7 +70,7 @@ class Writing:
         self._work = work
         self._workers = workers
         self._lock = threading.Lock()
-        self._buffers = threading.local()
+        self._own = threading.local()
         self.fetched_bytes = 0
         self.shared_bytes = 0
         self.kept_bytes = 0
@@ -118,9 +118,8 @@ class Writing:
                     at = count = 0
                     # Not only between extents: with several workers these are seconds on a slow link.
                     while count < len(run) and not until():
-                        plain = self._fetched(run[count], frame, decompressor)
-                        buffer[at : at + len(plain)] = plain
-                        at += len(plain)
+                        self._fetch(run[count], frame, decompressor, buffer[at:])
+                        at += run[count].length
                         count += 1
                     if count:
                         self._put(run[:count], buffer, at)
@@ -184,18 +183,18 @@ class Writing:
 
     def _taken(self, chunks: list[Chunk], frame: memoryview) -> bool:
         """Write a frame to all its places; False: it is not what its digest says."""
+        own = self._own
+        if not hasattr(own, "buffer"):
+            own.buffer = aligned_buffer(self._index.chunk_size)
+            own.decompressor = zstandard.ZstdDecompressor()
         try:
-            plain = plain_of(chunks[0], frame, zstandard.ZstdDecompressor())
+            unpack(chunks[0], frame, own.decompressor, own.buffer)
         except DamagedError:
             return False
-        buffer = getattr(self._buffers, "buffer", None)
-        if buffer is None:
-            buffer = self._buffers.buffer = aligned_buffer(self._index.chunk_size)
         with self._lock:
             self.fetched_bytes += len(frame)
         for chunk in chunks:
-            buffer[: chunk.length] = plain
-            self._put((chunk,), buffer, chunk.length)
+            self._put((chunk,), own.buffer, chunk.length)
         return True
 
     def all_lacking(self, extents: Iterable[Extent], looking: Looking) -> list[Extent]:
@@ -251,17 +250,21 @@ class Writing:
             self.written.append(run)
         self._work.advance(length)
 
-    def _fetched(self, chunk: Chunk, frame: memoryview, decompressor: zstandard.ZstdDecompressor) -> bytes:
-        """Return the plain bytes of a chunk, checked."""
+    def _fetch(
+        self, chunk: Chunk, frame: memoryview, decompressor: zstandard.ZstdDecompressor, into: memoryview
+    ) -> None:
+        """Put the plain bytes of a chunk, checked, at the beginning of a buffer."""
         problem = ""
         for _ in range(CHUNK_TRIES):
             length = self._source.chunk(chunk.digest, frame)
             with self._lock:
                 self.fetched_bytes += length
             try:
-                return plain_of(chunk, frame[:length], decompressor)
+                unpack(chunk, frame[:length], decompressor, into)
             except DamagedError as error:
                 problem = str(error)
+            else:
+                return
         raise ImageFaultError(
             f"chunk {chunk.digest} at {chunk.offset} arrived damaged {CHUNK_TRIES} times and was not "
             f"written: {problem}"

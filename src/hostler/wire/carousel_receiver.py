@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ROOM = 64 * 1024 * 1024
 """Bytes of frames that may be incomplete at once: a board has 512 MB. The oldest goes first."""
+_SPARE = 4
+"""Buffers of frames kept for the next ones: new memory for each costs as much as putting it together."""
 MOST_FRAGMENTS = 8000
 """Missing fragments told in one report: what is more is told when these have come."""
 
@@ -79,6 +81,7 @@ class Receiver:
         self._room = room
         self._held = 0
         self._partial: OrderedDict[int, _Partial] = OrderedDict()
+        self._spare: list[bytearray] = []
         self._turn = 0
         self._before = 0  # fragments of the turn it came into that were sent before: they are not lost
         self._over = False
@@ -111,7 +114,7 @@ class Receiver:
         """Take in datagrams that arrived together; return the chunks that became whole, and their frames.
 
         What is not of this session, or malformed, is left alone. Frames are not checked here: whoever
-        decompresses one compares its digest, and calls ``again`` if that is another.
+        decompresses one compares its digest, and calls ``again`` if that is another, and then ``release``.
         """
         whole: list[tuple[int, memoryview]] = []
         if size != DATAGRAM:
@@ -155,6 +158,13 @@ class Receiver:
     def again(self, chunk: int) -> None:
         """Need a chunk again: what came was damaged."""
         self._wanted.add(chunk)
+
+    def release(self, frame: memoryview) -> None:
+        """Have the memory of a frame back, for the next: nobody may look at it any more."""
+        buffer = frame.obj
+        frame.release()
+        assert isinstance(buffer, bytearray)
+        self._keep(buffer)
 
     def lacking(self) -> Lacking:
         """Return what to tell the sender, and begin to count anew."""
@@ -235,17 +245,33 @@ class Receiver:
 
     def _begin(self, chunk: int, length: int, turn: int) -> _Partial:
         count = fragment_count(length)
-        partial = _Partial(length, turn, bytearray(count * UNIT), bytearray(count), count)
+        partial = _Partial(length, turn, self._buffer(count * UNIT), bytearray(count), count)
         self._partial[chunk] = partial
         self._held += len(partial.buffer)
         while self._held > self._room and len(self._partial) > 1:
-            self._forget(next(iter(self._partial)))
+            if (oldest := self._forget(next(iter(self._partial)))) is not None:
+                self._keep(oldest)
         return partial
 
-    def _forget(self, chunk: int) -> None:
+    def _forget(self, chunk: int) -> bytearray | None:
+        """Have a chunk's frame no longer; return its memory."""
         partial = self._partial.pop(chunk, None)
-        if partial is not None:
-            self._held -= len(partial.buffer)
+        if partial is None:
+            return None
+        self._held -= len(partial.buffer)
+        return partial.buffer
+
+    def _buffer(self, size: int) -> bytearray:
+        """Return memory of at least this size."""
+        for at, spare in enumerate(self._spare):
+            if len(spare) >= size:
+                return self._spare.pop(at)
+        self._spare[:1] = []  # too small for what comes now
+        return bytearray(size)
+
+    def _keep(self, buffer: bytearray) -> None:
+        if len(self._spare) < _SPARE:
+            self._spare.append(buffer)
 
     @staticmethod
     def _bring_back(partial: _Partial, group: int) -> None:
