@@ -158,6 +158,7 @@ ROUTES: dict[str, Row] = {
     "POST /images": Row((401, 200, 403, 409, 409), content=b"x", query="?name=new&arch=amd64"),
     "POST /images/{name}/signatures": Row(members(422), {"key": "none", "signature": "none"}),
     "DELETE /images/{name}/signatures/{key}": Row(holder(404)),
+    "PATCH /images/{name}": Row(holder(200), {"project": None}),
     "DELETE /images/{name}": Row((401, 403, 403, 204, 404)),  # once
     "POST /discovered/{mac}/find-wires": Row(admins(404), {}),
     "GET /hooks": Row(admins(200)),

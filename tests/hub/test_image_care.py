@@ -253,7 +253,7 @@ async def test_systems_of_the_network_are_no_disks(tmp_path: Path):
         await imported(lab, "installer", folder(tmp_path / "image"))
         await take(lab, "one", disk(tmp_path, 1))
         with pytest.raises(InvalidError, match="comes over the network"):
-            await lab.hub.image_care.diff("one", "installer")
+            await lab.hub.image_care.diff(HUB, "one", "installer")
         with pytest.raises(InvalidError, match="comes over the network"):
             await lab.hub.image_care.export(HUB, "installer", "raw")
 

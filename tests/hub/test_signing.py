@@ -44,7 +44,7 @@ async def disk(lab: Lab, folder: Path, name: str = "debian", content: bytes = b"
 
 async def sign(lab: Lab, name: str, key: Ed25519PrivateKey, by: Principal = HUB) -> ImageRecord:
     """Sign an image as its index has it."""
-    index = await asyncio.to_thread(signing.index_file(lab.hub, name).read_bytes)
+    index = await asyncio.to_thread(signing.index_file(lab.hub, HUB, name).read_bytes)
     return await signing.sign(lab.hub, by, name, public(key), key.sign(index).hex())
 
 
@@ -78,7 +78,7 @@ async def test_a_signature_that_does_not_hold_is_not_kept(tmp_path: Path) -> Non
     async with running(tmp_path) as lab:
         image = await disk(lab, tmp_path)
         await disk(lab, tmp_path, "other", b"y" * 5000)
-        other = await asyncio.to_thread(signing.index_file(lab.hub, "other").read_bytes)
+        other = await asyncio.to_thread(signing.index_file(lab.hub, HUB, "other").read_bytes)
         for key, value in (
             (public(KEY), KEY.sign(other).hex()),
             (public(OTHER), KEY.sign(other).hex()),
@@ -94,7 +94,7 @@ async def test_a_signature_that_does_not_hold_is_not_kept(tmp_path: Path) -> Non
             await signing.sign(lab.hub, HUB, "debian", public(KEY), KEY.sign(other).hex())
         lab.store.artefact_path(image.index).unlink()
         with pytest.raises(UnavailableError, match="import it again"):
-            signing.index_file(lab.hub, "debian")
+            signing.index_file(lab.hub, HUB, "debian")
         assert lab.hub.state.images["debian"].signatures == ()
 
 
@@ -199,7 +199,7 @@ async def test_what_comes_over_the_network_cannot_be_signed(tmp_path: Path) -> N
     async with running(tmp_path) as lab:
         await imported(lab, "installer", folder(tmp_path / "net"))
         with pytest.raises(InvalidError, match="only an image of a disk"):
-            signing.index_file(lab.hub, "installer")
+            signing.index_file(lab.hub, HUB, "installer")
 
 
 async def test_an_agent_is_registered_with_whom_it_trusts(tmp_path: Path) -> None:

@@ -168,7 +168,10 @@ class ProvenanceDocument(_Document):
 
 
 class ImageDocument(_Document):
-    """An image of the catalogue; sizes in bytes. ``index`` is null for one that comes over the network."""
+    """An image of the catalogue; sizes in bytes. ``index`` is null for one that comes over the network.
+
+    It is for the members of ``project``, or for everybody if that is null.
+    """
 
     name: str
     kind: Literal["disk", "netboot"]
@@ -184,6 +187,7 @@ class ImageDocument(_Document):
     source: str
     provenance: ProvenanceDocument
     signatures: list[SignatureDocument]
+    project: str | None
 
 
 class EventDocument(_Document):
@@ -364,6 +368,7 @@ def image_document(image: ImageRecord) -> ImageDocument:
             SignatureDocument(id=key_id(one.key), key=one.key, signature=one.value)
             for one in image.signatures
         ],
+        project=image.project or None,
     )
 
 

@@ -18,8 +18,9 @@ from hostler.api.followed_work import MEDIA_TYPE, follow
 from hostler.api.gate import Caller, TheHub
 from hostler.api.problems import problem_response
 from hostler.hub import netboot_imports, signing
-from hostler.hub.errors import InvalidError, NotFoundError, Refusal
+from hostler.hub.errors import InvalidError, Refusal
 from hostler.hub.image_desk import ImageDesk, ImageTerms
+from hostler.hub.image_sight import find_image, seen_images, share
 from hostler.hub.netboot_description import Instead
 from hostler.hub.netboot_imports import NetbootTerms
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
@@ -43,19 +44,29 @@ _FILES = Query(default_factory=list, max_length=100)
 
 
 @router.get("/images")
-async def list_images(hub: TheHub) -> list[ImageDocument]:
-    """List the images."""
-    return [image_document(image) for _, image in sorted(hub.state.images.items())]
+async def list_images(hub: TheHub, caller: Caller) -> list[ImageDocument]:
+    """List the images that are for everybody, or for a project that one belongs to."""
+    return [image_document(image) for image in seen_images(hub.state, caller)]
 
 
 @router.get("/images/{name}")
-async def get_image(hub: TheHub, name: str) -> ImageDocument:
+async def get_image(hub: TheHub, caller: Caller, name: str) -> ImageDocument:
     """Return an image."""
-    image = hub.state.images.get(name)
-    if image is None:
-        known = ", ".join(sorted(hub.state.images)) or "none yet"
-        raise NotFoundError(f'there is no image "{name}"; images: {known}', kind="unknown-image")
-    return image_document(image)
+    return image_document(find_image(hub.state, name, caller))
+
+
+class SharingRequest(BaseModel):
+    """For the members of which project an image is to be; null: for everybody."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str | None
+
+
+@router.patch("/images/{name}")
+async def share_image(hub: TheHub, caller: Caller, name: str, body: SharingRequest) -> ImageDocument:
+    """Say who sees an image (who brought it, an admin of its project, or an admin)."""
+    return image_document(await hub.change(lambda draft: share(draft, caller, name, body.project)))
 
 
 @router.delete("/images/{name}", status_code=204)
@@ -65,9 +76,9 @@ async def remove_image(hub: TheHub, caller: Caller, name: str) -> None:
 
 
 @router.get("/images/{name}/index", response_class=FileResponse)
-async def get_index(hub: TheHub, name: str) -> FileResponse:
+async def get_index(hub: TheHub, caller: Caller, name: str) -> FileResponse:
     """Return the encoded chunk index of an image of a disk: what a signature is made over."""
-    return FileResponse(signing.index_file(hub, name), media_type="application/octet-stream")
+    return FileResponse(signing.index_file(hub, caller, name), media_type="application/octet-stream")
 
 
 class SignatureRequest(BaseModel):

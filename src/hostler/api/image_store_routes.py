@@ -65,9 +65,9 @@ class SweepDocument(_Document):
 
 
 @router.get("/images/{name}/diff")
-async def diff_images(hub: TheHub, name: str, other: str) -> DiffDocument:
+async def diff_images(hub: TheHub, caller: Caller, name: str, other: str) -> DiffDocument:
     """Tell what of image ``other`` is not in this one: what travels when it is put over it."""
-    found = await hub.image_care.diff(name, other)
+    found = await hub.image_care.diff(caller, name, other)
     return DiffDocument(image=name, other=other, **asdict(found))
 
 

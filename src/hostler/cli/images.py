@@ -1,4 +1,4 @@
-"""The verb image: import, presets, list, show, rm; the rest is in ``signing`` and ``image_store``."""
+"""The verb image: import, presets, list, show, share, rm; the rest is in ``signing`` and ``image_store``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(
         dest="action",
         required=True,
-        metavar="import|presets|list|show|rm|diff|verify|gc|export|key|sign|unsign",
+        metavar="import|presets|list|show|share|rm|diff|verify|gc|export|shrink|key|sign|unsign",
     )
     add = verbs.add_parser(
         "import",
@@ -89,9 +89,15 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     show = verbs.add_parser("show", help="everything about an image", allow_abbrev=False)
     show.add_argument("name", metavar="NAME")
     listing = verbs.add_parser("list", help="every image", allow_abbrev=False)
+    share = verbs.add_parser("share", help="say who sees an image", allow_abbrev=False)
+    share.add_argument("name", metavar="NAME")
+    whom = share.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--project", metavar="P", help="the members of this project, and the lab's admins")
+    whom.add_argument("--everybody", action="store_true", help="whoever is signed in")
     remove = verbs.add_parser("rm", help="remove an image", allow_abbrev=False)
     remove.add_argument("name", metavar="NAME")
-    for verb in (add, ready, show, listing, remove, *image_store.add_verbs(verbs), *signing.add_verbs(verbs)):
+    own = (add, ready, show, share, listing, remove)
+    for verb in (*own, *image_store.add_verbs(verbs), *signing.add_verbs(verbs)):
         verb.add_argument("--json", action="store_true", default=names.SUPPRESS)
 
 
@@ -110,6 +116,12 @@ def image(args: argparse.Namespace, out: Output) -> int:
             return _list(client, out)
         if args.action == "show":
             _show(client.image(args.name), out)
+            return 0
+        if args.action == "share":
+            made = client.share_image(args.name, args.project)
+            if out.json:
+                out.document(made)
+            out.line(f"image {args.name} is for {_whom(made)}")
             return 0
         client.remove_image(args.name)
     if out.json:
@@ -240,7 +252,7 @@ def _list(client: Client, out: Output) -> int:
     if out.json:
         out.document(found)
     out.table(
-        ("image", "kind", "arch", "platforms", "size", "data", "created"),
+        ("image", "kind", "arch", "platforms", "size", "data", "for", "created"),
         [
             (
                 image["name"],
@@ -249,6 +261,7 @@ def _list(client: Client, out: Output) -> int:
                 ",".join(image["platforms"]) or "any",
                 size_text(image["size"]),
                 size_text(image["data_bytes"]) if image["kind"] == "disk" else "",
+                _whom(image),
                 local_time(image["created"]),
             )
             for image in found
@@ -269,6 +282,7 @@ def _show(image: Image, out: Output) -> None:
         ("kind", _kind_words(image)),
         ("arch", image["arch"]),
         ("platforms", ", ".join(image["platforms"]) or "any"),
+        ("for", _whom(image)),
     ]
     if netboot is None:
         rows += [
@@ -301,6 +315,10 @@ def _new_words(image: Image) -> str:
     origin = image["provenance"]
     stored = f", {size_text(origin['stored_bytes'])} in the store" if origin["new_chunks"] else ""
     return f"{origin['new_chunks']} of {origin['chunks']} chunks{stored}"
+
+
+def _whom(image: Image) -> str:
+    return f"project {image['project']}" if image["project"] else "everybody"
 
 
 def _kind_words(image: Image) -> str:

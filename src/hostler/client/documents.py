@@ -245,7 +245,10 @@ class Provenance(TypedDict):
 
 
 class Image(TypedDict):
-    """An image in the server's catalogue; ``netboot`` for the kind of that name only."""
+    """An image in the server's catalogue; ``netboot`` for the kind of that name only.
+
+    It is for the members of ``project``, or for everybody.
+    """
 
     name: str
     kind: Literal["disk", "netboot"]
@@ -261,6 +264,7 @@ class Image(TypedDict):
     source: str
     provenance: Provenance
     signatures: list[ImageSignature]
+    project: str | None
 
 
 class Share(TypedDict):

@@ -36,6 +36,10 @@ class ImageCalls:
         """Remove an image from the catalogue; refused while a run uses it."""
         self._http.call("DELETE", f"images/{part(name)}")
 
+    def share_image(self, name: str, project: str | None) -> Image:
+        """Say who sees an image: the members of a project, or everybody (None)."""
+        return cast("Image", self._http.call("PATCH", f"images/{part(name)}", body={"project": project}))
+
     def image_index(self, name: str) -> bytes:
         """Return the encoded chunk index of an image of a disk: what a signature is made over."""
         with self._http.stream("GET", f"images/{part(name)}/index", seconds=SECONDS) as response:

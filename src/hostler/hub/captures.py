@@ -11,6 +11,7 @@ from hostler.hub.errors import ConflictError, InvalidError
 from hostler.hub.image_limits import refuse_over_share, share_left
 from hostler.hub.image_names import name_fault, refuse_taken
 from hostler.hub.image_records import ImageRecord, Provenance
+from hostler.hub.image_sight import event_data
 from hostler.hub.install_target import TargetWish, install_target
 from hostler.model.cleaning import CleaningError, cleaning
 from hostler.model.disk_hint import DiskHintError, choose_disk, parse_hint
@@ -103,6 +104,7 @@ def capture_order(
         "chunk_size": CHUNK_SIZE,
         "pattern": pattern,
         "seconds": seconds,
+        "project": "" if record.claim is None else draft.claims[record.claim].project,
     }
     return StepOrder(StepKind.CAPTURE, params, CAPTURE_SECONDS)
 
@@ -148,11 +150,11 @@ def _add(
             "", __version__, count(result.get("chunks")), count(result.get("sent_chunks")),
             count(result.get("sent_bytes")),
         ),
-        shrinks_to=count(result.get("shrinks_to")),
+        shrinks_to=count(result.get("shrinks_to")), project=str(params["project"]),
     )  # fmt: skip
     draft.images.put(image.name, image)
     text = f'{run.principal} captured image "{image.name}" from board "{record.name}" ({image.size} bytes)'
     draft.event(
         "image.captured", text, principal=run.principal, board=record.name, run=run.id, claim=run.claim,
-        data={"image": image.name, "index": image.index},
+        data=event_data(image),
     )  # fmt: skip

@@ -291,7 +291,7 @@ def _grant(draft: Draft, claim: Claim, names: tuple[str, ...]) -> None:
 def _deploy(draft: Draft, claim: Claim, name: str, image: str) -> RunRecord | None:
     holder = draft.principals.get(claim.principal) or HUB
     try:
-        return runs.make(draft, holder, name, runs.deploy_plan(draft, image), Purpose.DEPLOY)
+        return runs.make(draft, holder, name, runs.deploy_plan(draft, image, holder), Purpose.DEPLOY)
     except Refusal as error:
         # The claim was right when it was made; what has changed since is told, and the board is theirs.
         about = {"board": name, "claim": claim.id, "principal": claim.principal}

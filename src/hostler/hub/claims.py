@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hostler.hub import access, boards, runs
 from hostler.hub.claim_queue import bookings_lost_to, fits, settle
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from hostler.hub.image_sight import find_image
 from hostler.hub.pools import pools_of
 from hostler.hub.records import DEFAULT_PROJECT, HUB, Principal
 from hostler.hub.signed_images import refuse_unsigned
@@ -89,7 +90,7 @@ def request(
     _check_quotas(draft, account, wants, fitting)
     _check_ttl(draft, principal, ttl, fitting)
     if image is not None:
-        found = runs.find_image(draft, image)
+        found = find_image(draft, image, principal)
         for board_class in sorted({record.board.board_class for row in fitting for record in row}):
             platform = draft.inventory.platform(board_class)
             runs.refuse_misfit(found, platform)

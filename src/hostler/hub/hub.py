@@ -279,7 +279,7 @@ class Hub:
         With ``dry_run`` it is only seen whether that could be, and the run that would be is returned.
         """
         values = metadata.assigned(settings or {})
-        await self.images.refuse_absent(runs.images_of(plan))
+        await self.images.refuse_absent(by, runs.images_of(plan))
         return await self._begin(
             lambda draft: runs.make(draft, by, board, plan, Purpose.USER, values, target=target), dry_run
         )
@@ -298,10 +298,10 @@ class Hub:
     ) -> RunRecord:  # fmt: skip
         """Put an image on a board and boot it, or have it run there; the rest as for ``start_run``."""
         values = metadata.assigned(settings or {})
-        await self.images.refuse_absent({image})
+        await self.images.refuse_absent(by, {image})
         return await self._begin(
             lambda draft: runs.make(
-                draft, by, board, runs.deploy_plan(draft, image, target), Purpose.DEPLOY, values, wish, target
+                draft, by, board, runs.deploy_plan(draft, image, by, target), Purpose.DEPLOY, values, wish, target
             ),
             dry_run,
         )

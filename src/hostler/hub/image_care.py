@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hostler.hub import runs
 from hostler.hub.access import admin_only, member_only
 from hostler.hub.errors import ConflictError, InvalidError
 from hostler.hub.image_records import ImageKind, ImageRecord
-from hostler.hub.state import Draft
+from hostler.hub.image_sight import find_image, seen_images, sees
 from hostler.model.stored_images import Swept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hostler.hub.hub import Hub
     from hostler.hub.image_store import Exported
     from hostler.hub.images import ImageFiles, Progress
     from hostler.hub.records import Principal
+    from hostler.hub.state import Draft, State
     from hostler.model.stored_images import ImageDiff, StoreFault
 
 
@@ -86,30 +86,31 @@ class ImageCare:
         self._verifying = False
         files.limit_to(lambda: hub.state.inventory.image_limit)
 
-    async def diff(self, first: str, second: str) -> ImageDiff:
+    async def diff(self, by: Principal, first: str, second: str) -> ImageDiff:
         """Compare two images of disks; raises a Refusal when one is not there or is none."""
-        indexes = [self._disk(name).index for name in (first, second)]
+        indexes = [self._disk(by, name).index for name in (first, second)]
         return await self._hub.images.in_thread(lambda: self._files.diff(*indexes))
 
     async def export(self, by: Principal, name: str, form: str) -> Exported:
         """Open an image of a disk to be given out; for members, as it is theirs to deploy."""
         member_only(by, "export images")
-        index = self._disk(name).index
+        index = self._disk(by, name).index
         return await self._hub.images.in_thread(lambda: self._files.export(index, form))
 
     async def block_map(self, by: Principal, name: str) -> bytes:
         """Return the block map of an image of a disk."""
         member_only(by, "export images")
-        index = self._disk(name).index
+        index = self._disk(by, name).index
         return await self._hub.images.in_thread(lambda: self._files.block_map(index))
 
     def may_verify(self, by: Principal, name: str | None) -> list[str]:
         """Return the names of the images ``verify`` would look through; raises as that does."""
         member_only(by, "verify images")
-        chosen = sorted(self._hub.state.images) if name is None else [self._image(name).name]
+        state = self._hub.state
+        found = seen_images(state, by) if name is None else [find_image(state, name, by)]
         if self._verifying:
             raise ConflictError("the images are being verified at this moment", kind="verifying")
-        return chosen
+        return [image.name for image in found]
 
     async def verify(
         self, by: Principal, name: str | None, progress: Callable[[Progress], None]
@@ -136,14 +137,9 @@ class ImageCare:
             found = await self._hub.images.at_length(lambda: self._files.verify(wanted, heeded))
         finally:
             self._verifying = False
-        faults = tuple(report for fault in found.faults if (report := self._whose(fault)) is not None)
-        if faults:
-            await self._hub.change(
-                lambda draft: draft.event(
-                    "image.damaged", _faults_text(faults), principal=by.name,
-                    data={"images": sorted({image for fault in faults for image in fault.images})},
-                )
-            )  # fmt: skip
+        if found.faults:
+            await self._hub.change(lambda draft: _tell(draft, by, found.faults))
+        faults = _reports(self._hub.state, found.faults, lambda image: sees(by, image))
         return VerifyReport(tuple(chosen), found.chunks, found.artefacts, found.read_bytes, faults)
 
     async def sweep(self, by: Principal, *, dry_run: bool) -> SweepReport:
@@ -169,11 +165,8 @@ class ImageCare:
             )
         return SweepReport(found, len(lost - going), dry_run)
 
-    def _image(self, name: str) -> ImageRecord:
-        return runs.find_image(Draft(self._hub.state, 0.0), name)
-
-    def _disk(self, name: str) -> ImageRecord:
-        image = self._image(name)
+    def _disk(self, by: Principal, name: str) -> ImageRecord:
+        image = find_image(self._hub.state, name, by)
         if image.kind is not ImageKind.DISK:
             raise InvalidError(
                 f'image "{name}" is a system that comes over the network; this is for images of disks',
@@ -181,19 +174,41 @@ class ImageCare:
             )
         return image
 
-    def _whose(self, fault: StoreFault) -> FaultReport | None:
-        """Return a fault with names; None if nobody needs it any more."""
+
+def _tell(draft: Draft, by: Principal, faults: Iterable[StoreFault]) -> None:
+    """Tell of faults by an event, and by one more for each project that has images of its own."""
+    for project in sorted({"", *(image.project for image in draft.images.values())}):
+        told = _reports(draft, faults, lambda image, whose=project: image.project == whose)  # type: ignore[misc]
+        if project:
+            told = tuple(report for report in told if report.images)
+        if told:
+            images = sorted({image for report in told for image in report.images})
+            draft.event(
+                "image.damaged", _faults_text(told), principal=by.name,
+                data={"images": images, "project": project},
+            )  # fmt: skip
+
+
+def _reports(
+    known: Draft | State, faults: Iterable[StoreFault], told_of: Callable[[ImageRecord], bool]
+) -> tuple[FaultReport, ...]:
+    """Return of each fault which of some images, and which agents, need what is at fault."""
+    reports = []
+    for fault in faults:
         needed = frozenset(fault.artefacts)
-        state = self._hub.state
-        images = sorted(image.name for image in state.images.values() if image.artefacts & needed)
+        images = sorted(
+            image.name for image in known.images.values() if image.artefacts & needed and told_of(image)
+        )
         agents = sorted(
             agent.arch
-            for agent in state.agents.values()
+            for agent in known.agents.values()
             if needed & {agent.kernel, agent.initrd, *agent.boot_files.values()}
         )
-        if not images and not agents:
-            return None
-        return FaultReport(str(fault.kind), fault.chunk, fault.id, tuple(images), tuple(agents), fault.text)
+        if images or agents:
+            reports.append(
+                FaultReport(str(fault.kind), fault.chunk, fault.id, tuple(images), tuple(agents), fault.text)
+            )
+    return tuple(reports)
 
 
 def _faults_text(faults: tuple[FaultReport, ...]) -> str:

@@ -19,6 +19,7 @@ from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, NotFou
 from hostler.hub.image_limits import share_left
 from hostler.hub.image_names import being_captured
 from hostler.hub.image_records import ImageRecord, Provenance
+from hostler.hub.image_sight import seen_images
 from hostler.hub.records import Agent, Principal
 from hostler.hub.runs import BOOT_PATTERN, BOOT_SECONDS
 from hostler.hub.state import Draft
@@ -242,10 +243,10 @@ class ImageDesk:
             found |= {agent.kernel, agent.initrd, *agent.boot_files.values()}
         return frozenset(found)
 
-    async def refuse_absent(self, names: Iterable[str]) -> None:
-        """Raise ConflictError when files of one of these images are gone from the disk."""
-        known = self._hub.state.images
-        for image in [known[name] for name in sorted(names) if name in known]:
+    async def refuse_absent(self, by: Principal, names: Iterable[str]) -> None:
+        """Raise ConflictError when files of one of these images, if it is there for somebody, are gone."""
+        wanted = set(names)
+        for image in [one for one in seen_images(self._hub.state, by) if one.name in wanted]:
             absent = await self.in_thread(lambda image=image: sorted(filter(self._lacks, image.artefacts)))  # type: ignore[misc]
             if absent:
                 raise ConflictError(

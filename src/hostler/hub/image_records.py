@@ -106,6 +106,7 @@ class ImageRecord:
         signatures: Of its chunk index; each was found to hold when it came.
         provenance: How it came.
         shrinks_to: About how many bytes `hostler image shrink` would make of it; 0: no fewer, or not known.
+        project: For whose members it is there; empty: for everybody signed in.
     """
 
     name: str
@@ -124,6 +125,7 @@ class ImageRecord:
     signatures: tuple[Signature, ...] = ()
     provenance: Provenance = Provenance()
     shrinks_to: int = 0
+    project: str = ""
 
     @property
     def kind(self) -> ImageKind:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hostler import __version__
-from hostler.hub import images, runs
+from hostler.hub import images
 from hostler.hub.errors import InvalidError
 from hostler.hub.image_records import ImageKind, ImageRecord, Provenance
+from hostler.hub.image_sight import find_image
 from hostler.hub.state import Draft
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def check(hub: Hub, by: Principal, name: str, new: str) -> None:
     """Raise a Refusal: no such image of a disk, no name for the new one, or as many are shrunk as may be."""
-    _image(hub, name)
+    _image(hub, by, name)
     images.check_name(Draft(hub.state, 0.0), by, new)
     hub.images.may_shrink()
 
@@ -44,7 +45,7 @@ async def shrink(
     Raises:
         Refusal: It cannot be shrunk; the text says why.
     """
-    old, desk = _image(hub, name), hub.images
+    old, desk = _image(hub, by, name), hub.images
     with desk.reserve_name(by, new), desk.shrinking():
         async with desk.taking():
             heeded = desk.heeding(progress)
@@ -64,8 +65,8 @@ async def shrink(
     return kept, made.shrink_note
 
 
-def _image(hub: Hub, name: str) -> ImageRecord:
-    image = runs.find_image(Draft(hub.state, 0.0), name)
+def _image(hub: Hub, by: Principal, name: str) -> ImageRecord:
+    image = find_image(hub.state, name, by)
     if image.kind is not ImageKind.DISK:
         raise InvalidError(
             f'image "{name}" is a system that comes over the network; only images of disks are shrunk',

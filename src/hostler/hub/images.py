@@ -6,13 +6,12 @@ import re
 import stat
 from typing import TYPE_CHECKING, Protocol
 
-from hostler.hub import runs
 from hostler.hub.access import admin_only, member_only
 from hostler.hub.errors import ConflictError, Fault, ForbiddenError, InvalidError
 from hostler.hub.image_limits import refuse_over_share
 from hostler.hub.image_names import name_fault, refuse_taken
+from hostler.hub.image_sight import event_data, find_image, in_charge
 from hostler.hub.image_store import StoreCare
-from hostler.hub.records import Role
 from hostler.model.claim import ClaimState
 from hostler.model.platform import PLATFORMS
 from hostler.model.signature import SignatureError, checked_key, key_ids
@@ -246,16 +245,14 @@ def add(draft: Draft, principal: Principal, image: ImageRecord) -> ImageRecord:
     refuse_over_share(draft, principal, image.data_bytes)
     draft.images.put(image.name, image)
     text = f'{principal.name} imported image "{image.name}" ({image.arch}, {image.size} bytes)'
-    draft.event(
-        "image.imported", text, principal=principal.name, data={"image": image.name, "index": image.index}
-    )
+    draft.event("image.imported", text, principal=principal.name, data=event_data(image))
     return image
 
 
 def remove(draft: Draft, principal: Principal, name: str) -> frozenset[str]:
     """Take an image out of the catalogue; returns the artefacts it consisted of."""
-    image = runs.find_image(draft, name)
-    if not (principal.admin or (image.principal == principal.name and principal.role is not Role.VIEWER)):
+    image = find_image(draft, name, principal)
+    if not in_charge(principal, image):
         raise ForbiddenError(f'only an admin or who imported it may remove image "{name}"')
     for run in draft.runs.values():
         if not run.status.state.ended and any(
@@ -272,7 +269,7 @@ def remove(draft: Draft, principal: Principal, name: str) -> frozenset[str]:
             )
     draft.images.remove(name)
     text = f'{principal.name} removed image "{name}"'
-    draft.event("image.removed", text, principal=principal.name, data={"image": name, "index": image.index})
+    draft.event("image.removed", text, principal=principal.name, data=event_data(image))
     return image.artefacts
 
 

@@ -11,6 +11,7 @@ from hostler.hub import access, templates
 from hostler.hub.captures import CaptureWish, capture_order, take_captured
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from hostler.hub.first_boot import first_boot
+from hostler.hub.image_sight import find_image
 from hostler.hub.install_target import install_target, refuse_no_room
 from hostler.hub.records import HUB, BoardRecord, Principal, Purpose, RunRecord
 from hostler.hub.signed_images import refuse_unsigned, told_of
@@ -257,7 +258,7 @@ def _image_order(
     settings: Mapping[str, Any], wish: FirstBootWish | None, target: TargetWish | None,
 ) -> StepOrder:  # fmt: skip
     assert step.image is not None
-    image = find_image(draft, step.image)
+    image = find_image(draft, step.image, holder)
     if (right := _step_for(image)) is not step.kind:
         what = {StepKind.INSTALL: "puts a system on the disk", StepKind.LIVE: "runs without being installed"}
         raise InvalidError(
@@ -297,12 +298,12 @@ def _step_for(image: ImageRecord) -> StepKind:
     return StepKind.INSTALL if installs else StepKind.LIVE
 
 
-def deploy_plan(draft: Draft, name: str, target: TargetWish | None = None) -> str:
+def deploy_plan(draft: Draft, name: str, by: Principal, target: TargetWish | None = None) -> str:
     """Return the plan that gets a board to run an image, whatever kind it is; raises NotFoundError.
 
     What goes elsewhere than to a disk, firmware mostly, is installed and no more.
     """
-    image = find_image(draft, name)
+    image = find_image(draft, name, by)
     if _step_for(image) is StepKind.LIVE:
         return f"live:{name}"
     return f"install:{name},boot" if target is None or target.to == DISK else f"install:{name}"
@@ -344,15 +345,6 @@ def wipe_order(draft: Draft, record: BoardRecord) -> StepOrder:
         return StepOrder(StepKind.WIPE, params, WIPE_SECONDS)
     longest = WIPE_SECONDS if board_class.wipe is Effort.QUICK else PURGE_SECONDS
     return StepOrder(StepKind.WIPE, params | {"effort": str(board_class.wipe)}, longest)
-
-
-def find_image(draft: Draft, name: str) -> ImageRecord:
-    """Return an image; raises NotFoundError naming those there are."""
-    image = draft.images.get(name)
-    if image is None:
-        known = ", ".join(sorted(image.name for image in draft.images.values())) or "none yet"
-        raise NotFoundError(f'there is no image "{name}"; images: {known}', kind="unknown-image")
-    return image
 
 
 def refuse_misfit(image: ImageRecord, platform: Platform) -> None:

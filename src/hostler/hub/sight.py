@@ -118,9 +118,13 @@ def _seen(by: Principal, claim: Claim | None) -> bool:
 def _shown(by: Principal, event: Event, claims: dict[str, Claim]) -> bool:
     if event.claim is not None:
         return _seen(by, claims.get(event.claim))
+    noun = event.kind.partition(".")[0]
+    if noun == "image":
+        # For whom it is, and for whom it was: they are told that it is gone from them.
+        whose = (event.data.get("project"), event.data.get("before", event.data.get("project")))
+        return any(not project or access.role_in(by, str(project)) is not None for project in whose)
     if event.principal == by.name or event.data.get("of") == by.name:
         return True
-    noun = event.kind.partition(".")[0]
     if noun == "project":
         return access.role_in(by, str(event.data.get("project"))) is not None
     return event.trace or noun in _PUBLIC

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from hostler.hub.access import member_only
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
-from hostler.hub.records import Role
-from hostler.hub.runs import find_image
-from hostler.hub.state import Draft
+from hostler.hub.image_sight import event_data, find_image, in_charge
 from hostler.model.signature import MOST_SIGNATURES, Signature, SignatureError, key_id, key_ids
 
 if TYPE_CHECKING:
@@ -23,16 +21,17 @@ if TYPE_CHECKING:
     from hostler.hub.hub import Hub
     from hostler.hub.image_records import ImageRecord
     from hostler.hub.records import Principal
+    from hostler.hub.state import Draft
 
 
-def index_file(hub: Hub, name: str) -> Path:
+def index_file(hub: Hub, by: Principal, name: str) -> Path:
     """Return where the encoded chunk index of an image is: what a signature is made over.
 
     Raises:
         Refusal: there is no such image, or it has no index.
         UnavailableError: the store has lost it.
     """
-    image = _signable(find_image(Draft(hub.state, 0.0), name))
+    image = _signable(find_image(hub.state, name, by))
     path = hub.images.files.file(image.index)
     if not path.is_file():
         raise UnavailableError(
@@ -60,8 +59,8 @@ async def sign(hub: Hub, by: Principal, name: str, key: str, value: str) -> Imag
         signature = Signature.of(key, value)
     except SignatureError as error:
         raise InvalidError(str(error), kind="bad-signature") from error
-    index = find_image(Draft(hub.state, 0.0), name).index
-    path = index_file(hub, name)
+    index = find_image(hub.state, name, by).index
+    path = index_file(hub, by, name)
     encoded = await hub.images.in_thread(path.read_bytes)
     if hashlib.sha256(encoded).hexdigest() != index:
         raise UnavailableError(
@@ -76,13 +75,13 @@ async def sign(hub: Hub, by: Principal, name: str, key: str, value: str) -> Imag
 
 
 def _add(draft: Draft, by: Principal, name: str, index: str, signature: Signature) -> ImageRecord:
-    image = find_image(draft, name)
+    image = find_image(draft, name, by)
     if image.index != index:
         raise ConflictError(f'image "{name}" is another one by now; look at it and sign it again')
     if signature in image.signatures:
         return image
     trusted = {key for agent in draft.agents.values() for key in agent.trusted_keys}
-    if signature.key not in trusted and not _in_charge(by, image):
+    if signature.key not in trusted and not in_charge(by, image):
         raise ForbiddenError(
             f"no agent trusts {key_id(signature.key)}; only an admin or who imported it may sign image "
             f'"{name}" with such a key'
@@ -98,7 +97,7 @@ def _add(draft: Draft, by: Principal, name: str, index: str, signature: Signatur
     image = replace(image, signatures=(*others, signature))
     draft.images.put(name, image)
     text = f'{by.name} brought a signature of image "{name}" by {key_id(signature.key)}'
-    data = {"image": name, "index": index, "key": signature.key}
+    data = {**event_data(image), "key": signature.key}
     draft.event("image.signed", text, principal=by.name, data=data)
     return image
 
@@ -115,8 +114,8 @@ def unsign(draft: Draft, by: Principal, name: str, key: str) -> ImageRecord:
     Raises:
         Refusal: who asks may not, or there is no such signature.
     """
-    image = find_image(draft, name)
-    if not _in_charge(by, image):
+    image = find_image(draft, name, by)
+    if not in_charge(by, image):
         raise ForbiddenError(f'only an admin or who imported it may take a signature off image "{name}"')
     gone = [one for one in image.signatures if key in (one.key, key_id(one.key))]
     if not gone:
@@ -127,13 +126,9 @@ def unsign(draft: Draft, by: Principal, name: str, key: str) -> ImageRecord:
     image = replace(image, signatures=tuple(one for one in image.signatures if one not in gone))
     draft.images.put(name, image)
     text = f'{by.name} took the signature by {key_id(gone[0].key)} off image "{name}"'
-    data = {"image": name, "index": image.index, "key": gone[0].key}
+    data = {**event_data(image), "key": gone[0].key}
     draft.event("image.unsigned", text, principal=by.name, data=data)
     return image
-
-
-def _in_charge(by: Principal, image: ImageRecord) -> bool:
-    return by.admin or (image.principal == by.name and by.role is not Role.VIEWER)
 
 
 def _signable(image: ImageRecord) -> ImageRecord:
