@@ -9,7 +9,7 @@ import pytest
 
 from hostler.hub import claims, image_sight, images, projects, signing
 from hostler.hub.captures import TOOL_PACK, CaptureWish
-from hostler.hub.errors import ForbiddenError, NotFoundError
+from hostler.hub.errors import ConflictError, ForbiddenError, NotFoundError
 from hostler.hub.image_desk import ImageTerms
 from hostler.hub.image_records import ImageRecord
 from hostler.hub.records import HUB, Agent, Principal, Role
@@ -131,6 +131,8 @@ async def test_who_is_in_charge_says_for_whom_an_image_is(tmp_path: Path) -> Non
         with pytest.raises(NotFoundError):
             await share(RITA, None)
         await share(ANNA, "red")
+        with pytest.raises(ConflictError, match="golden"):
+            await lab.hub.change(lambda draft: projects.remove(draft, ROOT, "red"))
         await share(RITA, None)
         assert image_sight.sees(BEN, lab.hub.state.images["golden"])
 

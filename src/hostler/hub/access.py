@@ -8,8 +8,8 @@
   booked, by whom and until when. What comes of a claim (runs, boots and their traces, events) is seen by
   whoever sees the claim.
 - A **viewer** of the lab sees what the members of its projects see, and changes nothing but its own logins.
-- Everybody signed in sees boards, classes, images and agents. A member imports, verifies and exports
-  images, and removes and signs its own.
+- Everybody signed in sees boards, classes and agents, and images but those of projects they are not in
+  (``image_sight``). A member imports, verifies and exports images, and removes, shares and signs its own.
 - A **token** may narrow its principal to a weaker role or one project; then nothing outside of it is theirs.
 """
 

@@ -118,7 +118,7 @@ def remove(draft: Draft, by: Principal, name: str) -> None:
     """Take a project away; its members belong to it no more.
 
     Raises:
-        ConflictError: it is the default one, or has claims that are not closed.
+        ConflictError: it is the default one, or has claims that are not closed, or images.
     """
     access.admin_only(by, "remove projects")
     find(draft, name)
@@ -132,6 +132,13 @@ def remove(draft: Draft, by: Principal, name: str) -> None:
     if still:
         raise ConflictError(
             f'project "{name}" has {len(still)} open claims ({", ".join(still[:5])}); release them first',
+            kind="project-in-use",
+        )
+    # Whoever made a project of this name later would have them.
+    if images := sorted(image.name for image in draft.images.values() if image.project == name):
+        raise ConflictError(
+            f'{len(images)} images are for project "{name}" ({", ".join(images[:5])}); remove them, or say '
+            "who else sees them: hostler image share NAME",
             kind="project-in-use",
         )
     draft.projects.remove(name)

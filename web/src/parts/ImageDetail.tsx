@@ -45,6 +45,7 @@ export function ImageDetail({ who, image, all, changed }: ImageDetailProps) {
           {provenance.version && `, by version ${provenance.version}`}</Fact>
         {provenance.sha256 && <Fact name="SHA-256 of that"><code>{provenance.sha256}</code></Fact>}
         {disk && <Fact name="index"><code>{image.index}</code></Fact>}
+        <Fact name="for">{image.project === null ? "everybody" : `project ${image.project}`}</Fact>
         <Fact name="signed by">
           {image.signatures.length === 0 ? "nobody" : image.signatures.map((one) => (
             <span key={one.id}><code>{one.id}</code>{" "}
