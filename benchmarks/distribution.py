@@ -6,12 +6,12 @@
 
 Every receiver is a namespace of its own on a bridge; the uplink and every port are shaped with tbf. The image
 does not compress. Seconds are from the common start until the last receiver has it all; all write to memory.
-All receivers share this machine's cores: what one of ours takes of them is printed, and a lower rate shows
-what the network alone allows.
+All receivers share this machine's cores, so it is printed what one of ours takes of them, and how busy they
+were: where that is near 100 %, the machine is what is measured, and a lower rate shows what the network
+allows. The sender comes first on them (nice), as the rack is a machine of its own.
 
-    --loss       every receiver loses this share of single packets, each others (nftables on its port); with
-                 more than 20 of them the kernel's queue between namespaces loses a third besides (45 packets
-                 leave at once, and net.core.netdev_max_backlog is 1,000)
+    --loss       every receiver loses this share of single packets, each others (nftables on its port);
+                 receivers put together what arrives together (GRO), as the driver of a real card does
     --slow       one receiver's port has a tenth of the rate; the seconds are those of the others
     --http-most  HTTP takes N times as long with N receivers; with more than this it is left out
 """
@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,8 @@ class Site:
                 self._lose(f"p{number}")
         if self._loss:  # single packets are lost, so single packets must leave
             self.run(self.server, "ethtool", "-K", "e0", "tx-udp-segmentation", "off", "gso", "off")
+            for name in self.receivers:
+                self.run(name, "ethtool", "-K", "e0", "gro", "on")
 
     def __exit__(self, *_: object) -> None:
         for name in (*self.receivers, self.bridge, self.server):
@@ -91,6 +94,10 @@ class Site:
     def argv(self, namespace: str, *command: str) -> list[str]:
         """Return the argument list that runs a command in a namespace."""
         return ["ip", "netns", "exec", namespace, *command]
+
+    def sending(self, *command: str) -> list[str]:
+        """Return the argument list that runs a sender on the server, before all receivers."""
+        return self.argv(self.server, "nice", "-n", "-10", *command)
 
     def run(self, namespace: str, *command: str) -> None:
         """Run a command in a namespace."""
@@ -150,25 +157,30 @@ def measure(place: Path, options: argparse.Namespace) -> int:
     index = import_image(image, store).index
     table: dict[str, dict[int, float]] = {way: {} for way in options.ways}
     cores: dict[str, dict[int, float]] = {}
+    busy: dict[str, dict[int, float]] = {}
     for count in options.receivers:
         for way in options.ways:
             if way == "http" and count > options.http_most:
                 continue
             with Site(count, options.rate, options.loss, slow=options.slow) as site:
-                seconds, cpu = MEASURES[way](site, place, image, index, options)
-            finished = sorted(seconds)[: -1 if options.slow and count > 1 else None]
+                took = MEASURES[way](site, place, image, index, options)
+            finished = sorted(took.seconds)[: -1 if options.slow and count > 1 else None]
             table[way][count] = finished[-1]
-            load = f"load {os.getloadavg()[0]:.1f}"
-            if cpu:
-                cores.setdefault(way, {})[count] = sum(cpu) / count
-                load += f", {sum(cpu) / count:.2f} s of a core for each receiver"
+            busy.setdefault(way, {})[count] = took.busy
+            load = f"cores {took.busy:.0%} busy, load {os.getloadavg()[0]:.1f}"
+            if took.cpu:
+                cores.setdefault(way, {})[count] = sum(took.cpu) / count
+                load += f", {sum(took.cpu) / count:.2f} s of a core for each receiver"
             print(f"{way:<10} N={count:<3} {finished[-1]:8.2f} s   {load}", flush=True)
-    report(options, table, cores)
+    report(options, table, cores, busy)
     return 0
 
 
 def report(
-    options: argparse.Namespace, table: dict[str, dict[int, float]], cores: dict[str, dict[int, float]]
+    options: argparse.Namespace,
+    table: dict[str, dict[int, float]],
+    cores: dict[str, dict[int, float]],
+    busy: dict[str, dict[int, float]],
 ) -> None:
     limit = options.size_mib * MIB * 8 / options.rate / 1e6
     extra = (f", {options.loss:g} % lost" if options.loss else "") + (
@@ -193,16 +205,48 @@ def report(
     if options.json:
         terms = {name: getattr(options, name) for name in ("size_mib", "rate", "loss", "slow")}
         machine = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
-        rounded, core_seconds = (
+        rounded, core_seconds, shares = (
             {way: {count: round(value, 2) for count, value in row.items()} for way, row in one.items()}
-            for one in (table, cores)
+            for one in (table, cores, busy)
         )
-        kept = {**terms, "machine": machine, "seconds": rounded, "core_seconds_each": core_seconds}
+        kept = {**terms, "machine": machine, "seconds": rounded, "core_seconds_each": core_seconds,
+                "busy": shares}  # fmt: skip
         options.json.write_text(json.dumps({**kept, "limit": round(limit, 2)}, indent=1) + "\n")
 
 
-Measured = tuple[list[float], list[float]]
-"""Seconds until each receiver had it all, and seconds of a core that each took, if that is known."""
+@dataclass(frozen=True)
+class Measured:
+    """One transfer.
+
+    Attributes:
+        seconds: Until each receiver had it all.
+        busy: Share of the machine's cores that was not idle until the last had.
+        cpu: Seconds of a core that each receiver took, if that is known.
+    """
+
+    seconds: list[float]
+    busy: float
+    cpu: list[float] = field(default_factory=list)
+
+
+class Clock:
+    """Seconds from here on, and how busy the cores were."""
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+        self._before = cores_busy()
+        self.busy = 0.0
+
+    def stop(self) -> None:
+        """Take down how busy the cores were until now."""
+        spent, total = (after - before for after, before in zip(cores_busy(), self._before, strict=True))
+        self.busy = spent / total if total else 0.0
+
+
+def cores_busy() -> tuple[int, int]:
+    """Return the ticks in which cores did something, and all."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)  # idle, and waiting for a disk
 
 
 def ours(way: str) -> Callable[..., Measured]:
@@ -217,7 +261,7 @@ def ours(way: str) -> Callable[..., Measured]:
             str(count),
         ]
         with ExitStack() as stack:
-            server = stack.enter_context(started(site.argv(site.server, *command, str(rate), way)))
+            server = stack.enter_context(started(site.sending(*command, str(rate), way)))
             assert server.stdout is not None
             assert server.stdout.readline().strip() == "ready"
             receiver = [sys.executable, str(HERE / "distribution_receiver.py"), index]
@@ -225,10 +269,12 @@ def ours(way: str) -> Callable[..., Measured]:
                 site.argv(name, *receiver, f"t{n}", str(int(way != "http")))
                 for n, name in enumerate(site.receivers)
             ]
-            begun, told = race(stack, commands)
+            clock, told = race(stack, commands)
             sent = int(server.communicate(timeout=60)[0].splitlines()[-1])
-            print(f"  the rack sent {sent / MIB:.0f} MiB", flush=True)
-            return [one["at"] - begun for one in told], [one["cpu"] for one in told]
+            http = sum(one["fetched"] - one["shared"] - one["peers"] for one in told)
+            print(f"  the rack sent {sent / MIB:.0f} MiB, {http / MIB:.0f} MiB of it by HTTP", flush=True)
+            seconds = [one["at"] - clock.begun for one in told]
+            return Measured(seconds, clock.busy, [one["cpu"] for one in told])
 
     return go
 
@@ -249,9 +295,11 @@ def udpcast(site: Site, _place: Path, image: Path, _index: str, options: argpars
         time.sleep(2)
         sender = ["udp-sender", "--nokbd", "--file", str(image), "--interface", "e0", "--full-duplex"]
         limit = ["--min-receivers", str(count), "--max-bitrate", f"{round(options.rate * 0.95)}m"]
-        begun = time.monotonic()
-        stack.enter_context(started(site.argv(site.server, *sender, *limit)))
-        return ended(receivers, begun), []
+        clock = Clock()
+        stack.enter_context(started(site.sending(*sender, *limit)))
+        seconds = ended(receivers, clock.begun)
+        clock.stop()
+        return Measured(seconds, clock.busy)
 
 
 def uftp(site: Site, _place: Path, image: Path, _index: str, options: argparse.Namespace) -> Measured:
@@ -273,18 +321,19 @@ def uftp(site: Site, _place: Path, image: Path, _index: str, options: argparse.N
             ]
             stack.enter_context(started(site.argv(name, *command)))
         time.sleep(2)
-        begun = time.monotonic()
+        clock = Clock()
         sender = ["uftp", "-I", "e0", "-R", str(round(options.rate * 950)), "-B", "4194304", str(image)]
         done = subprocess.run(
-            site.argv(site.server, *sender), capture_output=True, text=True, timeout=SECONDS, check=False
+            site.sending(*sender), capture_output=True, text=True, timeout=SECONDS, check=False
         )
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - clock.begun
+        clock.stop()
         if (
             done.stdout.count("status: Completed") + done.stdout.count("Completed  time") < 1
             and done.returncode
         ):
             raise RuntimeError(f"uftp: {done.stdout[-500:]}{done.stderr[-500:]}")
-        return [seconds], []
+        return Measured([seconds], clock.busy)
 
 
 MEASURES: dict[str, Callable[..., Measured]] = {
@@ -296,20 +345,21 @@ MEASURES: dict[str, Callable[..., Measured]] = {
 }
 
 
-def race(stack: ExitStack, commands: Sequence[list[str]]) -> tuple[float, list[dict[str, Any]]]:
-    """Start them all, wait until each is ready, let them go at once; when that was, and what each said."""
+def race(stack: ExitStack, commands: Sequence[list[str]]) -> tuple[Clock, list[dict[str, Any]]]:
+    """Start them all, wait until each is ready, let them go at once; return the clock and what each said."""
     running = [stack.enter_context(started(command)) for command in commands]
     for process in running:
         assert process.stdout is not None
         if process.stdout.readline().strip() != "ready":
             raise RuntimeError(f"a receiver did not start: {process.communicate()[1]}")
-    begun = time.monotonic()
+    clock = Clock()
     for process in running:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    ended(running, begun)
-    return begun, [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
+    ended(running, clock.begun)
+    clock.stop()
+    return clock, [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
 
 
 def ended(running: Sequence[subprocess.Popen[str]], begun: float) -> list[float]:
