@@ -1,4 +1,4 @@
-"""The faults at once: one lab, a few boards a core; what was said of each is printed."""
+"""The faults at once, a few boards a core, in one lab and a few small ones; what was said is printed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fault_agents import agent_files
 from fault_lab import FaultLab
 from fault_record import SAID, keep, table
 from fault_rows import ROWS
 
-from hostler.build.agent_image import build_agent
 from hostler.build.loaders import build_loaders
 from hostler.build.tiny import build_tiny
 from hostler.demo.material import Material
@@ -52,32 +52,42 @@ def chosen(request: pytest.FixtureRequest) -> list[Fault]:
 
 
 @pytest.fixture(scope="session")
-def fault_material(chosen: list[Fault]) -> Material:
-    """Agents, loaders and small images of the architectures it takes; built once on a machine."""
-    out = CACHE / "built"
-    archs = ("amd64", "arm64") if any(fault.kind.startswith("arm64") for fault in chosen) else ("amd64",)
-    agents = {arch: build_agent(arch, out, CACHE) for arch in archs}
-    return Material(
-        {arch: (agent.kernel, agent.initrd) for arch, agent in agents.items()},
-        {f"tiny-{arch}": build_tiny(arch, out, CACHE).path for arch in archs},
-        {arch: build_loaders(arch, out, CACHE) for arch in archs},
-    )
-
-
-@pytest.fixture(scope="session")
 def verdicts(
-    chosen: list[Fault], fault_material: Material, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[FaultLab, dict[str, Future[Why]]]]:
-    """The lab, and by fault what will be said of it; they come about while their tests wait."""
+    chosen: list[Fault], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[dict[str, FaultLab], dict[str, Future[Why]]]]:
+    """By row its lab, and what will be said of it; that comes about while their tests wait."""
     if os.geteuid() != 0:
         pytest.skip("needs root: network namespaces for the boards")
     with ExitStack() as stack:
-        lab = FaultLab(tmp_path_factory.mktemp("faults"), chosen)
-        stack.callback(lab.stop)
-        lab.start_with(fault_material)
+        labs: dict[str, FaultLab] = {}
+        for (agent, rights), rows in _grouped(chosen).items():
+            place = tmp_path_factory.mktemp("faults")
+            lab = FaultLab(place, rows, rights)
+            stack.callback(lab.stop)
+            lab.start_with(_material(agent, rows, place))
+            labs |= dict.fromkeys((row.key for row in rows), lab)
         pool = ThreadPoolExecutor(_AT_ONCE * (os.cpu_count() or 1))
         stack.callback(pool.shutdown, cancel_futures=True)
-        yield lab, {fault.key: pool.submit(lab.judged, fault) for fault in chosen}
+        yield labs, {row.key: pool.submit(labs[row.key].judged, row) for row in chosen}
+
+
+def _grouped(rows: list[Fault]) -> dict[tuple[str, tuple[str, ...]], list[Fault]]:
+    """Return the rows of each lab, by what is particular to it."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Fault]] = {}
+    for row in rows:
+        groups.setdefault((row.agent, row.rights), []).append(row)
+    return groups
+
+
+def _material(agent: str, rows: list[Fault], place: Path) -> Material:
+    """Return the agents, loaders and small images that rows take; they are built once on a machine."""
+    out = CACHE / "built"
+    archs = ("amd64", "arm64") if any(row.kind.startswith("arm64") for row in rows) else ("amd64",)
+    return Material(
+        {arch: agent_files(agent, arch, place / "agent", CACHE) for arch in archs},
+        {f"tiny-{arch}": build_tiny(arch, out, CACHE).path for arch in archs},
+        {arch: build_loaders(arch, out, CACHE) for arch in archs},
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

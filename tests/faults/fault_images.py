@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 MiB = 1 << 20
 _RESETS = b"#!/bin/sh\nmount -t proc proc /proc\nsleep 2\necho b > /proc/sysrq-trigger\n"
+# What Debian's installer, Ubuntu's and curl come to say, each in its own words, before 2020.
+_NEEDS_TIME = b"""#!/bin/sh
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mkdir -p /run/hostler
+modprobe -a virtio_pci virtio_net
+for card in /sys/class/net/e*; do card=${card##*/}; done
+ip link set $card up
+udhcpc -i $card -s /etc/udhcpc.sh
+url=$(tr ' ' '\\n' </proc/cmdline | sed -n 's/^fail=//p')
+[ $(date +%Y) -ge 2020 ] || wget -q -O - --post-data "curl: (60) SSL: certificate is not yet valid" "$url"
+exec sleep 3600
+"""
 _IDLE = b"#!/bin/sh\nexec sleep 3600\n"
 
 
@@ -42,6 +53,10 @@ def _bring_disks(lab: WholeLab, tiny: Path, wanted: Collection[str], folder: Pat
         "other-words": (lambda path: shutil.copyfile(tiny, path), "never said"),
         "no-kernel": (
             lambda path: path.write_bytes(_edited(tiny, b"linux /kernel", b"linux /kermel")),
+            "login:",
+        ),
+        "no-initrd": (
+            lambda path: path.write_bytes(_edited(tiny, b"\ninitrd /initrd", b"\n#nitrd /initrd")),
             "login:",
         ),
         "bulk": (lambda path: path.write_bytes(os.urandom(96 * MiB)), "login:"),
@@ -68,22 +83,29 @@ def _bring_systems(
         "lost-kernel": (lost, initrd, "15m"),
         "hung-kernel": (_hung(kernel), initrd, "2m"),
         "resets": (kernel, initrd + _with_init(_RESETS), "15m"),
+        "needs-time": (kernel, initrd + _with_init(_NEEDS_TIME), "15m"),
         "never-done": (kernel, initrd + _with_init(_IDLE), "2m"),
     }
     for name, (first, second, within) in systems.items():
         if name in wanted:
             _import_system(lab, folder / name, first, second, within)
+    if "bad-kernel-arm64" in wanted:
+        initrd = material.agents["arm64"][1].read_bytes()
+        _import_system(lab, folder / "bad-kernel-arm64", os.urandom(4 * MiB), initrd, "15m", "arm64")
 
 
-def _import_system(lab: WholeLab, folder: Path, kernel: bytes, initrd: bytes, within: str) -> None:
+def _import_system(
+    lab: WholeLab, folder: Path, kernel: bytes, initrd: bytes, within: str, arch: str = "amd64"
+) -> None:
     folder.mkdir()
     (folder / "kernel").write_bytes(kernel)
     (folder / "initrd").write_bytes(initrd)
     (folder / "end.sh").write_text('wget "{{ done_url }}"\n')  # which nobody runs
     (folder / "image.toml").write_text(
-        f'description = "{folder.name}"\narch = "amd64"\nkernel = "kernel"\n'
+        f'description = "{folder.name}"\narch = "{arch}"\nkernel = "kernel"\n'
         + ('initrd = "initrd"\n' if initrd else "")
-        + 'installs = true\ncmdline = "console={{ board.console }}"\n[templates]\nend = "end.sh"\n'
+        + 'installs = true\ncmdline = "console={{ board.console }} fail={{ fail_url }}"\n'
+        '[templates]\nend = "end.sh"\n'
         f'[done]\nsignal = "callback"\nwithin = "{within}"\n'
     )
     said = lab.hostler("image", "import", folder.name, str(folder / "image.toml"))

@@ -60,15 +60,17 @@ class FaultLab(WholeLab):
     Args:
         state: Its folder.
         faults: Which; the order gives them their ports.
+        rights: Options of ``setpriv`` that take rights away from the server.
     """
 
-    def __init__(self, state: Path, faults: Sequence[Fault]) -> None:
+    def __init__(self, state: Path, faults: Sequence[Fault], rights: Sequence[str] = ()) -> None:
         state.mkdir(parents=True, exist_ok=True)
         self.state, self.data = state, state / "server"
         self.starts = 0
         self.boot_tokens: set[str] = set()
         self.virtual = None
         self.faults = (*LENDERS, *faults)
+        self._rights = rights
         api, switch, silent, *consoles = free_ports(3 + len(self.faults))
         self._consoles = dict(zip((one.key for one in self.faults), consoles, strict=True))
         self.url = f"http://127.0.0.1:{api}"
@@ -121,6 +123,13 @@ class FaultLab(WholeLab):
         self.inside("nft", "add chain ip faults in { type filter hook input priority 0; }")
         for chain, hook in (("from", "input"), ("to", "output")):
             self.inside("nft", f"add chain bridge faults {chain} {{ type filter hook {hook} priority 0; }}")
+
+    def serve(self) -> None:
+        """Start the server with the rights it is to have; it needs not answer yet."""
+        self.starts += 1
+        listen = self.url.removeprefix("http://")
+        arguments = ["serve", "--config", str(self.toml), "--state", str(self.data), "--listen", listen]
+        self.server = Child("server", arguments, self.log(f"server-{self.starts}"), self._rights)
 
     def judged(self, fault: Fault) -> Why:
         """Return what is said of a row's boot."""
@@ -235,6 +244,20 @@ class FaultLab(WholeLab):
             finally:
                 done.result()
 
+    def plug_into(self, fault: Fault, other: Fault) -> None:
+        """Put a board's cable into another board's port of the switch; that board is never switched on."""
+        patch, own, port = f"patch{self._number(fault)}", self.tap(fault), self.tap(other)
+        for line in (
+            f"link delete {port}",
+            f"link add {port} type veth peer name {patch}w",
+            f"link set {port} master br0 up",
+            f"link add {patch} type bridge forward_delay 0 mcast_snooping 0",
+            f"link set {patch}w master {patch} up",
+            f"link set {own} master {patch}",
+            f"link set {patch} up",
+        ):
+            self.inside("ip", *line.split())
+
     def close_port(self, fault: Fault) -> None:
         """Let the switch's port pass nothing on for its spanning tree's sake, from when it has link."""
         poll(
@@ -280,18 +303,24 @@ class FaultLab(WholeLab):
         path.write_bytes(next(other for other in others if other != path).read_bytes())
 
     @contextmanager
-    def rogue_dhcp(self, fault: Fault) -> Iterator[None]:
-        """Somebody else's dnsmasq, which offers this board a file."""
+    def rogue_dhcp(
+        self,
+        fault: Fault,
+        address: str = "10.77.0.66/24",
+        leases: str = "10.77.0.67,10.77.0.80,255.255.255.0",
+        *more: str,
+    ) -> Iterator[None]:
+        """Somebody else's dnsmasq, which offers this board an address and a file."""
         mac = mac_of(self._number(fault))
         with joined(None, client_mac="02:00:00:77:00:02") as lan:
             pid = (self.state / "virtual" / "namespace.pid").read_text().strip()
             move = ["ip", "-n", lan.server.name, "link", "set", SERVER_INTERFACE, "netns", pid]
             subprocess.run(move, check=True, timeout=10)
             self.inside("ip", "link", "set", SERVER_INTERFACE, "master", "br0", "up")
-            lan.client.run(*f"ip address add 10.77.0.66/24 brd + dev {CLIENT_INTERFACE}".split())
+            lan.client.run(*f"ip address add {address} brd + dev {CLIENT_INTERFACE}".split())
             server = lan.client.popen(
                 "dnsmasq", "--no-daemon", "--port=0", "--conf-file=/dev/null", "--leasefile-ro",
-                f"--interface={CLIENT_INTERFACE}", "--dhcp-range=10.77.0.67,10.77.0.80,255.255.255.0,1h",
+                f"--interface={CLIENT_INTERFACE}", f"--dhcp-range={leases},1h", *more,
                 f"--dhcp-host={mac},set:known", "--dhcp-ignore=tag:!known", "--dhcp-boot=nothing.0",
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip

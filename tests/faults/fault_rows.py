@@ -40,7 +40,11 @@ class Fault:
         image: Image to deploy; empty: the agent looks at the hardware, no more.
         on_disk: What its disk holds before, by the demo's name; empty: nothing.
         inject: Brings it about, from before the board is switched on until its verdict is known.
+        agent: Its agent, by a name of ``fault_agents``.
+        rights: Options of ``setpriv`` that take rights away from the server; empty: it has all.
         quick: Whether it runs with all other tests, too.
+
+    Those with another agent, or a server without its rights, are in a lab of their own.
     """
 
     key: str
@@ -55,6 +59,8 @@ class Fault:
     image: str = ""
     on_disk: str = ""
     inject: Callable[[FaultLab, Fault], AbstractContextManager[Any]] = _nothing
+    agent: str = "usual"
+    rights: tuple[str, ...] = ()
     quick: bool = False
 
 
@@ -150,6 +156,34 @@ def _refused(lab: FaultLab, fault: Fault) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def _slow(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    shape = "root tbf rate 500kbit burst 16kb latency 400ms"
+    lab.inside("tc", "qdisc", "add", "dev", lab.tap(fault), *shape.split())
+    yield
+
+
+@contextmanager
+def _other_port(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    lab.plug_into(fault, SPARE)
+    with lab.filtered(SPARE, "from tcp flags syn drop"):  # that port is not meant for boards
+        yield
+
+
+@contextmanager
+def _blank_medium(lab: FaultLab, _fault: Fault) -> Iterator[None]:
+    (lab.state / "blank.img").write_bytes(bytes(1 << 20))
+    yield
+
+
+@contextmanager
+def _astray(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    rogue = lab.rogue_dhcp(fault, "10.99.0.1/24", "10.99.0.67,10.99.0.80,255.255.255.0", "--dhcp-option=3")
+    ours = "to ip saddr 10.77.0.1 udp sport 67 drop"
+    with lab.filtered_after(fault, "initrd", ours), rogue:
+        yield
+
+
 _WRITES = '[[boards.disks]]\nkind = "virtio"\nsize = "256M"\n'
 PEER = Fault(
     "peer", "nothing: it lends others what is its own", (Cause.NONE,),
@@ -159,9 +193,11 @@ EATER = Fault(
     "eater", "nothing: it draws the watts that another waits for", (Cause.NONE,),
     board=(("power", '{ equipment = "weak", port = 2 }'), ("watts", "8")),
 )  # fmt: skip
-LENDERS = (PEER, EATER)
+SPARE = Fault("spare", "nothing: it lends its port", (Cause.NONE,))
+LENDERS = (PEER, EATER, SPARE)
 """Boards with no fault of their own; their order gives them their ports."""
 TINY = "tiny-amd64"
+_NO_ROOT = ("--bounding-set", "-all", "--inh-caps", "-all")
 
 FAULTS = (
     Fault(
@@ -181,6 +217,10 @@ FAULTS = (
         "says-done", "the power driver says done, and nothing happened", (Cause.NO_SIGN,),
         board=(("power", '{ driver = "fake" }'),),
     ),
+    Fault(
+        "does-not-ask", "its firmware boots from its drive and asks no network", (Cause.DID_NOT_ASK,),
+        machine='first = "media"\nmedia = "blank.img"\n', inject=_blank_medium,
+    ),
     Fault("cable-out", "its cable is in no port of the boot network", (Cause.DID_NOT_ASK,), inject=_no_link),
     Fault("no-link", "its cable is not plugged in", (Cause.NO_LINK,), inject=_cable_unplugged),
     Fault(
@@ -188,6 +228,12 @@ FAULTS = (
     ),
     Fault(
         "other-network", "its port is in another VLAN", (Cause.WRONG_NETWORK,), inject=_other_network,
+    ),
+    Fault(
+        "other-port", "its cable is in another port of its switch", (Cause.WRONG_PORT,), inject=_other_port,
+    ),
+    Fault(
+        "not-served", "`hostler serve` lacks the rights of root", (Cause.NOT_SERVED,), rights=_NO_ROOT,
     ),
     Fault(
         "booted-disk", "its disk is first in the boot order", (Cause.BOOTED_DISK,),
@@ -234,10 +280,34 @@ FAULTS = (
         "http-stalls", "HTTP breaks off", (Cause.TRANSFER,),
         inject=rules("to ip saddr 10.77.0.1 tcp sport 8067 quota over 2000000 bytes drop"),
     ),
+    Fault("http-slow", "HTTP is slow", (Cause.SLOW,), inject=_slow),
     Fault("file-missing", "its kernel is gone", (Cause.FILE_MISSING,), image="lost-kernel", inject=_lost),
     Fault("hung-kernel", "its kernel hangs at once", (Cause.KERNEL_SILENT,), image="hung-kernel"),
-    Fault("bad-kernel", "its kernel is no kernel", (Cause.LOADER,), image="bad-kernel"),
+    Fault("bad-kernel", "the script of iPXE starts what is no kernel", (Cause.LOADER,), image="bad-kernel"),
+    Fault(
+        "grub-script", "the script of GRUB starts what is no kernel", (Cause.LOADER,), image="bad-kernel",
+        kind="x86-uefi", platform="x86-uefi", loader=Loader.GRUB,
+    ),
+    Fault(
+        "uboot-script", "the script of U-Boot starts what is no kernel", (Cause.LOADER,),
+        image="bad-kernel-arm64", kind="arm64-uboot", platform="arm64-uboot", loader=None,
+    ),
     Fault("panic", "its kernel finds no init", (Cause.PANIC,), image="no-init", quick=True),
+    Fault("card-driver", "no driver for its network card", (Cause.NO_CARD,), agent="no-card-driver"),
+    Fault(
+        "disk-driver", "no driver for its disk", (Cause.NO_DISK,), image="bulk", agent="no-disk-driver",
+    ),
+    Fault("agent-crashes", "the agent ends with a traceback", (Cause.AGENT_CRASHED,), agent="crashes"),
+    Fault("agent-killed", "the agent is killed again and again", (Cause.AGENT_CRASHED,), agent="killed"),
+    Fault("no-route", "the agent has an address without a route", (Cause.NO_ROUTE,), inject=_astray),
+    Fault(
+        "wrong-clock", "its clock is decades behind, and an installer's TLS fails by it", (Cause.CLOCK,),
+        machine='clock = "1999-01-01T00:00:00"\n', image="needs-time",
+    ),
+    Fault(
+        "unsigned-image", "nobody signed its image", (Cause.SIGNATURE,), image="bulk", agent="signed-only",
+        disk='disk = "256M"\n',
+    ),
     Fault(
         "agent-no-address", "the agent gets no address", (Cause.SYSTEM_NETWORK, Cause.AGENT_TROUBLE),
         inject=after_kernel("from udp dport 67 drop"),
@@ -266,6 +336,7 @@ FAULTS = (
     Fault("resets", "its installer resets it again and again", (Cause.RESTARTS,), image="resets"),
     Fault("loader-script", "GRUB's script names no kernel", (Cause.LOADER,), image="no-kernel"),
     Fault("no-bootloader", "the image has no boot loader", (Cause.NOTHING_BOOTS,), image="noise"),
+    Fault("no-root", "the system does not find its root", (Cause.NO_ROOT,), image="no-initrd"),
     Fault("no-login", "the system never says what is waited for", (Cause.NO_LOGIN,), image="other-words"),
     Fault(
         "never-done", "an installer never tells that it is done", (Cause.INSTALLER,), image="never-done",

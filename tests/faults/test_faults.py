@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.qemu, pytest.mark.netns]
 
-Verdicts = tuple["FaultLab", "dict[str, Future[Why]]"]
+Verdicts = tuple["dict[str, FaultLab]", "dict[str, Future[Why]]"]
 _LONGEST = 1800.0  # all before it in the pool, and its own
 
 
 def check(fault: Fault, verdicts: Verdicts, config: pytest.Config) -> None:
     """Take down what is said of a fault, and hold it against what is right."""
-    lab, futures = verdicts
+    labs, futures = verdicts
     try:
         why = futures[fault.key].result(_LONGEST)
     except Exception as error:
@@ -31,7 +31,7 @@ def check(fault: Fault, verdicts: Verdicts, config: pytest.Config) -> None:
         raise
     said = Said.of(fault, why["cause"], why["text"])
     config.stash[SAID][fault.key] = said
-    assert said.right, f"{said.line}\n{lab.told(fault)}"
+    assert said.right, f"{said.line}\n{labs[fault.key].told(fault)}"
     assert said.text
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hostler.client.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _STOP_SECONDS = 20.0
@@ -31,12 +31,18 @@ class Child:
 
     Start it in the thread that lives as long as the demo: the kernel ends the child with that thread.
 
+    Args:
+        name: What it is called in messages.
+        arguments: Of ``hostler``.
+        log: Where its output goes.
+        rights: Options of ``setpriv`` that take rights away from it.
+
     Attributes:
         name: What it is called in messages.
         tokens: Tokens it has printed.
     """
 
-    def __init__(self, name: str, arguments: list[str], log: Path) -> None:
+    def __init__(self, name: str, arguments: list[str], log: Path, rights: Sequence[str] = ()) -> None:
         self.name = name
         self.tokens: list[str] = []
         self._log = log
@@ -45,7 +51,10 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         # The kernel sends SIGTERM when we die of whatever, kill -9 included.
         self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "hostler.cli.main", *arguments],
+            [
+                *("setpriv", *rights, "--pdeathsig", "TERM", "--"),
+                *(sys.executable, "-m", "hostler.cli.main", *arguments),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -61,6 +61,7 @@ _RULES = (
     verdict_system.panic,
     verdict_system.no_root,
     verdict_system.restarts,
+    verdict_system.clock,
     verdict_system.other_system,
     verdict_network.takeover,
     verdict_network.network_place,

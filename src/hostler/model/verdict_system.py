@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from hostler.model.boot_story import BootStory, Reached
@@ -10,6 +11,11 @@ from hostler.model.cause import Cause, Verdict, found
 if TYPE_CHECKING:
     from hostler.model.trace import TraceEvent
 
+_NOT_VALID = re.compile(
+    r"not yet valid|not valid yet|not (?:yet )?activated|not valid before|certificate (?:has|is) expired",
+    re.I,
+)
+"""As OpenSSL, GnuTLS, apt and Go say it of a time that does not fit."""
 _MANY_RESTARTS = 2  # one is an update, or an installer's end
 
 
@@ -27,7 +33,21 @@ def panic(story: BootStory) -> Verdict | None:
         if root
         else "Look at the lines before it on the console."
     )
-    return found(story, Cause.PANIC, f"Its kernel stopped: {stopped.text}.", advice, stopped)
+    return found(
+        story, Cause.NO_ROOT if root else Cause.PANIC, f"Its kernel stopped: {stopped.text}.", advice, stopped
+    )
+
+
+def clock(story: BootStory) -> Verdict | None:
+    """A certificate, or a signed list of packages, that is not valid yet, or not any more."""
+    failed = story.failed
+    if failed is None or _NOT_VALID.search(failed.text) is None:
+        return None
+    return found(
+        story, Cause.CLOCK, f"What it was to do failed, and its clock seems to be wrong: {failed.text}.",
+        "Set its clock (firmware setup, a new battery), or have the system ask a time server first; if the "
+        "clock is right, the certificate it speaks of has run out.", failed,
+    )  # fmt: skip
 
 
 def other_system(story: BootStory) -> Verdict | None:

@@ -68,6 +68,7 @@ class BoardConfig:
         first: What its firmware tries first.
         secure_boot: Whether its firmware starts only what Microsoft's keys vouch for.
         media: Image in a drive of it, read only; None: it has no drive.
+        clock: Where its clock stands at power-on, an ISO date and time; empty: it is right.
     """
 
     name: str
@@ -83,6 +84,7 @@ class BoardConfig:
     first: First = First.NETWORK
     secure_boot: bool = False
     media: Path | None = None
+    clock: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def load(path: Path) -> LabConfig:
 
 _KEYS = (
     "name", "kind", "port", "mac", "uuid", "serial", "console", "memory", "cpus", "disk", "disks",
-    "first", "secure_boot", "media",
+    "first", "secure_boot", "media", "clock",
 )  # fmt: skip
 _FIRST = {
     Kind.X86_BIOS: (First.NETWORK, First.MEDIA),
@@ -206,6 +208,7 @@ def _board(table: Table, ports: int, base: Path) -> BoardConfig:
         first=first,
         secure_boot=secure_boot,
         media=(base / media).resolve() if media else None,
+        clock=table.text("clock", "", r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}"),
     )
 
 

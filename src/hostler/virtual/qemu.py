@@ -114,6 +114,7 @@ def command(board: BoardConfig, plugs: Plugs) -> list[str]:
         # A guest that powers itself off stays on its port, like a real one, until the port is switched off.
         "-no-shutdown",
         *("-smbios", _smbios(board)),
+        *(("-rtc", f"base={board.clock}") if board.clock else ()),
         *("-chardev", f"socket,id=line,fd={plugs.serial_fd}", "-serial", "chardev:line"),
         *("-qmp", "unix:qmp.sock,server=on,wait=off"),
         *("-netdev", f"tap,id=net,ifname={plugs.tap},script=no,downscript=no"),
