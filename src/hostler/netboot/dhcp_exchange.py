@@ -6,15 +6,13 @@ from socket import AF_INET, inet_ntoa, inet_pton
 from typing import TYPE_CHECKING, NamedTuple
 
 from hostler.model.first_stages import Loader
-from hostler.model.network_trouble import seconds_asking
-from hostler.model.trace import TraceEvent
-from hostler.netboot.dhcp_identity import NOT_RELAYED, RelayPort, relay_port, sender_of
+from hostler.netboot.dhcp_identity import NOT_RELAYED, relay_port, sender_of
 from hostler.netboot.dhcp_policy import Answer, Facts, Firmware, Refusal, boot_answer, client_facts
 from hostler.netboot.dhcp_proxy import proxy_answer, proxy_refusal, told_address, wants_proxy
+from hostler.netboot.dhcp_trace import Ask, DhcpTrace, about, given
 from hostler.netboot.first_stage_watch import FirstStageWatch
 from hostler.netboot.leases import NoAddressError
 from hostler.netboot.table import DhcpMode
-from hostler.netboot.trace_budget import TraceBudget
 from hostler.wire import dhcp_options as option
 from hostler.wire.dhcp import (
     BROADCAST_FLAG,
@@ -30,7 +28,7 @@ from hostler.wire.dhcp import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
 
-    from hostler.model.json import JSON
+    from hostler.model.trace import TraceEvent
     from hostler.netboot.leases import Lease
     from hostler.netboot.served_network import ServedNetwork
     from hostler.netboot.table import BootTable, Target
@@ -41,11 +39,6 @@ _NOTHING = Answer()
 _SILENT = frozenset({DhcpMode.OFF, DhcpMode.NONE})
 
 _OFFER, _ACK, _NAK = (bytes((kind,)) for kind in (MessageType.OFFER, MessageType.ACK, MessageType.NAK))
-# What a board does in a boot fits; a board that asks in a tight loop does not.
-_BOARD_BURST, _BOARD_RATE, _BOARDS = 40, 1, 65536
-# A stranger is to be seen, and soon; a thousand of them, or one that raves, are not to fill the trace.
-_STRANGER_BURST, _STRANGER_RATE, _STRANGERS = 10, 0.5, 4096
-_STRANGERS_BURST, _STRANGERS_RATE = 200, 20
 
 
 class Reply(NamedTuple):
@@ -66,23 +59,6 @@ class Reply(NamedTuple):
 
 class _NotServedError(Exception):
     """This client gets no answer; the text says why."""
-
-
-class _Ask(NamedTuple):
-    """One message with all that was found out about its sender."""
-
-    message: Message
-    network: ServedNetwork
-    mac: str
-    target: Target | None
-    server_id: bytes
-    fixed: bytes | None
-    answer: Answer
-    facts: Facts
-    now: float
-    traced: int | None
-    port: RelayPort = NOT_RELAYED
-    source: tuple[str, int] | None = None
 
 
 class DhcpExchange:
@@ -108,11 +84,7 @@ class DhcpExchange:
         self._first_stages = first_stages or FirstStageWatch()
         self._table = table
         self._boot_files = boot_files
-        self._emit = emit
-        self._boards = TraceBudget(_BOARD_BURST, _BOARD_RATE, _BOARDS)
-        self._strangers = TraceBudget(
-            _STRANGER_BURST, _STRANGER_RATE, _STRANGERS, _STRANGERS_BURST, _STRANGERS_RATE
-        )
+        self._trace = DhcpTrace(emit)
         self.records: list[bytes] = []
         """Leases that changed and are to be written to disk; the caller takes them out."""
 
@@ -134,12 +106,14 @@ class DhcpExchange:
         try:
             message = Message.parse(datagram)
         except DhcpError as error:
-            self._ignored_bytes(arrived, str(error), now)
+            self._trace.ignored_bytes(arrived, str(error), now)
             return None
         if message.op != REQUEST:
             return None
         if message.htype != ETHERNET or len(message.chaddr) != 6:
-            self._ignored_bytes(arrived, f"hardware type {message.htype} is not served, only Ethernet", now)
+            self._trace.ignored_bytes(
+                arrived, f"hardware type {message.htype} is not served, only Ethernet", now
+            )
             return None
         ask = self._look_up(message, arrived, now)
         if ask is None:
@@ -160,10 +134,10 @@ class DhcpExchange:
         elif kind == MessageType.DECLINE:
             self._decline(ask)
         else:
-            self._ignored(ask, f"message type {kind} is not for a server")
+            self._trace.ignored(ask, f"message type {kind} is not for a server")
         return None
 
-    def _look_up(self, message: Message, arrived: ServedNetwork, now: float) -> _Ask | None:
+    def _look_up(self, message: Message, arrived: ServedNetwork, now: float) -> Ask | None:
         mac = message.mac
         facts = client_facts(message)
         relay = message.relay_options if option.RELAY_AGENT in message.options else {}
@@ -178,23 +152,22 @@ class DhcpExchange:
             wrong = str(error)
         if mode in _SILENT or (mode is DhcpMode.PROXY and target is None and not wants_proxy(facts)):
             return None  # somebody else's machine on somebody else's network
-        budget, sender = (self._boards, target.board) if target is not None else (self._strangers, mac)
-        traced = budget.take(sender, now)
+        traced = self._trace.take(target, mac, now)
         override = relay.get(option.RELAY_SERVER_ID, b"")
         server_id = override if len(override) == 4 and mode is DhcpMode.OWN else network.server
-        ask = _Ask(message, network, mac, target, server_id, None, _NOTHING, facts, now, traced, port)
+        ask = Ask(message, network, mac, target, server_id, None, _NOTHING, facts, now, traced, port)
         if wrong:
-            self._ignored(ask, wrong)
+            self._trace.ignored(ask, wrong)
             return None
         if conflict:
-            self._asked(ask, "conflict", f"gets no answer: {conflict}", reason=conflict)
+            self._trace.asked(ask, "conflict", f"gets no answer: {conflict}", reason=conflict)
             return None
         try:
             if target is not None and target.address is not None and mode is DhcpMode.OWN:
                 fixed = self._fixed_address(target, target.address, network, mac, now)
             answer = self._boot_answer(message, facts, target, network, now)
         except _NotServedError as error:
-            self._ignored(ask, str(error))
+            self._trace.ignored(ask, str(error))
             return None
         return ask._replace(fixed=fixed, answer=answer)
 
@@ -247,8 +220,8 @@ class DhcpExchange:
             return fixed
         return None
 
-    def _discover(self, ask: _Ask) -> Reply | None:
-        self._asked(
+    def _discover(self, ask: Ask) -> Reply | None:
+        self._trace.asked(
             ask, "discover", f"asks for an address: {ask.facts.name}" if ask.traced is not None else ""
         )
         try:
@@ -256,17 +229,17 @@ class DhcpExchange:
                 ask.mac, ask.fixed, ask.message.requested_address, ask.now, known=ask.target is not None
             )
         except NoAddressError as error:
-            self._ignored(ask, str(error))
+            self._trace.ignored(ask, str(error))
             return None
         return self._give(ask, _OFFER, lease)
 
-    def _request(self, ask: _Ask) -> Reply | None:
+    def _request(self, ask: Ask) -> Reply | None:
         message = ask.message
         leases = ask.network.leases
         chosen = message.server_id
         if chosen is not None and chosen not in (ask.server_id, ask.network.server):
             leases.drop_offer(ask.mac)
-            self._ignored(
+            self._trace.ignored(
                 ask,
                 f"it chose another DHCP server, {inet_ntoa(chosen)}; there must be none beside this one",
                 server=inet_ntoa(chosen),
@@ -275,23 +248,23 @@ class DhcpExchange:
         # RFC 2131 section 4.3.2: who has the address says so in ciaddr, who wants it in option 50.
         address = message.requested_address if message.ciaddr == NOWHERE else message.ciaddr
         if address is None:
-            self._ignored(ask, "a request for no address")
+            self._trace.ignored(ask, "a request for no address")
             return None
         if ask.traced is not None:
-            self._asked(ask, "request", f"requests {inet_ntoa(address)}: {ask.facts.name}")
+            self._trace.asked(ask, "request", f"requests {inet_ntoa(address)}: {ask.facts.name}")
         lease = leases.claim(ask.mac, address, ask.fixed, ask.now)
         if lease is None:
             return self._refuse(ask, address)
         self.records.append(lease.record())
         return self._give(ask, _ACK, lease)
 
-    def _proxy(self, ask: _Ask) -> Reply | None:
+    def _proxy(self, ask: Ask) -> Reply | None:
         """Say what to boot and nothing else; note which address the client has from the other server."""
         message, facts = ask.message, ask.facts
         kind = message.message_type
         asks_us = ask.source is not None
         if kind == MessageType.DISCOVER and not asks_us:
-            self._asked(ask, "discover", f"asks for an address: {facts.name}")
+            self._trace.asked(ask, "discover", f"asks for an address: {facts.name}")
         elif kind in (MessageType.REQUEST, MessageType.INFORM):
             self._hear(ask)
         else:
@@ -300,58 +273,58 @@ class DhcpExchange:
             return None
         if ask.target is None:
             # Other people's machines share this network, and to be held would keep them from their disks.
-            self._ignored(ask, "it is not in the inventory, and this network has another DHCP server")
+            self._trace.ignored(ask, "it is not in the inventory, and this network has another DHCP server")
             return None
         if refusal := proxy_refusal(facts):
-            self._ignored(ask, refusal)
+            self._trace.ignored(ask, refusal)
             return None
         if asks_us and not ask.network.contains(inet_pton(AF_INET, ask.source[0])):  # type: ignore[index]
-            self._ignored(ask, "it asks from an address that is not of this network")
+            self._trace.ignored(ask, "it asks from an address that is not of this network")
             return None
         offer = kind == MessageType.DISCOVER
         answer = proxy_answer(ask.answer, facts, acknowledge=not offer)
         return self._give(ask._replace(answer=answer), _OFFER if offer else _ACK, None)
 
-    def _hear(self, ask: _Ask) -> None:
+    def _hear(self, ask: Ask) -> None:
         address = told_address(ask.message)
         if address is None or not ask.network.contains(address) or address == ask.network.server:
             return
         text = inet_ntoa(address)
-        self._asked(ask, "heard", f"takes {text} from another DHCP server", address=text)
+        self._trace.asked(ask, "heard", f"takes {text} from another DHCP server", address=text)
         lease = ask.network.leases.hear(ask.mac, address, ask.now)
         if lease is not None:
             self.records.append(lease.record())
 
-    def _inform(self, ask: _Ask) -> Reply | None:
+    def _inform(self, ask: Ask) -> Reply | None:
         if not ask.network.contains(ask.message.ciaddr):
-            self._ignored(ask, "an inform from an address that is not of this network")
+            self._trace.ignored(ask, "an inform from an address that is not of this network")
             return None
-        self._asked(ask, "inform", f"has {inet_ntoa(ask.message.ciaddr)} and asks for settings")
+        self._trace.asked(ask, "inform", f"has {inet_ntoa(ask.message.ciaddr)} and asks for settings")
         return self._give(ask, _ACK, None)
 
-    def _release(self, ask: _Ask) -> None:
+    def _release(self, ask: Ask) -> None:
         lease = ask.network.leases.release(ask.mac, ask.message.ciaddr, ask.now)
         if lease is None:
-            self._ignored(ask, "it gives back an address that is not its own")
+            self._trace.ignored(ask, "it gives back an address that is not its own")
             return
         self.records.append(lease.record())
-        self._asked(ask, "release", f"gives back {lease.text}", address=lease.text)
+        self._trace.asked(ask, "release", f"gives back {lease.text}", address=lease.text)
 
-    def _decline(self, ask: _Ask) -> None:
+    def _decline(self, ask: Ask) -> None:
         address = ask.message.requested_address
         lease = ask.network.leases.decline(ask.mac, address, ask.now) if address is not None else None
         if lease is None:
-            self._ignored(ask, "it declines an address that was not offered to it")
+            self._trace.ignored(ask, "it declines an address that was not offered to it")
             return
         self.records.append(lease.record())
-        self._asked(
+        self._trace.asked(
             ask,
             "decline",
             f"says that {lease.text} is in use by another machine; find that machine",
             address=lease.text,
         )
 
-    def _give(self, ask: _Ask, kind: bytes, lease: Lease | None) -> Reply | None:
+    def _give(self, ask: Ask, kind: bytes, lease: Lease | None) -> Reply | None:
         """Return an OFFER or ACK; without a lease the ACK to an INFORM."""
         message, network, answer = ask.message, ask.network, ask.answer
         first = bytes((option.MESSAGE_TYPE, 1)) + kind + bytes((option.SERVER_ID, 4)) + ask.server_id
@@ -369,30 +342,14 @@ class DhcpExchange:
         try:
             data = reply.encode(message.reply_limit, first)
         except DhcpError as error:
-            self._ignored(ask, f"the answer cannot be written: {error}")
+            self._trace.ignored(ask, f"the answer cannot be written: {error}")
             return None
         event: TraceEvent | None = None
         if ask.traced is not None:
-            text, details = self._given(ask, kind, lease)
-            event = self._event(ask, "offer" if kind == _OFFER else "ack", text, details)
+            event = given(ask, lease, offered=kind == _OFFER)
         return Reply(data, self._destination(ask), kind == _ACK and lease is not None, event)
 
-    @staticmethod
-    def _given(ask: _Ask, kind: bytes, lease: Lease | None) -> tuple[str, dict[str, JSON]]:
-        config = ask.network.config
-        details: dict[str, JSON] = {"server": ask.network.server_text}
-        text = "is told the settings" if config.dhcp is DhcpMode.OWN else "is told that this host boots it"
-        if lease is not None:
-            details["address"] = lease.text
-            details["lease_seconds"] = config.lease_seconds
-            verb = "is offered" if kind == _OFFER else "gets"
-            text = f"{verb} {lease.text}"
-        if ask.answer.file:
-            details["file"] = ask.answer.file
-            text += f", to boot {ask.answer.file}"
-        return text, details
-
-    def _refuse(self, ask: _Ask, address: bytes) -> Reply:
+    def _refuse(self, ask: Ask, address: bytes) -> Reply:
         reason = "this address is not yours to have"
         options = {
             option.MESSAGE_TYPE: _NAK,
@@ -405,7 +362,7 @@ class DhcpExchange:
         event: TraceEvent | None = None
         if ask.traced is not None:
             text = f"may not have {inet_ntoa(address)} and is to start over"
-            event = self._event(ask, "nak", text, {"address": inet_ntoa(address)})
+            event = about(ask, "nak", text, {"address": inet_ntoa(address)})
         destination = self._destination(ask) if ask.message.giaddr != NOWHERE else self._broadcast(ask)
         return Reply(reply.encode(ask.message.reply_limit), destination, False, event)
 
@@ -438,7 +395,7 @@ class DhcpExchange:
             file=file.encode() if len(file) < 128 else b"",
         )
 
-    def _destination(self, ask: _Ask) -> tuple[str, int]:
+    def _destination(self, ask: Ask) -> tuple[str, int]:
         message, port = ask.message, ask.network.config.dhcp_port
         if ask.source is not None:
             return ask.source
@@ -450,42 +407,6 @@ class DhcpExchange:
         return self._broadcast(ask)
 
     @staticmethod
-    def _broadcast(ask: _Ask) -> tuple[str, int]:
+    def _broadcast(ask: Ask) -> tuple[str, int]:
         # Whatever the broadcast flag says: many ROMs that do not set it cannot take unicast before ARP.
         return EVERYBODY, ask.network.config.dhcp_port + 1
-
-    def _asked(self, ask: _Ask, kind: str, text: str, **details: JSON) -> None:
-        if ask.traced is not None:
-            if asking := seconds_asking(ask.message.secs):
-                details["asking_seconds"] = asking
-            self._emit(self._event(ask, kind, text, {**ask.facts.to_json(), **ask.port.to_json(), **details}))
-
-    def _ignored(self, ask: _Ask, reason: str, **details: JSON) -> None:
-        self._asked(ask, "ignored", f"gets no answer: {reason}", reason=reason, **details)
-
-    def _ignored_bytes(self, network: ServedNetwork, reason: str, now: float) -> None:
-        missed = self._strangers.take("", now)
-        if missed is not None:
-            details: dict[str, JSON] = {"network": network.config.name, "reason": reason}
-            if missed:
-                details["left_out"] = missed
-            self._emit(
-                TraceEvent(now, "dhcp", "ignored", f"a datagram gets no answer: {reason}", data=details)
-            )
-
-    @staticmethod
-    def _event(ask: _Ask, kind: str, text: str, details: dict[str, JSON]) -> TraceEvent:
-        target = ask.target
-        data: dict[str, JSON] = {"network": ask.network.config.name, **details}
-        if ask.traced:
-            data["left_out"] = ask.traced
-        return TraceEvent(
-            at=ask.now,
-            source="dhcp",
-            kind=kind,
-            text=f"{target.board if target else ask.mac} {text}",
-            board=target.board if target else None,
-            mac=ask.mac,
-            boot=target.boot if target else None,
-            data=data,
-        )
