@@ -52,8 +52,11 @@ class Row:
     body: Any = None
     content: bytes | None = None
     query: str = ""
+    headers: dict[str, str] | None = None
 
 
+TUS = {"Tus-Resumable": "1.0.0"}
+PIECE = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF+aqlpLTxyIzuxlJYPZvblr9CcB/Wx8NsE8rV0hraWQ"
 # In this order: what ends the claim comes last. {name} is the board anna holds, {mac} a machine nobody knows.
 ROUTES: dict[str, Row] = {
@@ -156,6 +159,12 @@ ROUTES: dict[str, Row] = {
     "POST /images/verify": Row((401, 200, 403, 200, 200)),
     "POST /images/sweep": Row(admins(200)),
     "POST /images": Row((401, 200, 403, 409, 409), content=b"x", query="?name=new&arch=amd64"),
+    "OPTIONS /uploads": Row((401, 204, 204, 204, 204)),
+    "GET /uploads": Row(SIGNED_IN),
+    "POST /uploads": Row(members(201), headers={**TUS, "Upload-Length": "10"}),
+    # One's own alone: for all others there is none.
+    "PATCH /uploads/{upload_id}": Row((401, 404, 404, 204, 404), content=b"x", headers=PIECE),
+    "DELETE /uploads/{upload_id}": Row((401, 404, 404, 204, 404), headers=TUS),
     "POST /images/{name}/signatures": Row(members(422), {"key": "none", "signature": "none"}),
     "DELETE /images/{name}/signatures/{key}": Row(holder(404)),
     "PATCH /images/{name}": Row(holder(200), {"project": None}),
@@ -207,7 +216,7 @@ async def ask(api: Served, client: httpx2.AsyncClient, route: str, row: Row, pat
                 return closed.rcvd.code if closed.rcvd else 1006
             return 101
     body = {"json": row.body} if row.body is not None else {"content": row.content}
-    async with client.stream(method, url, **body) as answer:
+    async with client.stream(method, url, headers=row.headers, **body) as answer:
         if not answer.headers.get("content-type", "").startswith("text/event-stream"):
             await answer.aread()
         if answer.status_code >= 400:
@@ -234,9 +243,10 @@ async def prepare(api: Served) -> dict[str, str]:
     await api.lab.rack.boot(api.lab.rack.boards["pc-1"], "agent")
     await until(lambda: api.lab.hub.state.boards["pc-1"].boot)
     token = (await api.anna.post("/tokens", json={"name": "old"})).json()
+    upload = await api.anna.post("/uploads", headers={**TUS, "Upload-Length": "1"})
     return {
         "claim": claim["id"], "run_id": run["id"], "token_id": token["id"], "key:path": "SHA256:none",
-        "key": "none",
+        "key": "none", "upload_id": upload.headers["location"].rpartition("/")[2],
         "arch": "amd64", "mac": "52:54:00:aa:aa:aa", "hook_id": "h-none", "user": "carl", "who": "carl",
     }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
 import subprocess
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 IMAGE = random.Random(1).randbytes(2 * MIB) + bytes(3 * MIB) + random.Random(2).randbytes(MIB)
+
+
+async def sent(api: Served, body: bytes, filename: str = "") -> str:
+    """Send a file as an upload and return its id."""
+    told = {"Upload-Metadata": f"filename {base64.b64encode(filename.encode()).decode()}"} if filename else {}
+    tus = {"Tus-Resumable": "1.0.0"}
+    made = await api.anna.post("/uploads", headers={**tus, **told, "Upload-Length": str(len(body))})
+    key = str(made.headers["location"]).rpartition("/")[2]
+    piece = {**tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    assert (await api.anna.patch(f"/uploads/{key}", headers=piece, content=body)).status_code == 204
+    return key
 
 
 async def upload(api: Served, name: str, body: bytes, **query: str) -> dict[str, Any]:
@@ -48,12 +60,16 @@ def block_map(place: Path, image: bytes) -> bytes:
 
 
 async def test_an_image_comes_with_its_block_map(tmp_path: Path):
-    """Before it in the body; the answer tells what was new; one that does not fit leaves nothing."""
+    """Both are sent before; the answer tells what was new; one that does not fit leaves nothing."""
     async with served(tmp_path) as api:
         mapped = block_map(tmp_path, IMAGE)
         dirty = IMAGE[: 3 * MIB] + b"x" + IMAGE[3 * MIB + 1 :]
-        size = {"bmap_bytes": str(len(mapped)), "filename": "disk\n.img"}
-        made = (await upload(api, "one", mapped + dirty, **size))["image"]
+
+        async def together(name: str, image: bytes, **more: str) -> dict[str, Any]:
+            files = {"upload": await sent(api, image, "disk\n.img"), "bmap": await sent(api, mapped)}
+            return await upload(api, name, b"", **files, **more)
+
+        made = (await together("one", dirty))["image"]
         assert made["data_bytes"] == 3 * MIB
         assert "\n" not in made["source"]
         origin = made["provenance"]
@@ -61,12 +77,11 @@ async def test_an_image_comes_with_its_block_map(tmp_path: Path):
         plain = (await upload(api, "two", IMAGE))["image"]
         assert plain["index"] == made["index"]
         assert plain["provenance"]["new_chunks"] == 0
-        wrong = await upload(api, "three", mapped + IMAGE[:-1] + b"\0", **size)
+        wrong = await together("three", IMAGE[:-1] + b"\0")
         assert "another sha256 checksum than the map says" in wrong["problem"]["detail"]
-        short = await upload(api, "three", mapped[:-1], **size)
-        assert "ends 1 bytes before the end of its block map" in short["problem"]["detail"]
-        both = await upload(api, "three", b"", url="http://127.0.0.1:1/x", **size)
-        assert "name it with bmap_url=" in both["problem"]["detail"]
+        assert (await api.anna.get("/uploads")).json() == []
+        both = await together("three", IMAGE, url="http://127.0.0.1:1/x")
+        assert "with url= or with upload=" in both["problem"]["detail"]
         assert sorted(api.lab.hub.state.images) == ["one", "two"]
         assert len(api.lab.store.indexes()) == 1
         assert not list(api.lab.store.tmp.iterdir())

@@ -67,7 +67,8 @@ async def imported(
     if source.is_dir():
         instead = instead or Instead()
         tar = lab.store.root.parent / f"{name}.tar"
-        tar.write_bytes(b"".join(bundle(source, instead, terms.get("arch")).tar(lambda _: None)))
+        content = bundle(source, instead, terms.get("arch")).content("image")
+        tar.write_bytes(b"".join(content.read(0, content.length)))
         query = instead.query()
         files = dict(word.split("=", 1) for word in query["file"] or [])
         told = ToldInstead(query["kernel"], query["initrd"], files)  # type: ignore[arg-type]

@@ -419,7 +419,8 @@ async def test_a_whole_image_can_be_fetched(tmp_path: Path):
     """A tar at an address is brought to the server and taken apart there."""
     tar = tmp_path / "web" / "image.tar"
     tar.parent.mkdir()
-    tar.write_bytes(b"".join(bundle(folder(tmp_path / "image"), Instead()).tar(lambda _: None)))
+    content = bundle(folder(tmp_path / "image"), Instead()).content("image")
+    tar.write_bytes(b"".join(content.read(0, content.length)))
     with web(tar.parent) as url:
         async with running(tmp_path) as lab:
             address = f"{url}/image.tar"

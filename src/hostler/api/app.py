@@ -13,6 +13,7 @@ from hostler.api import (
     access_routes,
     board_routes,
     calendar_routes,
+    chunk_routes,
     claim_routes,
     console_routes,
     equipment_routes,
@@ -26,6 +27,7 @@ from hostler.api import (
     network_routes,
     problems,
     ssh_routes,
+    upload_routes,
     verdict_routes,
     wipe_routes,
     wire_routes,
@@ -104,7 +106,8 @@ def routed_app() -> FastAPI:
     for module in (
         claim_routes, calendar_routes, board_routes, image_store_routes, image_routes, lab_routes,
         console_routes, ssh_routes, health_routes, hook_routes, wire_routes, access_routes, login_routes,
-        event_routes, network_routes, verdict_routes, wipe_routes, equipment_routes,
+        event_routes, network_routes, verdict_routes, wipe_routes, equipment_routes, upload_routes,
+        chunk_routes,
     ):  # fmt: skip
         app.include_router(module.router, prefix=PREFIX)
     return app

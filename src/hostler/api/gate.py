@@ -26,6 +26,8 @@ LOGIN_PATHS = f"{PREFIX}/login/"
 IMAGE_PATHS = frozenset({f"{PREFIX}/images", f"{PREFIX}/images/netboot"})
 """What is posted here is read as it comes, however long it is."""
 LOGIN_BODY_LIMIT = 128 * 1024
+UPLOAD_PATHS = f"{PREFIX}/uploads/"
+"""Below it are files that come in pieces, as long as these are."""
 BODY_LIMIT = 4 * 1024 * 1024
 """Longest body in bytes of anything but an image; an inventory of ten thousand boards is half of it."""
 
@@ -82,7 +84,7 @@ class Gate:
             )
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" or (scope["method"] == "POST" and scope["path"] in IMAGE_PATHS):
+        if scope["type"] == "websocket" or _read_as_it_comes(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         await self._bounded(scope, receive, send, BODY_LIMIT)
@@ -104,6 +106,11 @@ class Gate:
             return message
 
         await self._app(scope, counted, send)
+
+
+def _read_as_it_comes(method: str, path: str) -> bool:
+    """Whether a body is an image, or a piece of a file: it is written to the disk, and counted there."""
+    return (method == "POST" and path in IMAGE_PATHS) or (method == "PATCH" and path.startswith(UPLOAD_PATHS))
 
 
 def address(scope: Scope) -> str:

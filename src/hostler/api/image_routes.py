@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from hostler.api.gate import Caller, TheHub
 from hostler.api.problems import problem_response
 from hostler.hub import netboot_imports, signing
 from hostler.hub.errors import InvalidError, Refusal
-from hostler.hub.image_desk import ImageDesk, ImageTerms
+from hostler.hub.image_desk import ImageTerms
 from hostler.hub.image_sight import find_image, seen_images, share
 from hostler.hub.netboot_description import Instead
 from hostler.hub.netboot_imports import NetbootTerms
@@ -28,17 +29,19 @@ from hostler.model.netboot_order import DoneSignal
 from hostler.model.trace import printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractContextManager
 
     from starlette.types import Receive, Scope, Send
 
+    from hostler.hub.hub import Hub
     from hostler.hub.image_records import ImageRecord
     from hostler.hub.images import Progress
+    from hostler.hub.records import Principal
+    from hostler.hub.uploads import Upload
 
 router = APIRouter()
 
-_LONGEST_BMAP = 32 * 1024 * 1024  # as much as is read of one
 _LARGEST_DISK = 256 * 1024**3  # of what is made here, zeros and all; it can grow where it is deployed
 _FILES = Query(default_factory=list, max_length=100)
 
@@ -119,34 +122,37 @@ _STREAMED: dict[str, Any] = {
 async def import_image(
     hub: TheHub, caller: Caller, request: Request, name: str, arch: str, platforms: str = "",
     done_console: str = BOOT_PATTERN, done_seconds: float = Query(BOOT_SECONDS, gt=0, le=86400),
-    url: str | None = None, filename: str = Query("", max_length=255),
-    bmap_bytes: int = Query(0, ge=0, le=_LONGEST_BMAP), bmap_url: str | None = None,
+    url: str | None = None, upload: str | None = None, filename: str = Query("", max_length=255),
+    bmap: str | None = None, bmap_url: str | None = None, kernel: str | None = None,
     size: int | None = Query(None, gt=0, le=_LARGEST_DISK), append: str = Query("", max_length=2000),
+    dry_run: bool = False,
 ) -> Response:  # fmt: skip
-    """Import an image of a disk from the body, which came from a file of some name, or a URL.
+    """Import an image of a disk: the file that was sent as an upload, a URL, or the body itself.
 
-    A block map (``.bmap``) of it is checked against it, and says what of it matters: it comes from a URL, or
-    as the first ``bmap_bytes`` of the body.
+    A block map (``.bmap``) of it is checked against it, and says what of it matters: an upload or a URL.
 
     A tar of a root file system becomes a disk that boots on the platforms, of ``size`` bytes or as it needs;
-    ``append`` is put behind its kernel's command line.
+    ``append`` is put behind its kernel's command line; ``kernel`` is an upload, a tar with the kernel of a
+    tree that has none.
+
+    With ``dry_run`` it is only seen whether the terms are good, before anything is sent.
     """
     _refuse_address(url)
     _refuse_address(bmap_url)
-    if url is not None and bmap_bytes:
-        raise InvalidError("of an image at a URL the block map is at one too: name it with bmap_url=")
     desk = hub.images
     terms = ImageTerms(name, arch, _words(platforms), done_console, done_seconds, size, append)
+    if dry_run:
+        with desk.reserve(caller, terms):
+            return Response(status_code=204)
     return _Import(
-        desk,
+        hub,
+        caller,
         lambda: desk.reserve(caller, terms),
-        lambda source, told, mapped, progress: desk.take(
-            caller, terms, source, told, progress, mapped or bmap_url
+        lambda source, told, files, progress: desk.take(
+            caller, terms, source, told, progress, files.get("bmap") or bmap_url, files.get("kernel")
         ),
         request,
-        url,
-        filename,
-        bmap_bytes,
+        _Source(url, filename, {"image": upload, "bmap": bmap, "kernel": kernel}),
     )
 
 
@@ -158,28 +164,31 @@ async def import_netboot_image(
     file: list[str] = _FILES,
     append: str = Query("", max_length=2000), done: DoneSignal | None = None, done_console: str | None = None,
     done_seconds: float | None = Query(None, gt=0, le=86400), url: str | None = None,
-    filename: str = Query("", max_length=255),
+    upload: str | None = None, filename: str = Query("", max_length=255), dry_run: bool = False,
 ) -> Response:  # fmt: skip
-    """Import a system that comes over the network, from the body or a URL.
+    """Import a system that comes over the network, from an upload, a URL, or the body itself.
 
     The content is a tar (plain or as gzip, xz or zstd) that begins with ``image.toml``, a tar of KIWI's for
     installing over the network, or a live ISO. The parameters override what it says of itself: ``kernel``,
     ``initrd`` and ``file`` (``NAME=PLACE``) with paths in the tar or addresses; ``append`` is put behind its
-    command line.
+    command line. With ``dry_run`` it is only seen whether there can be an image of this name.
     """
     _refuse_address(url)
     for word in file:
         if "=" not in word:
             raise InvalidError(f'file: "{word}" is not NAME=PLACE', kind="bad-image")
+    if dry_run:
+        with hub.images.reserve_name(caller, name):
+            return Response(status_code=204)
     instead = Instead(kernel, initrd, dict(word.split("=", 1) for word in file))
     terms = NetbootTerms(name, arch, _words(platforms), instead, append, done, done_console, done_seconds)
     return _Import(
-        hub.images,
+        hub,
+        caller,
         lambda: hub.images.reserve_name(caller, name),
         lambda source, told, _, progress: netboot_imports.take(hub, caller, terms, source, told, progress),
         request,
-        url,
-        filename,
+        _Source(url, filename, {"image": upload}),
     )
 
 
@@ -192,41 +201,60 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where an import comes from.
+
+    Attributes:
+        url: Address of the image; None: it was sent.
+        filename: What the body is called.
+        uploads: Ids of files that were sent, by what they are; without an ``image`` that is the body.
+    """
+
+    url: str | None
+    filename: str
+    uploads: Mapping[str, str | None]
+
+    def files(self, hub: Hub, caller: Principal) -> dict[str, Upload]:
+        """Return the uploads; raises a Refusal when the image is named twice, or one is not there."""
+        found = {what: hub.uploads.find(caller, key) for what, key in self.uploads.items() if key is not None}
+        if self.url is not None and "image" in found:
+            raise InvalidError("name the image with url= or with upload=, not with both")
+        return found
+
+
 class _Import(Response):
     """Does the import while it is being sent, so that all of it ends when the client goes away."""
 
     def __init__(
         self,
-        desk: ImageDesk,
+        hub: Hub,
+        caller: Principal,
         reserve: Callable[[], AbstractContextManager[None]],
-        take: Callable[[Path | str, str, Path | None, Callable[[Progress], None]], Awaitable[ImageRecord]],
+        take: Callable[
+            [Path | str, str, Mapping[str, Path], Callable[[Progress], None]], Awaitable[ImageRecord]
+        ],
         request: Request,
-        url: str | None,
-        filename: str,
-        bmap_bytes: int = 0,
+        source: _Source,
     ) -> None:
         super().__init__(media_type=MEDIA_TYPE)
-        self._desk = desk
+        self._hub = hub
+        self._caller = caller
         self._reserve = reserve
         self._take = take
         self._request = request
-        self._url = url
-        self._filename = filename
-        self._bmap_bytes = bmap_bytes
+        self._source = source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._reserve())
-                source: Path | str
-                mapped = None
-                if self._url is not None:
-                    source, told = self._url, self._url
-                else:
-                    told = printable(self._filename, 255) or "upload"
-                    source, mapped = await self._spooled(stack)
+                uploads = self._source.files(self._hub, self._caller)
+                body = None
+                if self._source.url is None and "image" not in uploads:
+                    body = await self._spooled(stack)
                 await follow(
-                    lambda progress: self._take(source, told, mapped, progress),
+                    lambda progress: self._taken(uploads, body, progress),
                     lambda image: {"image": image_document(image).model_dump(mode="json")},
                     receive,
                     send,
@@ -236,30 +264,22 @@ class _Import(Response):
         except ClientDisconnect:
             return
 
-    async def _spooled(self, stack: ExitStack) -> tuple[Path, Path | None]:
-        """Write the body to files that go with the stack: the image, and the block map before it."""
-        file = stack.enter_context(self._desk.spool_file())
-        mapped = stack.enter_context(self._desk.spool_file()) if self._bmap_bytes else None
-        body = self._request.stream()
-        if mapped is not None:
-            body = _split(body, self._bmap_bytes, mapped.write)  # type: ignore[assignment]
-        await self._desk.spool(body, file)  # type: ignore[arg-type]
-        if mapped is not None:
-            mapped.flush()
+    async def _taken(
+        self, uploads: Mapping[str, Upload], body: Path | None, progress: Callable[[Progress], None]
+    ) -> ImageRecord:
+        keys = [upload.key for upload in uploads.values()]
+        with self._hub.uploads.imported(self._caller, keys) as paths:
+            files = dict(zip(uploads, paths, strict=True))
+            source: Path | str | None = self._source.url or body or files["image"]
+            filename = uploads["image"].filename if "image" in uploads else self._source.filename
+            told = self._source.url or printable(filename, 255) or "upload"
+            assert source is not None
+            return await self._take(source, told, files, progress)
+
+    async def _spooled(self, stack: ExitStack) -> Path:
+        """Write the body to a file that goes with the stack."""
+        file = stack.enter_context(self._hub.images.spool_file())
+        await self._hub.images.spool(self._request.stream(), file)  # type: ignore[arg-type]
         if file.seek(0, os.SEEK_END) == 0:
-            raise InvalidError("the body is empty; send the image, or name it with url=")
-        return Path(file.name), Path(mapped.name) if mapped else None
-
-
-async def _split(
-    body: AsyncIterator[bytes], count: int, into: Callable[[bytes], object]
-) -> AsyncIterator[bytes]:
-    """Hand on what comes after so many bytes of a body; raises InvalidError if there are fewer."""
-    async for block in body:
-        if count:
-            into(block[:count])
-        count, rest = max(0, count - len(block)), block[count:]
-        if rest:
-            yield rest
-    if count:
-        raise InvalidError(f"the body ends {count} bytes before the end of its block map", kind="bad-source")
+            raise InvalidError("the body is empty; send the image, or name it with upload= or url=")
+        return Path(file.name)

@@ -155,7 +155,10 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
 
         def seen(now: ImportProgress) -> None:
             # Bytes out are known only once the server reads; until then this is the upload.
-            view.bytes(args.name, "storing" if now["out"] else "reading", now["read"], now["of"])
+            doing = "storing" if now["out"] else "reading"
+            if now["event"] == "waiting":
+                doing = "waiting for the server"
+            view.bytes(args.name, doing, now["read"], now["of"])
 
         remote = args.source.startswith(("http://", "https://"))
         platforms = args.platforms.split(",") if args.platforms else []

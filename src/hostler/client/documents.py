@@ -265,6 +265,7 @@ class Image(TypedDict):
     provenance: Provenance
     signatures: list[ImageSignature]
     project: str | None
+    upstream: str | None
 
 
 class Share(TypedDict):
@@ -321,10 +322,24 @@ class Swept(TypedDict):
     dry_run: bool
 
 
-class ImportProgress(TypedDict):
-    """How far an import is: bytes read of the source (``of`` unknown: None), bytes of image made."""
+class Upload(TypedDict):
+    """A file that is being sent: so many bytes of ``length`` have come; ``expires`` in Unix time."""
 
-    event: Literal["progress"]
+    id: str
+    filename: str
+    fingerprint: str
+    length: int
+    offset: int
+    expires: float
+
+
+class ImportProgress(TypedDict):
+    """How far an import is: bytes read of the source (``of`` unknown: None), bytes of image made.
+
+    ``waiting``: the server cannot be reached, and the upload goes on when it can.
+    """
+
+    event: Literal["progress", "waiting"]
     read: int
     of: int | None
     out: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hostler.client.errors import ClientError
+from hostler.client.upload_content import UploadContent, tar_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from hostler.client.documents import ImportProgress
+    from collections.abc import Iterator
 
 DESCRIPTION = "image.toml"
-_BLOCK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +71,9 @@ class Bundle:
     description: str
     members: Mapping[str, Path]
 
-    def tar(self, progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
-        """Yield the tar in blocks, and tell how much was sent; raises OSError."""
-        text = self.description.encode()
-        yield _member(DESCRIPTION, len(text)) + _filled(text)
-        yield from files_tar(self.members, progress)
+    def content(self, name: str) -> UploadContent:
+        """Return the tar that is sent, the description first; raises OSError."""
+        return tar_content(name, self.members, {DESCRIPTION: self.description.encode()})
 
 
 def oci_members(folder: Path) -> dict[str, Path]:
@@ -86,25 +81,6 @@ def oci_members(folder: Path) -> dict[str, Path]:
     blobs = sorted(path for path in folder.glob("blobs/*/*") if path.is_file())
     found = [folder / "oci-layout", folder / "index.json", *blobs]
     return {str(path.relative_to(folder)): path for path in found}
-
-
-def files_tar(members: Mapping[str, Path], progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
-    """Yield a tar of files by their names in it, in blocks, and tell how much was sent; raises OSError."""
-    sent, of = 0, sum(path.stat().st_size for path in members.values())
-    for name, path in members.items():
-        size = path.stat().st_size
-        yield _member(name, size)
-        with path.open("rb") as file:
-            left = size
-            while left and (block := file.read(min(_BLOCK, left))):
-                yield block
-                left -= len(block)
-                sent += len(block)
-                progress({"event": "progress", "read": sent, "of": of, "out": 0})
-        if left:
-            raise OSError(f"{path} became shorter while it was read")
-        yield bytes(-size % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def bundle(description: Path, instead: Instead, arch: str | None = None) -> Bundle:
@@ -161,13 +137,3 @@ def _named(raw: Mapping[str, Any], arch: str, instead: Instead) -> Iterator[tupl
 def _table(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = raw.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def _member(name: str, size: int) -> bytes:
-    head = tarfile.TarInfo(name)
-    head.size = size
-    return head.tobuf(tarfile.PAX_FORMAT)
-
-
-def _filled(data: bytes) -> bytes:
-    return data + bytes(-len(data) % tarfile.BLOCKSIZE)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hostler.client.followed_work import SECONDS, followed
 from hostler.client.transport import part
+from hostler.client.upload_calls import UploadCalls
+from hostler.client.upload_content import file_content, tar_content, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from hostler.client.documents import Image, ImportProgress
     from hostler.client.image_bundle import Instead
-    from hostler.client.transport import Transport
-
-_BLOCK = 1024 * 1024
+    from hostler.client.upload_content import UploadContent
 
 
-class ImageCalls:
+class ImageCalls(UploadCalls):
     """Methods of ``Client``."""
-
-    _http: Transport
 
     def images(self) -> list[Image]:
         """Return the images."""
@@ -64,6 +61,7 @@ class ImageCalls:
         done_console: str | None = None,
         done_seconds: float | None = None,
         block_map: Path | str | None = None,
+        kernel: Path | None = None,
         size: int | None = None,
         append: str = "",
         progress: Callable[[ImportProgress], None] = lambda _: None,
@@ -78,27 +76,22 @@ class ImageCalls:
             platforms: Platforms it boots on.
             done_console: Pattern on the console that means it has booted.
             done_seconds: Longest time until then.
-            block_map: Path or address of a ``.bmap`` of it; of one at an address an address.
+            block_map: Path or address of a ``.bmap`` of it.
+            kernel: A tar with a kernel for a root file system that has none.
             size: Bytes of the disk that is made of a root file system; None: as it needs.
             append: More for the command line of its kernel.
             progress: Called with bytes sent while uploading, then with what the server tells.
+
+        A file whose sending was interrupted goes on where it stopped when the same is imported again.
 
         Raises:
             OSError: a file cannot be read.
         """
         query = _terms(name, arch, platforms, done_console, done_seconds)
         query |= {"size": None if size is None else str(size), "append": append or None}
-        if isinstance(block_map, Path):
-            text = block_map.read_bytes()
-            query["bmap_bytes"] = str(len(text))
-            blocks = chain((text,), _blocks(Path(source), progress))
-            return self._import("images", {**query, "filename": _told(Path(source))}, blocks, progress)
-        if isinstance(source, Path) and source.is_dir():
-            from hostler.client.image_bundle import files_tar, oci_members
-
-            query["filename"] = _told(source)
-            return self._import("images", query, files_tar(oci_members(source), progress), progress)
-        return self._import("images", {**query, "bmap_url": block_map}, source, progress)
+        files = {"upload": _content(source), "bmap": _content(block_map), "kernel": _content(kernel)}
+        query |= {"url": _address(source), "bmap_url": _address(block_map)}
+        return self._import("images", query, files, progress)
 
     def import_netboot_image(
         self,
@@ -135,40 +128,38 @@ class ImageCalls:
         from hostler.client.image_bundle import Instead, bundle
 
         query = _terms(name, arch, platforms or [], done_console, done_seconds)
-        query |= {"append": append or None, "done": done}
-        described = isinstance(source, Path) and (source.is_dir() or source.suffix == ".toml")
-        if isinstance(source, str) or not described:
-            return self._import("images/netboot", query, source, progress)
-        changed = instead or Instead()
-        tar = bundle(source, changed, arch).tar(progress)
-        query["filename"] = _told(source)
-        return self._import("images/netboot", {**query, **changed.query()}, tar, progress)
+        query |= {"append": append or None, "done": done, "url": _address(source)}
+        if isinstance(source, Path) and (source.is_dir() or source.suffix == ".toml"):
+            changed = instead or Instead()
+            query |= changed.query()
+            content: UploadContent | None = bundle(source, changed, arch).content(told(source))
+        else:
+            content = _content(source)
+        return self._import("images/netboot", query, {"upload": content}, progress)
 
     def _import(
         self,
         path: str,
-        query: Mapping[str, str | list[str] | None],
-        source: Path | str | Iterator[bytes],
+        query: Mapping[str, str | list[str] | bool | None],
+        files: Mapping[str, UploadContent | None],
         progress: Callable[[ImportProgress], None],
     ) -> Image:
-        remote = isinstance(source, str) and source.startswith(("http://", "https://"))
-        content: Iterator[bytes] | None = None
-        if isinstance(source, (Path, str)):
-            content = None if remote else _blocks(Path(source), progress)
-            query = {**query, "filename": None if remote else _told(Path(source))}
-        else:
-            content = source
-        query = {**query, "url": str(source) if remote else None}
-        headers = {} if remote else {"Content-Type": "application/octet-stream"}
-        with self._http.stream(
-            "POST", path, query=query, content=content, headers=headers, seconds=SECONDS
-        ) as response:
-            return cast("Image", followed(response, f'the import of "{query["name"]}"', progress)["image"])
+        """Ask whether the terms are good, send the files, and have the server import them."""
+        name = str(query["name"])
+        if any(files.values()):
+            self._http.call("POST", path, query={**query, "dry_run": True})
+        sent: dict[str, str] = {
+            key: self.send(content, f"{key} of {name}", progress)
+            for key, content in files.items()
+            if content is not None
+        }
+        with self._http.stream("POST", path, query={**query, **sent}, seconds=SECONDS) as response:
+            return cast("Image", followed(response, f'the import of "{name}"', progress)["image"])
 
 
 def _terms(
     name: str, arch: str | None, platforms: list[str], done_console: str | None, done_seconds: float | None
-) -> dict[str, str | list[str] | None]:
+) -> dict[str, str | list[str] | bool | None]:
     return {
         "name": name,
         "arch": arch,
@@ -178,22 +169,18 @@ def _terms(
     }
 
 
-def _told(path: Path) -> str:
-    """Return what a file is called, also where its name is no text."""
-    return path.name.encode(errors="replace").decode()
+def _address(source: Path | str | None) -> str | None:
+    """Return what the server is to fetch; None: nothing."""
+    return source if isinstance(source, str) and source.startswith(("http://", "https://")) else None
 
 
-def _blocks(path: Path, progress: Callable[[ImportProgress], None]) -> Iterator[bytes]:
-    """Yield a file in blocks and tell how much was sent; opens it at once, so that errors come early."""
-    file = path.open("rb")
-    size = path.stat().st_size
+def _content(source: Path | str | None) -> UploadContent | None:
+    """Return what is to be sent of a file, or of an OCI layout's folder; None: the server fetches it."""
+    if source is None or _address(source) is not None:
+        return None
+    path = Path(source)
+    if path.is_dir():
+        from hostler.client.image_bundle import oci_members
 
-    def read() -> Iterator[bytes]:
-        sent = 0
-        with file:
-            while block := file.read(_BLOCK):
-                yield block
-                sent += len(block)
-                progress({"event": "progress", "read": sent, "of": size, "out": 0})
-
-    return read()
+        return tar_content(told(path), oci_members(path))
+    return file_content(path)

@@ -46,6 +46,8 @@ from hostler.hub.retention import Retention
 from hostler.hub.sight import Sight
 from hostler.hub.state import Draft
 from hostler.hub.timekeeper import Timekeeper
+from hostler.hub.uploads import Uploads
+from hostler.hub.upstream import UpstreamImages
 from hostler.hub.wire_tests import WireTests
 from hostler.link.documents import to_document
 from hostler.model.board import Lifecycle
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from hostler.hub.inventory_changes import InventoryChange
     from hostler.hub.labfile import BindingCheck
     from hostler.hub.ssh_authority import SshAuthority
+    from hostler.hub.upstream import UpstreamFiles
     from hostler.link.port import HubLink
     from hostler.model.json import Document
 
@@ -85,7 +88,7 @@ class Hub:
         database: Where it is all kept; closed by whoever opened it.
         link: The hub's end of the seam.
         files: Where the bytes of images are.
-        spool: A directory of the hub's own for uploads under way; emptied at start.
+        spool: A directory of the hub's own for what is taken in; emptied at start. Uploads lie beside it.
         base: Where relative paths in ``lab.toml`` start from; the current directory by default.
         check: Asked about every wire of an inventory; see ``read_labfile``.
         clock: Tells Unix time.
@@ -101,6 +104,8 @@ class Hub:
         reading: Looks up and searches.
         sight: Tells what somebody may see of what came of claims.
         images: Imports and removes images, registers agents.
+        upstream: Has the images of another server here, if there is one.
+        uploads: Files that people send, until they are imported.
         claim_desk: Changes claims while they last, and tells where those that wait stand.
         metal: Asks the racks: consoles, checks.
         last_lines: What each console said last, while somebody wants to know.
@@ -116,6 +121,7 @@ class Hub:
         self, database: Database, link: HubLink, files: ImageFiles, spool: Path, *,
         base: Path | None = None, check: BindingCheck | None = None, clock: Callable[[], float] = time.time,
         ssh_authority: SshAuthority | None = None, reveal: Callable[[str], str] | None = None,
+        upstream: UpstreamFiles | None = None,
     ) -> None:  # fmt: skip
         self._database = database
         self._base = base
@@ -134,7 +140,9 @@ class Hub:
         self.reading = Reading(self, database)
         self.sight = Sight(lambda: self.state, database)
         self.images = ImageDesk(self, files, spool)
+        self.uploads = Uploads(spool.with_name("uploads"))
         self.image_care = ImageCare(self, files)
+        self.upstream = UpstreamImages(self, upstream, reveal or _no_secrets)
         self.metal = Metal(self, link)
         self.last_lines = LastLines(self.metal)
         self.panels = PanelReadings(self)
@@ -168,6 +176,8 @@ class Hub:
                 tasks.create_task(self.logins.run(), name="logins")
                 tasks.create_task(self.hooks.run(), name="hooks")
                 tasks.create_task(self.notices.run(), name="notices")
+                tasks.create_task(self.upstream.run(), name="upstream")
+                tasks.create_task(self.uploads.run(), name="uploads")
                 self.started.set()
         finally:
             self.images.close()

@@ -117,7 +117,7 @@ class ImageDesk:
                 await asyncio.to_thread(into.write, block)
             await asyncio.to_thread(into.flush)
         except OSError as error:
-            raise _disk(error) from error
+            raise disk_refusal(error) from error
 
     @property
     def files(self) -> ImageFiles:
@@ -131,6 +131,7 @@ class ImageDesk:
     async def take(
         self, by: Principal, terms: ImageTerms, source: Path | str, told: str,
         progress: Callable[[Progress], None], block_map: Path | str | None = None,
+        kernel: Path | None = None,
     ) -> ImageRecord:  # fmt: skip
         """Import an image under reserved terms.
 
@@ -141,6 +142,7 @@ class ImageDesk:
             told: What the source is called in the catalogue and in errors.
             progress: Called from another thread; what it raises ends the import.
             block_map: Path or URL of a ``.bmap`` of it.
+            kernel: A tar with the kernel of a root file system that has none.
 
         Raises:
             InvalidError: the source is at fault.
@@ -148,7 +150,9 @@ class ImageDesk:
         """
         barred = self.barred(by)
         left = share_left(Draft(self._hub.state, 0.0), by)
-        disk = DiskTerms(terms.arch, terms.platforms, terms.size, terms.append, self._boot_files(terms.arch))
+        disk = DiskTerms(
+            terms.arch, terms.platforms, terms.size, terms.append, self._boot_files(terms.arch), kernel
+        )
         async with self.taking():
             heeded = self.heeding(progress)
             imported = await self.at_length(
@@ -234,19 +238,26 @@ class ImageDesk:
         return {name: self._files.file(one) for name, one in (agent.boot_files if agent else {}).items()}
 
     def artefacts(self) -> frozenset[str]:
-        """Return every artefact that an image or an agent consists of."""
+        """Return every artefact that an agent or an image consists of, those at home elsewhere aside."""
         state = self._hub.state
         found: set[str] = set()
         for image in state.images.values():
-            found |= image.artefacts
+            if not image.upstream:
+                found |= image.artefacts
         for agent in state.agents.values():
             found |= {agent.kernel, agent.initrd, *agent.boot_files.values()}
         return frozenset(found)
 
     async def refuse_absent(self, by: Principal, names: Iterable[str]) -> None:
-        """Raise ConflictError when files of one of these images, if it is there for somebody, are gone."""
+        """Raise ConflictError when files of one of these images, if it is there for somebody, are gone.
+
+        Of one that is at home elsewhere the index is fetched; UnavailableError: that cannot be.
+        """
         wanted = set(names)
         for image in [one for one in seen_images(self._hub.state, by) if one.name in wanted]:
+            if image.upstream:
+                await self._hub.upstream.index(image)
+                continue
             absent = await self.in_thread(lambda image=image: sorted(filter(self._lacks, image.artefacts)))  # type: ignore[misc]
             if absent:
                 raise ConflictError(
@@ -357,7 +368,7 @@ class ImageDesk:
         except self._files.bad_store as error:
             raise UnavailableError(plain(error), kind="store") from error
         except OSError as error:
-            raise _disk(error) from error
+            raise disk_refusal(error) from error
 
 
 def _stopping() -> UnavailableError:
@@ -366,7 +377,8 @@ def _stopping() -> UnavailableError:
     )
 
 
-def _disk(error: OSError) -> NoSpaceError | UnavailableError:
+def disk_refusal(error: OSError) -> NoSpaceError | UnavailableError:
+    """Return what is said when a disk of the server's refuses."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(f"there is no space left on the server's disk: {error}")
     return UnavailableError(f"the server's disk refused: {error}", kind="disk")

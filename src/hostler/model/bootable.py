@@ -25,6 +25,7 @@ class DiskTerms:
         size: Bytes of the disk; None: as what is in it needs.
         append: More for the kernel's command line.
         loaders: Where the registered agent's boot files are, by name.
+        kernel: A tar with a kernel and its modules, put over the tree and started; None: the tree's own.
     """
 
     arch: str
@@ -32,3 +33,4 @@ class DiskTerms:
     size: int | None = None
     append: str = ""
     loaders: Mapping[str, Path] = field(default_factory=dict)
+    kernel: Path | None = None
