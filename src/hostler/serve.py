@@ -34,11 +34,14 @@ from hostler.hub.ssh_authority import SshAuthority
 from hostler.images.store import ImageStore
 from hostler.images.store_errors import StoreError
 from hostler.images.sweeping import sweep
+from hostler.images.upstream import Upstream
 from hostler.link.group_commit import StorageError
 from hostler.link.inprocess import InProcessLink
+from hostler.rack.chunk_supply import ChunkSupply
 from hostler.rack.rack import Rack
 from hostler.rack.store import RackStore
 from hostler.store_files import StoreFiles
+from hostler.upstream_files import FollowedUpstream
 
 if TYPE_CHECKING:
     import argparse
@@ -167,6 +170,7 @@ async def _serve(args: argparse.Namespace, port: PublicPort, ssh_port: socket.so
     link = InProcessLink(state / "link.db")
     memories = RackStore(state / "rack.db")
     store = ImageStore(state / "images")
+    upstream = Upstream(state / "upstream", store)
     base = config.absolute().parent if config else Path.cwd()
     hub = Hub(
         database,
@@ -177,8 +181,9 @@ async def _serve(args: argparse.Namespace, port: PublicPort, ssh_port: socket.so
         check=check_binding,
         ssh_authority=authority,
         reveal=reveal_secret,
+        upstream=FollowedUpstream(upstream),
     )
-    rack = Rack(link, memories, store, state)
+    rack = Rack(link, memories, store, state, ChunkSupply(upstream))
     _sweep(store, hub)
     app = create_app(hub, metrics_open=metrics_open, own_hosts=port.own_hosts())
     gateway = app.state.ssh = Gateway(hub, app, state / "ssh", port.names)
@@ -211,6 +216,7 @@ async def _serve(args: argparse.Namespace, port: PublicPort, ssh_port: socket.so
             raise
         raise told from None
     finally:
+        upstream.close()
         await link.close()
         memories.close()
         database.close()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hostler.images import bmap
 from hostler.images.captured import shrink_image
+from hostler.images.chunk_batch import ChunkGiver
 from hostler.images.diff import DiffError, diff
 from hostler.images.export import Export, ExportForm
 from hostler.images.importer import import_image
@@ -18,11 +19,12 @@ from hostler.images.sweeping import remove_image, sweep
 from hostler.images.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from hostler.hub.image_store import Exported, Smaller
     from hostler.hub.images import Imported, Progress
+    from hostler.images.chunk_batch import ChunkBatch
     from hostler.images.store import ImageStore
     from hostler.model.bootable import DiskTerms
     from hostler.model.stored_images import ImageDiff, Swept, Verified
@@ -37,6 +39,7 @@ class StoreFiles:
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store
+        self._giver = ChunkGiver(store)
 
     def take(
         self,
@@ -91,6 +94,10 @@ class StoreFiles:
     def export(self, index: str, form: str) -> Exported:
         """Open an image to be given out."""
         return Export(self._store, index, ExportForm(form))
+
+    def chunks(self, index: str, digests: Sequence[str]) -> ChunkBatch:
+        """Open chunks of an image."""
+        return self._giver.batch(index, digests)
 
     def block_map(self, index: str) -> bytes:
         """Return the block map of an image."""

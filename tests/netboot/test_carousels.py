@@ -118,7 +118,7 @@ def carousels(store: Store, lan: Lan) -> Iterator[Carousels]:
             with lan.server.entered():
                 return await super().ask(*arguments)
 
-    made = There(lambda artefact: store.root / artefact, lambda digest: store.root / digest, lambda *_: None)
+    made = There(lambda artefact: store.root / artefact, lambda _, digest: store.root / digest, lambda *_: None)
     yield made
     made.close()
 
@@ -297,7 +297,7 @@ async def test_who_asks_first_waits_a_moment_for_those_who_are_to_come(store: St
         first = asyncio.create_task(carousels.ask("b1", two, store.index.id, {}))
         await asyncio.sleep(0)
         assert not first.done()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             offer = await carousels.ask("b2", two, store.index.id, {})
             assert offer is not None
             assert await first == offer
@@ -311,7 +311,7 @@ async def test_nobody_waits_long_for_others_who_do_not_come(store: Store) -> Non
     carousels = Carousels(
         store.root.joinpath, store.root.joinpath, lambda *_: None, hold=0.05, expected=lambda *_: 9
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await carousels.ask("b1", two, store.index.id, {}) is None
 
 
@@ -322,7 +322,7 @@ async def test_a_board_alone_waits_for_nobody(store: Store) -> None:
     carousels = Carousels(
         store.root.joinpath, store.root.joinpath, lambda *_: None, hold=3600.0, expected=lambda *_: expected
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await carousels.ask("b1", two, store.index.id, {}) is None
         expected = 9
         assert await carousels.ask("b1", two, store.index.id, {}) is None
@@ -335,7 +335,7 @@ async def test_a_slow_store_keeps_nobody_waiting(tmp_path: Path) -> None:
     carousels = Carousels(lambda _: slow, tmp_path.joinpath, lambda *_: None)
     first = asyncio.create_task(carousels.ask("b1", HERE, "0" * 64, {}))
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await carousels.ask("b2", HERE, "0" * 64, {}) is None
         assert not first.done()
         await asyncio.to_thread(slow.write_bytes, b"no index")
@@ -350,7 +350,7 @@ async def test_it_ends_when_nobody_asks_for_anything_any_more(store: Store) -> N
     )
     assert await carousels.ask("b1", here, store.index.id, {}) is not None
     (running,) = carousels._running.values()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while carousels._running or running.sender._thread.is_alive():
             await asyncio.sleep(0.01)
 

@@ -170,7 +170,8 @@ class ProvenanceDocument(_Document):
 class ImageDocument(_Document):
     """An image of the catalogue; sizes in bytes. ``index`` is null for one that comes over the network.
 
-    It is for the members of ``project``, or for everybody if that is null.
+    It is for the members of ``project``, or for everybody if that is null. One of an ``upstream`` is at home
+    there.
     """
 
     name: str
@@ -188,6 +189,7 @@ class ImageDocument(_Document):
     provenance: ProvenanceDocument
     signatures: list[SignatureDocument]
     project: str | None
+    upstream: str | None
 
 
 class EventDocument(_Document):
@@ -369,6 +371,7 @@ def image_document(image: ImageRecord) -> ImageDocument:
             for one in image.signatures
         ],
         project=image.project or None,
+        upstream=image.upstream or None,
     )
 
 

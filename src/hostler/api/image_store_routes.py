@@ -148,7 +148,7 @@ async def export_image(
     if part is not None:
         headers["content-range"] = f"bytes {start}-{end - 1}/{found.size}"
     broken = (*hub.images.files.bad_store, OSError)
-    return _Pieces(found.pieces(start, end), name, end - start, 206 if part else 200, headers, broken)
+    return Pieces(found.pieces(start, end), name, end - start, 206 if part else 200, headers, broken)
 
 
 @router.get("/images/{name}/bmap", response_class=Response)
@@ -159,14 +159,14 @@ async def export_block_map(hub: TheHub, caller: Caller, name: str) -> Response:
     return Response(data, media_type="application/xml", headers=headers)
 
 
-class _Pieces(Response):
+class Pieces(Response):
     """Sends one piece after the other; on damage it breaks off, so that nobody takes it for whole."""
 
     def __init__(
         self, pieces: Iterator[bytes], name: str, length: int, status: int, headers: dict[str, str],
-        broken: tuple[type[Exception], ...],
+        broken: tuple[type[Exception], ...], media_type: str = "application/octet-stream",
     ) -> None:  # fmt: skip
-        super().__init__(status_code=status, headers=headers, media_type="application/octet-stream")
+        super().__init__(status_code=status, headers=headers, media_type=media_type)
         self.headers["content-length"] = str(length)
         self._pieces = pieces
         self._name = name

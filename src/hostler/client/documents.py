@@ -247,7 +247,7 @@ class Provenance(TypedDict):
 class Image(TypedDict):
     """An image in the server's catalogue; ``netboot`` for the kind of that name only.
 
-    It is for the members of ``project``, or for everybody.
+    It is for the members of ``project``, or for everybody. One of an ``upstream`` is at home there.
     """
 
     name: str

@@ -311,10 +311,11 @@ class Hub:
         await self.images.refuse_absent(by, {image})
         return await self._begin(
             lambda draft: runs.make(
-                draft, by, board, runs.deploy_plan(draft, image, by, target), Purpose.DEPLOY, values, wish, target
+                draft, by, board, runs.deploy_plan(draft, image, by, target), Purpose.DEPLOY, values, wish,
+                target,
             ),
             dry_run,
-        )
+        )  # fmt: skip
 
     async def cancel_run(self, by: Principal, run_id: str) -> RunRecord:
         """Call a run off; one that has ended is returned as it is."""

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from hostler.hub.access import admin_only, member_only
 from hostler.hub.errors import ConflictError, InvalidError
+from hostler.hub.image_home import refuse_elsewhere
 from hostler.hub.image_records import ImageKind, ImageRecord
 from hostler.hub.image_sight import find_image, seen_images, sees
-from hostler.model.stored_images import Swept
+from hostler.model.stored_images import Swept, Verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from hostler.hub.hub import Hub
-    from hostler.hub.image_store import Exported
+    from hostler.hub.image_store import Chunks, Exported
     from hostler.hub.images import ImageFiles, Progress
     from hostler.hub.records import Principal
     from hostler.hub.state import Draft, State
@@ -53,6 +54,7 @@ class VerifyReport:
         files: Files hashed.
         read_bytes: Bytes read, as stored.
         faults: What is wrong.
+        removed: Damaged chunks of images at home elsewhere: they are fetched anew when they are needed.
     """
 
     images: tuple[str, ...]
@@ -60,6 +62,7 @@ class VerifyReport:
     files: int
     read_bytes: int
     faults: tuple[FaultReport, ...]
+    removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,20 @@ class ImageCare:
         index = self._disk(by, name).index
         return await self._hub.images.in_thread(lambda: self._files.block_map(index))
 
+    async def chunks(self, by: Principal, name: str, digests: Sequence[str]) -> Chunks:
+        """Open chunks of an image of a disk, for another server; for members, as an export is."""
+        member_only(by, "fetch chunks of images")
+        index = self._disk(by, name).index
+        return await self._hub.images.in_thread(lambda: self._files.chunks(index, digests))
+
+    async def fetch(self, by: Principal, name: str, progress: Callable[[Progress], None]) -> None:
+        """Have all of an image of the upstream here, before boards ask for it; one that is here, is."""
+        member_only(by, "fetch images")
+        image = find_image(self._hub.state, name, by)
+        if image.upstream:
+            await self._hub.upstream.index(image)
+            await self._hub.upstream.fetch(image, progress)
+
     def may_verify(self, by: Principal, name: str | None) -> list[str]:
         """Return the names of the images ``verify`` would look through; raises as that does."""
         member_only(by, "verify images")
@@ -128,19 +145,26 @@ class ImageCare:
         """
         chosen = self.may_verify(by, name)
         state = self._hub.state
-        wanted = frozenset().union(*(state.images[one].artefacts for one in chosen))
+        here = [state.images[one] for one in chosen if not state.images[one].upstream]
+        wanted = frozenset().union(*(image.artefacts for image in here))
         if name is None:
             wanted |= self._hub.images.artefacts()
         self._verifying = True
         try:
             heeded = self._hub.images.heeding(progress)
             found = await self._hub.images.at_length(lambda: self._files.verify(wanted, heeded))
+            cached = Verified(0, 0, 0, ())
+            if len(here) < len(chosen):
+                cached = await self._hub.upstream.verify(progress)
         finally:
             self._verifying = False
         if found.faults:
             await self._hub.change(lambda draft: _tell(draft, by, found.faults))
         faults = _reports(self._hub.state, found.faults, lambda image: sees(by, image))
-        return VerifyReport(tuple(chosen), found.chunks, found.artefacts, found.read_bytes, faults)
+        return VerifyReport(
+            tuple(chosen), found.chunks + cached.chunks, found.artefacts,
+            found.read_bytes + cached.read_bytes, faults, len(cached.faults),
+        )  # fmt: skip
 
     async def sweep(self, by: Principal, *, dry_run: bool) -> SweepReport:
         """Clear away what no image and no agent needs; imports under way lose nothing.
@@ -172,6 +196,7 @@ class ImageCare:
                 f'image "{name}" is a system that comes over the network; this is for images of disks',
                 kind="not-a-disk",
             )
+        refuse_elsewhere(image, "do so")
         return image
 
 

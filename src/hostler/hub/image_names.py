@@ -24,7 +24,10 @@ def name_fault(name: str) -> str:
 
 def refuse_taken(draft: Draft, name: str) -> None:
     """Raise ConflictError when there is an image of this name, or a run captures one that is to have it."""
-    if name in draft.images:
+    known = draft.images.get(name)
+    if known is not None and known.upstream:
+        raise ConflictError(f'there is an image "{name}" at {known.upstream} already; choose another name')
+    if known is not None:
         raise ConflictError(f'there is an image "{name}" already; remove it first or choose another name')
     run = being_captured(draft).get(name)
     if run is not None:

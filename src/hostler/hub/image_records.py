@@ -107,6 +107,7 @@ class ImageRecord:
         provenance: How it came.
         shrinks_to: About how many bytes `hostler image shrink` would make of it; 0: no fewer, or not known.
         project: For whose members it is there; empty: for everybody signed in.
+        upstream: Address of the server it is at home on; empty: it is here.
     """
 
     name: str
@@ -126,6 +127,7 @@ class ImageRecord:
     provenance: Provenance = Provenance()
     shrinks_to: int = 0
     project: str = ""
+    upstream: str = ""
 
     @property
     def kind(self) -> ImageKind:

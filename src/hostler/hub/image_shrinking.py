@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hostler import __version__
 from hostler.hub import images
 from hostler.hub.errors import InvalidError
+from hostler.hub.image_home import refuse_elsewhere
 from hostler.hub.image_records import ImageKind, ImageRecord, Provenance
 from hostler.hub.image_sight import find_image
 from hostler.hub.state import Draft
@@ -72,4 +73,5 @@ def _image(hub: Hub, by: Principal, name: str) -> ImageRecord:
             f'image "{name}" is a system that comes over the network; only images of disks are shrunk',
             kind="not-a-disk",
         )
+    refuse_elsewhere(image, "shrink it")
     return image

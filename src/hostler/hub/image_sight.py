@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.hub import access, projects
 from hostler.hub.errors import ForbiddenError, NotFoundError
+from hostler.hub.image_home import refuse_elsewhere
 from hostler.hub.records import Role
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def share(draft: Draft, by: Principal, name: str, project: str | None) -> ImageR
         ForbiddenError: Who asks is not in charge of it, or does not belong to the project.
     """
     image = find_image(draft, name, by)
+    refuse_elsewhere(image, "say who sees it")
     if not in_charge(by, image):
         raise ForbiddenError(f'only an admin or who brought it may say who sees image "{name}"')
     if project is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from hostler.hub.images import Progress
     from hostler.model.stored_images import ImageDiff, Swept, Verified
@@ -26,6 +26,19 @@ class Exported(Protocol):
 
     def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from ``start`` up to ``end``; blocks, and raises when one is damaged."""
+        ...
+
+
+class Chunks(Protocol):
+    """Some chunks of an image in one piece, as ``model.chunk_stream`` has it."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield it; blocks, and raises when a chunk has gone."""
         ...
 
 
@@ -91,6 +104,10 @@ class StoreCare(Protocol):
 
     def export(self, index: str, form: str) -> Exported:
         """Open an image to be given out."""
+        ...
+
+    def chunks(self, index: str, digests: Sequence[str]) -> Chunks:
+        """Open chunks of an image; those that are not of it count as not there."""
         ...
 
     def block_map(self, index: str) -> bytes:

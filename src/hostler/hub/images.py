@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hostler.hub.access import admin_only, member_only
 from hostler.hub.errors import ConflictError, Fault, ForbiddenError, InvalidError
+from hostler.hub.image_home import refuse_elsewhere
 from hostler.hub.image_limits import refuse_over_share
 from hostler.hub.image_names import name_fault, refuse_taken
 from hostler.hub.image_sight import event_data, find_image, in_charge
@@ -252,6 +253,7 @@ def add(draft: Draft, principal: Principal, image: ImageRecord) -> ImageRecord:
 def remove(draft: Draft, principal: Principal, name: str) -> frozenset[str]:
     """Take an image out of the catalogue; returns the artefacts it consisted of."""
     image = find_image(draft, name, principal)
+    refuse_elsewhere(image, "remove it")
     if not in_charge(principal, image):
         raise ForbiddenError(f'only an admin or who imported it may remove image "{name}"')
     for run in draft.runs.values():

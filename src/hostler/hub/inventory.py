@@ -50,6 +50,23 @@ class OidcPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamPlan:
+    """Another server whose images can be deployed here.
+
+    Attributes:
+        url: Its address, without a path.
+        token: Where the token is by which it is asked (``env:NAME`` or ``file:PATH``).
+        ca: Where the certificates are that vouch for it (``file:PATH``); empty: the system knows.
+        cache: Bytes of its chunks that are kept here.
+    """
+
+    url: str
+    token: str
+    ca: str
+    cache: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """Everything ``lab.toml`` describes.
 
@@ -68,6 +85,7 @@ class Inventory:
         metadata: What templates find for every board.
         image_limit: Bytes the image store may hold; None: as many as fit.
         image_limit_per_person: Bytes of data that the images of one member may have; None: any number.
+        upstream: Another server whose images can be deployed here, or None.
     """
 
     lab: str = ""
@@ -83,6 +101,7 @@ class Inventory:
     metadata: dict[str, Any] = field(default_factory=dict)
     image_limit: int | None = None
     image_limit_per_person: int | None = None
+    upstream: UpstreamPlan | None = None
 
     @property
     def digest(self) -> str:

@@ -86,6 +86,7 @@ def _lab(inventory: Inventory) -> dict[str, Any] | None:
         "keep_traces": inventory.keep_traces,
         "image_limit": inventory.image_limit,
         "image_limit_per_person": inventory.image_limit_per_person,
+        "images": inventory.upstream,
         "metadata": inventory.metadata,
     }
 

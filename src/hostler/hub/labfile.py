@@ -87,10 +87,8 @@ def _what_is_right(raw: dict[str, Any], error: ValidationError) -> schema.LabFil
     for detail in error.errors(include_url=False):
         loc = detail["loc"]
         table = raw.get(str(loc[0]))
-        if len(loc) == 1 or not isinstance(table, dict):
+        if len(loc) == 1 or not isinstance(table, dict) or loc[0] in ("lab", "images"):
             raw.pop(str(loc[0]), None)
-        elif loc[0] == "lab":
-            raw.pop("lab", None)
         else:
             table.pop(str(loc[1]), None)
     raw.setdefault("lab", {"name": "lab"})
@@ -134,6 +132,7 @@ def _known_keys(path: tuple[str, ...]) -> set[str]:
         "classes": schema.ClassTable,
         "boards": schema.BoardTable,
         "hooks": schema.HookTable,
+        "images": schema.ImagesTable,
     }
     model = tables.get(path[0], schema.LabFile) if path else schema.LabFile
     return {field.alias or name for name, field in model.model_fields.items()}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostler.hub.errors import Fault
 from hostler.hub.hooks import url_fault
-from hostler.hub.inventory import Inventory, OidcPlan
+from hostler.hub.inventory import Inventory, OidcPlan, UpstreamPlan
 from hostler.hub.labfile_networks import NetworkRules
 from hostler.model.board import Binding, Board, BoardClass, Equipment
 from hostler.model.health import HealthPlan
@@ -87,10 +87,14 @@ class Reader:
         boards = {name: self._board(name, table) for name, table in parsed.boards.items()}
         hooks = {name: self._hook(name, table) for name, table in parsed.hooks.items()}
         oidc = OidcPlan(**self._placed(parsed.lab.oidc.model_dump())) if parsed.lab.oidc else None
+        upstream = None
+        if (images := parsed.images) is not None:
+            files = self._placed({"token": images.token, "ca": images.ca})
+            upstream = UpstreamPlan(images.upstream, files["token"], files["ca"], images.cache)
         return Inventory(
             parsed.lab.name, text, networks, equipment, classes, boards, hooks, oidc, parsed.lab.keep,
             parsed.lab.keep_traces, parsed.lab.metadata, parsed.lab.image_limit,
-            parsed.lab.image_limit_per_person,
+            parsed.lab.image_limit_per_person, upstream,
         )  # fmt: skip
 
     def _hook(self, name: str, table: HookTable) -> HookPlan:

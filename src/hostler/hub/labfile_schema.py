@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -146,6 +147,16 @@ class OidcTable(_Closed):
         return self
 
 
+def _upstream(url: str) -> str:
+    parts = urlsplit(url)
+    more = parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc
+    if not parts.hostname or more:
+        raise ValueError('is not the address of a server; write "https://HOST" or "https://HOST:PORT"')
+    if not protected(url):
+        raise ValueError("must be https: the token would be there for everybody on the way to read")
+    return url.rstrip("/")
+
+
 class LabTable(_Closed):
     """``[lab]``."""
 
@@ -156,6 +167,27 @@ class LabTable(_Closed):
     metadata: Metadata = Field(default_factory=dict)
     image_limit: Bytes | None = None
     image_limit_per_person: Bytes | None = None
+
+
+_LEAST_CACHE = 64 << 20
+"""A few of the largest chunks, or what comes for one board would have to go again before another has it."""
+_CACHE = 50 * 10**9
+
+
+class ImagesTable(_Closed):
+    """``[images]``."""
+
+    upstream: Annotated[str, AfterValidator(_upstream)]
+    token: str
+    ca: str = ""
+    cache: Annotated[int, BeforeValidator(byte_size), Field(ge=_LEAST_CACHE)] = _CACHE
+
+    @model_validator(mode="after")
+    def _secret(self) -> ImagesTable:
+        _no_secret({"token": self.token})
+        if self.ca and not self.ca.startswith("file:"):
+            raise ValueError('ca is the file with the upstream\'s certificate: write "file:PATH"')
+        return self
 
 
 def _bits(value: Any) -> Any:
@@ -385,3 +417,4 @@ class LabFile(_Closed):
     classes: dict[Name, ClassTable] = Field(default_factory=dict)
     boards: dict[Name, BoardTable] = Field(default_factory=dict)
     hooks: dict[Name, HookTable] = Field(default_factory=dict)
+    images: ImagesTable | None = None

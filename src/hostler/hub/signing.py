@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hostler.hub.access import member_only
 from hostler.hub.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
+from hostler.hub.image_home import refuse_elsewhere
 from hostler.hub.image_sight import event_data, find_image, in_charge
 from hostler.model.signature import MOST_SIGNATURES, Signature, SignatureError, key_id, key_ids
 
@@ -138,4 +139,5 @@ def _signable(image: ImageRecord) -> ImageRecord:
             "can be signed",
             kind="not-a-disk-image",
         )
+    refuse_elsewhere(image, "ask for its index and its signatures")
     return image

@@ -20,6 +20,7 @@ from hostler.model.json import foreign_object
 from hostler.model.trace import TraceEvent
 from hostler.netboot.capture_door import CaptureDoor
 from hostler.netboot.carousels import Carousels
+from hostler.netboot.chunk_shelf import ChunkShelf
 from hostler.netboot.file_response import send_file
 from hostler.netboot.install_turns import InstallTurns
 from hostler.netboot.peers import Peers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.model.json import JSON, Document
+    from hostler.netboot.chunk_shelf import Elsewhere
     from hostler.netboot.table import Address, BootTable, NetworkConfig, Target
 
 RACK_SECONDS = 10.0
@@ -77,6 +79,7 @@ class AgentDoor:
         emit: Takes trace events; never blocks.
         rack: Takes reports and signs of life.
         networks: Where agents are.
+        elsewhere: Images that are at home on another server; None: there are none.
     """
 
     def __init__(
@@ -87,14 +90,18 @@ class AgentDoor:
         emit: Callable[[TraceEvent], None],
         rack: Rack,
         networks: Sequence[NetworkConfig],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._table = table
-        self._store = store
         self._networks = networks
+        self._shelf = ChunkShelf(table, store, elsewhere, self._tell_upstream)
         self._carousels = Carousels(
-            self._index_path, self._chunk_path, self._tell_carousel, expected=self._installing
+            self._shelf.index_path,
+            lambda index, digest: self._shelf.awaited(index, digest, "carousel"),
+            self._tell_carousel,
+            expected=self._installing,
         )
-        self._peers = Peers(self._index_path, self._tell_peers, self._installing)
+        self._peers = Peers(self._shelf.index_path, self._tell_peers, self._installing)
         self._turns = InstallTurns(networks, self._tell_turn)
         self._captures = CaptureDoor(store)
         self._mac_of = mac_of
@@ -110,6 +117,7 @@ class AgentDoor:
         Raises:
             Refused: It is to be answered with an error.
         """
+        self._shelf.follow()
         target, boot = self._admit(request, client)
         if (network := self._network_of(client)) is not None:
             self._places[target.board] = network.name
@@ -176,7 +184,8 @@ class AgentDoor:
     ) -> web.StreamResponse:
         _check_index(target, artefact)
         try:
-            response, transfer = await send_file(request, self._index_path(artefact), artefact)
+            path = await self._shelf.index(target.board, artefact)
+            response, transfer = await send_file(request, path, artefact)
         except OSError as error:
             self._trace(target, boot, "missing", f"{target.board}: index {artefact[:12]}: {error.strerror}")
             raise Refused(HTTPStatus.NOT_FOUND, "the index is not in the store") from error
@@ -188,13 +197,16 @@ class AgentDoor:
         self, request: web.BaseRequest, digest: str, target: Target, boot: str, client: Address
     ) -> web.StreamResponse:
         started = time.time()
-        path = self._chunk_path(digest)
         try:
-            network = self._network_of(client)
-            shares = self._peers.fetches(target.board, network, str(_index_of(target)))
+            network, index = self._network_of(client), str(_index_of(target))
+            path = await self._shelf.chunk(target.board, index, digest)
+            shares = self._peers.fetches(target.board, network, index)
             await self._turns.chunk(target.board, network, path.stat().st_size, in_turn=not shares)
             response, transfer = await send_file(request, path, digest, "application/zstd")
         except OSError as error:
+            if self._shelf.grows and isinstance(error, FileNotFoundError):
+                # A small cache had to let it go again.
+                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the chunk has just gone; come again") from None
             self._trace(target, boot, "missing", f"{target.board}: chunk {digest[:12]}: {error.strerror}")
             raise Refused(HTTPStatus.NOT_FOUND, "the chunk is not in the store") from error
         fetched = self._fetched.get(target.board)
@@ -282,12 +294,6 @@ class AgentDoor:
         network = self._network_of(ip_address(target.address))
         return network.name if network is not None else ""
 
-    def _index_path(self, artefact: str) -> Path:
-        return self._table.artefact(artefact) or self._store / "artefacts" / artefact
-
-    def _chunk_path(self, digest: str) -> Path:
-        return self._store / "chunks" / digest[:2] / digest
-
     def _tell_turn(self, board: str, text: str) -> None:
         target = self._table.by_board(board)
         if target is not None and target.boot is not None:
@@ -297,6 +303,11 @@ class AgentDoor:
         target = self._table.by_board(board)
         if target is not None and target.boot is not None:
             self._trace(target, target.boot, "carousel", f"{board} {text}")
+
+    def _tell_upstream(self, board: str, text: str) -> None:
+        target = self._table.by_board(board)
+        if target is not None and target.boot is not None:
+            self._trace(target, target.boot, "upstream", f"{board} {text}")
 
     def _tell_peers(self, board: str, text: str) -> None:
         target = self._table.by_board(board)

@@ -53,7 +53,8 @@ class Carousels:
 
     Args:
         index: Returns the path of a chunk index by its id.
-        chunk: Returns the path of a chunk's frame by its digest.
+        chunk: Returns the path of a chunk's frame by the image's index and its digest; may block, raises
+            OSError.
         say: Takes a board's name and a line about it.
         clock: Seconds, only forward.
         idle: See ``IDLE_SECONDS``.
@@ -65,7 +66,7 @@ class Carousels:
     def __init__(
         self,
         index: Callable[[str], Path],
-        chunk: Callable[[str], Path],
+        chunk: Callable[[str, str], Path],
         say: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
         idle: float = IDLE_SECONDS,
@@ -178,7 +179,7 @@ class Carousels:
             digests = index.distinct()
 
             def frame(number: int) -> bytes:
-                return self._chunk(digests[number]).read_bytes()
+                return self._chunk(key[1], digests[number]).read_bytes()
 
             sender = CarouselSender(secrets.randbits(31), group, source, frame)
         except (OSError, ChunkIndexError) as error:

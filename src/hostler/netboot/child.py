@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Self, cast
 
 from hostler.model.trace import TraceEvent
+from hostler.netboot.fetched import Fetched
 from hostler.netboot.outbox import encode
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class NetbootChild:
         on_request: Takes an agent's report (kind ``hello`` ``progress`` ``done`` ``fail``, board, boot,
             body) and returns the HTTP status to answer with. It has 10 s; the agent repeats what was not
             answered.
+        on_fetch: Brings a chunk of another server's image here (index, chunk, board), or its index if the
+            chunk is empty; it answers in ``fetched.WAIT_SECONDS``. None: there is no other server.
+        on_read: Takes note that a board was given such a chunk (index, chunk, board).
     """
 
     def __init__(
@@ -74,12 +78,16 @@ class NetbootChild:
         on_event: Callable[[TraceEvent], None],
         on_seen: Callable[[str, str, float], None],
         on_request: Callable[[str, str, str, Document], Awaitable[int]],
+        on_fetch: Callable[[str, str, str], Awaitable[Fetched]] | None = None,
+        on_read: Callable[[str, str, str], Awaitable[None]] | None = None,
         silence: float = SILENCE_SECONDS,
     ) -> None:
         self._setup = setup
         self._on_event = on_event
         self._on_seen = on_seen
         self._on_request = on_request
+        self._on_fetch = on_fetch
+        self._on_read = on_read
         self._silence = silence
         self._targets: dict[str, Target] = {}
         self._artefacts: dict[str, Path] = {}
@@ -263,6 +271,27 @@ class NetbootChild:
                 )
             case "request":
                 group.create_task(self._answer(message))
+            case "fetch":
+                group.create_task(self._fetch(message))
+            case "read" if self._on_read is not None:
+                group.create_task(self._read(message))
+
+    async def _fetch(self, message: Document) -> None:
+        fetched = Fetched(HTTPStatus.NOT_FOUND)
+        if self._on_fetch is not None:
+            try:
+                fetched = await self._on_fetch(*_wanted(message))
+            except Exception:
+                log.exception("a chunk for %s was not fetched", message["board"])
+                fetched = Fetched(HTTPStatus.SERVICE_UNAVAILABLE, "waits: the rack could not ask for chunks")
+        self._tell({"t": "fetched", "id": message["id"], "status": int(fetched.status), "text": fetched.text})
+
+    async def _read(self, message: Document) -> None:
+        assert self._on_read is not None
+        try:
+            await self._on_read(*_wanted(message))
+        except Exception:  # it costs what would have been fetched ahead
+            log.exception("that %s was given a chunk was not noted", message["board"])
 
     async def _answer(self, message: Document) -> None:
         kind, board, boot = (str(message[name]) for name in ("kind", "board", "boot"))
@@ -283,6 +312,10 @@ class NetbootChild:
         except TimeoutError:
             _kill(connection.process)
             await connection.process.wait()
+
+
+def _wanted(message: Document) -> tuple[str, str, str]:
+    return str(message["index"]), str(message["chunk"]), str(message["board"])
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

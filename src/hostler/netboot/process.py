@@ -19,6 +19,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from hostler.netboot.fetched import WAIT_SECONDS, Fetched
 from hostler.netboot.outbox import Outbox
 from hostler.netboot.services import Services, ServicesError
 from hostler.netboot.setup import NetbootSetup
@@ -34,16 +35,19 @@ log = logging.getLogger("hostler.netboot")
 SETUP_SECONDS = 30.0
 """How long the rack may take to say what is to be served."""
 LONGEST_LINE = 8 << 20
+FETCH_SECONDS = 2.0
+"""How much longer than it may take the rack's answer about a chunk is waited for."""
 MOST_PENDING = 1024
 """Reports waiting for the rack at once; further agents are told to come again."""
 
 
 class RackPipe:
-    """The rack as the agent's door sees it (`hostler.netboot.agent_door.Rack`)."""
+    """The rack as the agent's door and its shelf see it: `agent_door.Rack`, `chunk_shelf.Supply`."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._pending: dict[int, asyncio.Future[int]] = {}
+        self._fetching: dict[int, asyncio.Future[Fetched]] = {}
         self._number = 0
 
     def seen(self, board: str, boot: str, at: float) -> None:
@@ -65,6 +69,31 @@ class RackPipe:
         finally:
             del self._pending[number]
         return status
+
+    async def fetch(self, index: str, chunk: str, board: str) -> Fetched:
+        """Have the rack bring a chunk of an image here, or its index if the chunk is empty."""
+        self._number += 1
+        number = self._number
+        answer = self._fetching[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._outbox.send({"t": "fetch", "id": number, "index": index, "chunk": chunk, "board": board})
+            async with asyncio.timeout(WAIT_SECONDS + FETCH_SECONDS):
+                fetched: Fetched = await answer
+        except TimeoutError:
+            return Fetched(HTTPStatus.SERVICE_UNAVAILABLE, "waits for the rack, which does not answer")
+        finally:
+            del self._fetching[number]
+        return fetched
+
+    def read(self, index: str, chunk: str, board: str) -> None:
+        """Tell the rack that a board was given a chunk that came from the upstream."""
+        self._outbox.send({"t": "read", "index": index, "chunk": chunk, "board": board})
+
+    def fetched(self, number: int, answer: Fetched) -> None:
+        """Take what came of a fetch; what comes too late is of no use to anybody."""
+        waiting = self._fetching.get(number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
 
     def answered(self, number: int, status: int) -> None:
         """Take the rack's answer; one that comes too late is of no use to anybody."""
@@ -118,7 +147,7 @@ async def _set_up(
     services = None
     async for message in _messages(reader):
         if message["t"] == "networks":
-            services = Services(NetbootSetup.from_json(message), table, outbox.emit, rack)
+            services = Services(NetbootSetup.from_json(message), table, outbox.emit, rack, rack)
         elif message["t"] == "start" and services is not None:
             return services
         else:
@@ -141,6 +170,9 @@ def _apply(message: Document, table: BootTable, outbox: Outbox, rack: RackPipe) 
             table.put_artefact(str(message["id"]), Path(str(message["path"])))
         case "answer":
             rack.answered(cast("int", message["id"]), cast("int", message["status"]))
+        case "fetched":
+            answer = Fetched(cast("int", message["status"]), str(message["text"]))
+            rack.fetched(cast("int", message["id"]), answer)
         case "ping":
             outbox.send({"t": "pong"})
         case other:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hostler.model.boot import BootIntent
 from hostler.model.trace import TraceEvent
 from hostler.netboot.boot_files import BootFiles
+from hostler.netboot.chunk_shelf import Elsewhere
 from hostler.netboot.dhcp6_server import Dhcp6Server
 from hostler.netboot.dhcp_loop import DhcpServerError
 from hostler.netboot.dhcp_server import DhcpServer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hostler.netboot.agent_door import Rack
+    from hostler.netboot.chunk_shelf import Supply
     from hostler.netboot.setup import NetbootSetup
     from hostler.netboot.table import Address, BootTable
 
@@ -47,11 +49,13 @@ class Services:
         table: What every board is to do; filled by the caller.
         emit: Takes trace events from any thread; never blocks.
         rack: Takes agents' reports.
+        supply: Brings chunks of images that are at home on another server.
     """
 
     def __init__(
-        self, setup: NetbootSetup, table: BootTable, emit: Callable[[TraceEvent], None], rack: Rack
-    ) -> None:
+        self, setup: NetbootSetup, table: BootTable, emit: Callable[[TraceEvent], None], rack: Rack,
+        supply: Supply | None = None,
+    ) -> None:  # fmt: skip
         # A boot loader that is not installed is not promised by DHCP: such a board's refusal says so.
         firmware = {name: path for name, path in setup.firmware.items() if path.is_file()}
         self._table = table
@@ -87,6 +91,7 @@ class Services:
             rack,
             setup.store,
             files.open,
+            Elsewhere(setup.cache, supply) if setup.cache is not None and supply is not None else None,
         )
 
     async def start(self) -> None:

@@ -29,6 +29,7 @@ class NetbootSetup:
         state_dir: Where it keeps its leases; made if missing.
         firmware: First-stage boot loaders by TFTP name (``undionly.kpxe``, ``snponly.efi``).
         netns_pidfile: File with the pid of a process in the namespace; None: our own namespace.
+        cache: Root of the cache of another server's chunks; None: there is none.
     """
 
     networks: tuple[NetworkConfig, ...]
@@ -36,6 +37,7 @@ class NetbootSetup:
     state_dir: Path
     firmware: dict[str, Path] = field(default_factory=dict)
     netns_pidfile: Path | None = None
+    cache: Path | None = None
 
     def to_json(self) -> Document:
         """Return what the process itself must know as a JSON object."""
@@ -44,6 +46,7 @@ class NetbootSetup:
             "firmware": {name: str(path.absolute()) for name, path in self.firmware.items()},
             "store": str(self.store.absolute()),
             "state_dir": str(self.state_dir.absolute()),
+            "cache": str(self.cache.absolute()) if self.cache is not None else None,
         }
 
     @classmethod
@@ -56,4 +59,5 @@ class NetbootSetup:
             store=Path(str(document["store"])),
             state_dir=Path(str(document["state_dir"])),
             firmware={name: Path(path) for name, path in firmware.items()},
+            cache=Path(str(document["cache"])) if document["cache"] is not None else None,
         )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hostler.model.trace import TraceEvent
     from hostler.netboot.table import NetworkConfig, Target
     from hostler.rack.agents import AgentReports
+    from hostler.rack.chunk_supply import ChunkSupply
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +80,15 @@ class Netboot:
         state_dir: Where leases are kept, a folder for each namespace.
         on_event: Takes trace events.
         reports: Takes agents' words.
+        supply: Brings images that are at home on another server; None: there are none.
     """
 
     def __init__(
-        self, store: Path, state_dir: Path, on_event: Callable[[TraceEvent], None], reports: AgentReports
-    ) -> None:
+        self, store: Path, state_dir: Path, on_event: Callable[[TraceEvent], None], reports: AgentReports,
+        supply: ChunkSupply | None = None,
+    ) -> None:  # fmt: skip
         self._store = store
+        self._supply = supply
         self._state_dir = state_dir
         self._on_event = on_event
         self._reports = reports
@@ -156,11 +160,17 @@ class Netboot:
             state_dir=self._state_dir / "netboot" / place,
             firmware=firmware,
             netns_pidfile=pidfile,
+            cache=self._supply.cache if self._supply is not None else None,
         )
 
     def _child(self, setup: NetbootSetup) -> NetbootChild:
         child = NetbootChild(
-            setup, on_event=self._on_event, on_seen=self._reports.seen, on_request=self._reports.report
+            setup,
+            on_event=self._on_event,
+            on_seen=self._reports.seen,
+            on_request=self._reports.report,
+            on_fetch=self._supply.fetch if self._supply is not None else None,
+            on_read=self._supply.read if self._supply is not None else None,
         )
         for artefact, path in self._artefacts.items():
             child.put_artefact(artefact, path)

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from hostler.model.json import Document
     from hostler.model.keeper_view import Memory, View
     from hostler.rack.boot_control import BootControls
+    from hostler.rack.chunk_supply import ChunkSupply
     from hostler.rack.store import RackStore
 
 log = logging.getLogger(__name__)
@@ -85,9 +86,13 @@ class Rack:
         store: The keepers' memories.
         images: Chunks and artefacts this rack serves.
         state_dir: Where leases and console logs lie.
+        supply: Brings images that are at home on another server; None: there are none.
     """
 
-    def __init__(self, link: RackLink, store: RackStore, images: ImageStore, state_dir: Path) -> None:
+    def __init__(
+        self, link: RackLink, store: RackStore, images: ImageStore, state_dir: Path,
+        supply: ChunkSupply | None = None,
+    ) -> None:  # fmt: skip
         self._link, self._uplink = link, Uplink(link)
         self._store = store
         self._images = images
@@ -107,7 +112,7 @@ class Rack:
         self.reports = AgentReports(
             lambda name: kept.keeper if (kept := self._kept.get(name)) else None, self._captures
         )
-        self.netboot = Netboot(images.root, state_dir, self._heard, self.reports)
+        self.netboot = Netboot(images.root, state_dir, self._heard, self.reports, supply)
         self._served = ServedWatch(self.netboot.trouble, self._troubles.silent, self._uplink.publish)
         self._packets = BootPackets(state_dir / "netboot", lambda: self._plan.keep_traces)
 

@@ -1,0 +1,95 @@
+"""The upstream of this server, if it has one: which may change while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostler.images.chunk_cache import CachePaths, ChunkCache
+from hostler.images.mirror import Mirror, NoUpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from hostler.images.store import ImageStore
+    from hostler.images.upstream_link import UpstreamPlace
+
+
+class Upstream:
+    """What this server knows of its upstream; without one, nothing is there.
+
+    Args:
+        root: Directory of the cache; made when there is an upstream for the first time.
+        store: This server's own images.
+    """
+
+    def __init__(self, root: Path, store: ImageStore) -> None:
+        self.paths = CachePaths(root)
+        self._store = store
+        self._cache: ChunkCache | None = None
+        self._mirror: Mirror | None = None
+
+    def follow(self, place: UpstreamPlace | None, limit: int) -> None:
+        """Have this upstream from now on, and a cache of so many bytes; nothing happens if it was so already.
+
+        Blocks while a large cache is looked at, once.
+        """
+        if self._mirror is not None and (place is None or self._mirror.place != place):
+            self._mirror.close()
+            self._mirror = None
+        if place is None:
+            return
+        if self._cache is None:
+            self._cache = ChunkCache(self.paths.root, limit)
+        if self._cache.limit != limit:
+            self._cache.limit = limit
+            self._cache.clear(limit)
+        if self._mirror is None:
+            self._mirror = Mirror(self._cache, self._store, place)
+
+    def close(self) -> None:
+        """Fetch nothing more."""
+        if self._mirror is not None:
+            self._mirror.close()
+
+    def images(self) -> list[object]:
+        """Return the documents of the upstream's images; raises LinkError, NoUpstreamError."""
+        return self._following().images()
+
+    def offers(self, names: Mapping[str, str]) -> None:
+        """Take note of the ids of the indexes that may be asked for, and the names of their images."""
+        if self._mirror is not None:
+            self._mirror.offers(dict(names))
+
+    def index(self, artefact: str) -> Path:
+        """Return where an index is, fetched if need be; raises as ``Mirror.index``."""
+        return self._following().index(artefact)
+
+    def chunk(self, digest: str, index: str, reader: str = "") -> Future[Path]:
+        """Ask for a chunk; see ``Mirror.chunk``. Raises NoUpstreamError."""
+        return self._following().chunk(digest, index, reader)
+
+    def read(self, digest: str, index: str, reader: str) -> None:
+        """Take note that somebody has a chunk; see ``Mirror.read``."""
+        if self._mirror is not None:
+            self._mirror.read(digest, index, reader)
+
+    def fetch_all(self, index: str, progress: Callable[[int], None]) -> None:
+        """Fetch a whole image; ``progress`` is told how many chunks are left. See ``Mirror.fetch_all``."""
+        for left in self._following().fetch_all(index):
+            progress(left)
+
+    def waiting(self) -> str:
+        """Tell what who waits waits for."""
+        return self._mirror.waiting() if self._mirror is not None else "an upstream, which is not set"
+
+    @property
+    def cache(self) -> ChunkCache | None:
+        """The cache, once there was an upstream."""
+        return self._cache
+
+    def _following(self) -> Mirror:
+        if self._mirror is None:
+            raise NoUpstreamError("it is not here, and there is no [images] upstream in lab.toml")
+        return self._mirror
