@@ -33,10 +33,16 @@ def trouble(at: float, text: str, cause: str) -> Row:
     return (at, "agent", "trouble", text, {"cause": cause})
 
 
-def looks(at: float, *arrived: float) -> list[Row]:
+def looks(at: float, *arrived: float, source: str = "http") -> list[Row]:
     """Return looks at a transfer, 20 s apart: how many bytes had arrived."""
     return [
-        (at + 20 * number, "http", "slow", f"pc: kernel: {count:.0f} bytes of it arrived", {"arrived": count})
+        (
+            at + 20 * number,
+            source,
+            "slow",
+            f"pc: kernel: {count:.0f} bytes of it arrived",
+            {"file": "kernel", "arrived": count},
+        )
         for number, count in enumerate(arrived, 1)
     ]
 
@@ -274,11 +280,16 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     ),
     "a kernel that comes slowly": (
         Cause.SLOW,
-        (*ANSWERED, LOADER, (12, "http", "get", "pc: kernel", {"file": "kernel"}), *looks(12, 1e6, 3e6)),
+        (*ANSWERED, LOADER, (12, "http", "get", "pc: kernel", {"file": "kernel"}), *looks(12, 1e6, 2e6, 3e6)),
     ),
     "a kernel that came slowly and comes no more": (
         Cause.TRANSFER,
-        (*ANSWERED, LOADER, (12, "http", "get", "pc: kernel", {"file": "kernel"}), *looks(12, 3e6, 3e6)),
+        (
+            *ANSWERED,
+            LOADER,
+            (12, "http", "get", "pc: kernel", {"file": "kernel"}),
+            *looks(12, 1e6, 3e6, 3e6, 3e6),
+        ),
     ),
     "TLS where none is spoken": (Cause.TLS, (*ANSWERED, (11, "http", "tls", "pc speaks TLS to a port"))),
     "no card": (Cause.NO_CARD, (*FETCHED, RUNS, trouble(46, "no driver for 0x10ec:0x8168", "no-card"))),
@@ -398,8 +409,15 @@ WELL: dict[str, tuple[Cause, bool, float, tuple[Row, ...]]] = {
     "slow, and whole in the end": (
         Cause.UNDER_WAY, True, 1,
         (
-            *(*ANSWERED, LOADER, (12, "http", "get", "pc: kernel", {"file": "kernel"}), *looks(12, 1e6, 3e6)),
-            *((60, *KERNEL[1:]), (61, *INITRD[1:])),
+            *(*ANSWERED, LOADER, (12, "http", "get", "kernel", {"file": "kernel"}), *looks(12, 1e6, 2e6, 3e6)),
+            *((80, *KERNEL[1:]), (81, *INITRD[1:])),
+        ),
+    ),
+    "a large kernel by TFTP to slow firmware": (
+        Cause.UNDER_WAY, True, 80,
+        (
+            *(*ANSWERED, LOADER, (11, "tftp", "read", "reads grub/kernel", {"file": "kernel"})),
+            *looks(11, *(4e6 * n for n in range(1, 8)), source="tftp"),
         ),
     ),
     "crashed once, and works": (

@@ -85,7 +85,9 @@ class BootStory:
             return True
         signs: dict[tuple[object, ...], float] = {}
         for one in self.events:
-            if one.source not in ("power", "run", "bootctl"):
+            if one.kind == "slow" and one.source in ("http", "tftp"):
+                signs[one.source, one.data.get("file"), one.data.get("arrived")] = one.at  # it goes on
+            elif one.source not in ("power", "run", "bootctl"):
                 what = (one.source, one.kind, str(one.data.get("file")), str(one.data.get("firmware")))
                 signs.setdefault(what, one.at)
         begun = self.powered.at if self.powered is not None else None
@@ -139,6 +141,21 @@ class BootStory:
     def whole_files(self) -> list[TraceEvent]:
         """Files that it fetched to their end."""
         return self.all("tftp", "done") + self.all("http", "done")
+
+    @cached_property
+    def looks(self) -> list[TraceEvent]:
+        """The looks at the long transfer that is under way, oldest first; empty: none is, as far as seen."""
+        seen = [one for one in self.events if one.kind == "slow" and one.source in ("http", "tftp")]
+        if not seen:
+            return []
+        last = seen[-1]
+        if any(
+            one.at >= last.at and one.data.get("file") == last.data.get("file") for one in self.whole_files
+        ):
+            return []
+        begun = [one.at for one in self.events if one.source == last.source and one.kind in ("get", "read")]
+        since = max((at for at in begun if at <= last.at), default=0.0)
+        return [one for one in seen if one.at >= since]
 
     @cached_property
     def kernel_fetched(self) -> TraceEvent | None:

@@ -10,6 +10,11 @@ from hostler.model.cause import Cause, Verdict, found
 if TYPE_CHECKING:
     from hostler.model.trace import TraceEvent
 
+_LOOKS = 3
+"""How many looks, 20 s apart, tell a slow transfer from a moment's pause."""
+_SLOW = 100_000.0
+"""Bytes a second: the slowest firmware fetches faster over the slowest Ethernet (10 Mbit/s)."""
+
 
 def medium(story: BootStory) -> Verdict | None:
     """An agent from a USB stick or an SD card: it asks what to do, and no firmware fetches anything."""
@@ -75,6 +80,21 @@ def secure_boot(story: BootStory) -> Verdict | None:
     return found(story, Cause.SECURE_BOOT, f"{refused.text}.", "", refused)
 
 
+def slow(story: BootStory) -> Verdict | None:
+    """A file comes, and so slowly that something must be wrong."""
+    looks = story.looks[-_LOOKS:]
+    if len(looks) < _LOOKS or not story.to_agent:
+        return None
+    arrived, seconds = _arrived(looks[-1]) - _arrived(looks[0]), looks[-1].at - looks[0].at
+    if arrived <= 0 or arrived >= _SLOW * seconds:
+        return None
+    return found(
+        story, Cause.SLOW, f"It fetches a file, and that is very slow: {looks[-1].text}.",
+        "Look at the speed and the errors of its switch port, at its cable, and at what else this network "
+        "carries; a limit of a switch or of this host may be set too low.", *looks,
+    )  # fmt: skip
+
+
 def _arrived(look: TraceEvent) -> float:
     arrived = look.data.get("arrived")
     return float(arrived) if isinstance(arrived, int | float) else 0.0
@@ -115,13 +135,6 @@ def transfer_stalls(story: BootStory) -> Verdict | None:
     asked = story.kernel_missing
     if asked is None or not story.to_agent or not story.late or story.reached >= Reached.KERNEL:
         return None
-    looks = [one for one in story.all("http", "slow") if one.at >= asked.at]
-    if len(looks) > 1 and _arrived(looks[-1]) > _arrived(looks[-2]):
-        return found(
-            story, Cause.SLOW, f"It fetches a file, and that is very slow: {looks[-1].text}.",
-            "Look at the speed and the errors of its switch port and its cable, and at what else this "
-            "network carries; a limit (`rate`, tc) may be set too low.", asked, looks[-1],
-        )  # fmt: skip
     return found(
         story, Cause.TRANSFER,
         f"It began to fetch a file and after {story.until - asked.at:.0f} s has not all of it: {asked.text}.",

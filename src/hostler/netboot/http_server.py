@@ -25,7 +25,6 @@ from hostler.netboot.config_cpio import config_cpio
 from hostler.netboot.file_response import send_file
 from hostler.netboot.http_connections import BootConnections
 from hostler.netboot.http_names import NamedFiles
-from hostler.netboot.http_slow import looked_at
 from hostler.netboot.http_stalls import HttpStalls
 from hostler.netboot.interface6 import bind as bind6
 from hostler.netboot.interface6 import check_address
@@ -36,6 +35,7 @@ from hostler.netboot.quoting import QuotingError
 from hostler.netboot.refused import Refused
 from hostler.netboot.render_ipxe import render_ipxe
 from hostler.netboot.system_door import SystemDoor
+from hostler.netboot.transfer_looks import looked_at, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -236,10 +236,11 @@ class BootHttp:
         self._trace("head" if head else "get", f"{who}: {name}", target, mac, data)
 
         def slow(arrived: int, seconds: float) -> None:
-            rate = f"{arrived / 1e6:.1f} MB of it arrived in {seconds:.0f} s"
-            self._trace("slow", f"{who}: {name}: {rate}", target, mac, {**data, "arrived": arrived})
+            so_far: Document = {**data, "arrived": arrived, "size": size}
+            self._trace("slow", f"{who}: {words(name, arrived, size, seconds)}", target, mac, so_far)
 
         try:
+            size = path.stat().st_size
             with looked_at(request, slow):
                 response, transfer = await send_file(request, path, artefact)
         except OSError as error:

@@ -21,8 +21,9 @@ from hostler.netboot.interface6 import Address6Error, check_address
 from hostler.netboot.interface6 import bind as bind6
 from hostler.netboot.table import NetworkConfig
 from hostler.netboot.tftp_block_limits import BlockLimits
-from hostler.netboot.tftp_trace import ended, stalled, started, trace
+from hostler.netboot.tftp_trace import ended, slow, stalled, started, trace
 from hostler.netboot.tftp_transfer import Transfer, connect, largest_block
+from hostler.netboot.transfer_looks import LOOK_SECONDS, MOST_LOOKS
 from hostler.netboot.virtual_file import VirtualFile, VirtualFileError
 from hostler.wire.tftp import (
     LARGEST_WINDOW,
@@ -69,6 +70,7 @@ class TftpLimits:
         idle_seconds: Silence after which a transfer is given up.
         max_window: Blocks in flight at most (RFC 7440).
         text_bytes: Largest file converted for a netascii client, in memory.
+        look_seconds: How often is told how far a transfer is.
     """
 
     transfers: int = 1024
@@ -76,6 +78,7 @@ class TftpLimits:
     idle_seconds: float = IDLE_SECONDS
     max_window: int = LARGEST_WINDOW
     text_bytes: int = 1024 * 1024
+    look_seconds: float = LOOK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,7 @@ class TftpServer:
                     transfer.tick(now)
                     if transfer.session.blocks_lost:
                         self._look_at_stalled(transfer)
+                    self._look_at_long(transfer, now)
                     if transfer.session.over:
                         self._end(transfer)
 
@@ -321,6 +325,13 @@ class TftpServer:
         smaller = self._block_limits.stalled(transfer)
         if smaller is not None:
             self._emit(stalled(transfer, smaller, time.time()))
+
+    def _look_at_long(self, transfer: Transfer, now: float) -> None:
+        """Tell now and then how far a transfer is that goes on for long."""
+        seconds = now - transfer.session.began
+        if seconds >= self._limits.look_seconds * (transfer.looks + 1) and transfer.looks < MOST_LOOKS:
+            transfer.looks += 1
+            self._emit(slow(transfer, seconds, time.time()))
 
     def _remember_window(self, transfer: Transfer) -> None:
         """Agree to a smaller window next time with a client that lost packets, and to a larger one later."""

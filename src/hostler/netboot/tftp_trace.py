@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.model.trace import TraceEvent
+from hostler.netboot.transfer_looks import words
 from hostler.wire.tftp import HEADER_BYTES
 from hostler.wire.tftp_session import Aborted, Done, Failed, Probed, TftpEvent, TimedOut
 
@@ -69,6 +70,20 @@ def ended(transfer: Transfer, event: TftpEvent, at: float) -> TraceEvent:
         seconds=round(event.seconds, 6),
         mb_per_s=round(rate, 3),
         retransmits=event.retransmits,
+    )
+
+
+def slow(transfer: Transfer, seconds: float, at: float) -> TraceEvent:
+    """Tell how far a transfer is that goes on for long; kind ``slow``."""
+    arrived = transfer.session.acknowledged
+    return trace(
+        at,
+        "slow",
+        f"{transfer.client}: {words(transfer.name, arrived, transfer.size, seconds)}",
+        str(transfer.client),
+        file=transfer.name,
+        size=transfer.size,
+        arrived=arrived,
     )
 
 

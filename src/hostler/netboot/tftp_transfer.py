@@ -64,10 +64,11 @@ class Transfer:
         size: Of the file, bytes.
         request: As it came.
         session: The protocol.
+        looks: How often it was looked at because it goes on for long.
     """
 
     __slots__ = (
-        "_file", "_receive", "_send", "_socket", "_step", "client", "key", "name", "request",
+        "_file", "_receive", "_send", "_socket", "_step", "client", "key", "looks", "name", "request",
         "session", "size",
     )  # fmt: skip
 
@@ -87,6 +88,7 @@ class Transfer:
         self.size = file.size
         self.request = request
         self.session = session
+        self.looks = 0
         self._socket = sock
         self._file = file
         self._step = session.step

@@ -183,6 +183,16 @@ class TftpSession:
         return self._event is None and self._acked == 0 and (self._negotiating or not self.agreement.options)
 
     @property
+    def acknowledged(self) -> int:
+        """Bytes of the file that the client has said it has."""
+        return self._bytes()
+
+    @property
+    def began(self) -> float:
+        """When it began, by the clock that it is told the time of."""
+        return self._started
+
+    @property
     def blocks_lost(self) -> int:
         """How often the first blocks were sent again to a client that lives and takes none of them; mostly 0.
 

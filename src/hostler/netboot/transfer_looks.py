@@ -1,4 +1,4 @@
-"""Looks at a long transfer now and then, and tells how much has arrived: slow is not the same as stuck."""
+"""Looks at long transfers now and then, and tells how much has arrived: slow is not the same as stuck."""
 
 from __future__ import annotations
 
@@ -20,14 +20,22 @@ MOST_LOOKS: Final = 30
 """After so many nothing new is learnt; the trace of a boot is bounded."""
 
 
+def words(name: str, arrived: int, size: int, seconds: float) -> str:
+    """Return what to say of a transfer that goes on for long: sizes in bytes."""
+    rate = arrived / 1e6 / max(seconds, 1e-6)
+    return f"{arrived / 1e6:.1f} of {size / 1e6:.1f} MB of {name} arrived in {seconds:.0f} s, {rate:.2f} MB/s"
+
+
 @contextlib.contextmanager
-def looked_at(request: web.BaseRequest, tell: Callable[[int, float], None]) -> Iterator[None]:
+def looked_at(
+    request: web.BaseRequest, tell: Callable[[int, float], None], each: float = LOOK_SECONDS
+) -> Iterator[None]:
     """Look at what is sent in answer to a request, until the end of the block.
 
     Args:
         request: Its connection is looked at.
-        tell: Takes the bytes that arrived since the beginning of the block, and its seconds; called every
-            ``LOOK_SECONDS``.
+        tell: Takes the bytes that arrived since the beginning of the block, and its seconds.
+        each: See ``LOOK_SECONDS``.
     """
     loop = asyncio.get_running_loop()
     began, before = loop.time(), _arrived(request)
@@ -37,9 +45,9 @@ def looked_at(request: web.BaseRequest, tell: Callable[[int, float], None]) -> I
         nonlocal timer
         tell(max(0, _arrived(request) - before), loop.time() - began)
         if number < MOST_LOOKS:
-            timer = loop.call_later(LOOK_SECONDS, look, number + 1)
+            timer = loop.call_later(each, look, number + 1)
 
-    timer = loop.call_later(LOOK_SECONDS, look, 1)
+    timer = loop.call_later(each, look, 1)
     try:
         yield
     finally:
