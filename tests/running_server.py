@@ -46,7 +46,7 @@ class RunningServer:
         """The certificate it hands out."""
         return self.state / "tls/ca.pem"
 
-    def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         """Wait until it has said something."""
         end = time.monotonic() + seconds
         while True:

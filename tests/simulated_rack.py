@@ -315,7 +315,7 @@ async def running(
     rack = SimRack(link, directory / "rack.json", **rack_options)
     tasks = [asyncio.ensure_future(hub.run()), asyncio.ensure_future(rack.run())]
     try:
-        await asyncio.wait_for(hub.started.wait(), 10)
+        await asyncio.wait_for(hub.started.wait(), 60)
         token = await hub.first_token()
         if agents and not hub.state.agents:
             for arch in ("amd64", "arm64"):
@@ -336,7 +336,7 @@ async def running(
             raise result
 
 
-async def until(condition: Any, seconds: float = 10.0) -> Any:
+async def until(condition: Any, seconds: float = 60) -> Any:
     """Wait until a condition holds (KeyError: not yet) and return its value; fails after ``seconds``."""
     end = time.monotonic() + seconds
     while True:

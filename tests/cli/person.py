@@ -41,7 +41,7 @@ class Person:
     def type(self, data: bytes) -> None:
         os.write(self.terminal, data)
 
-    def see(self, wanted: bytes, seconds: float = 20) -> None:
+    def see(self, wanted: bytes, seconds: float = 60) -> None:
         """Read until something shows on the terminal after what was seen last."""
         end = time.monotonic() + seconds
         while wanted not in self.seen:

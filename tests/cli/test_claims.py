@@ -129,7 +129,7 @@ def test_a_killed_client_loses_its_claim(shell: Shell) -> None:
         keeping.kill()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Look until it is so."""
     end = time.monotonic() + seconds
     while not condition():

@@ -37,7 +37,7 @@ def end_own(name: str) -> None:
 
 async def listens(port: int) -> None:
     """Return as soon as something accepts connections on a port of loopback."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

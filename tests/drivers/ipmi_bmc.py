@@ -64,7 +64,7 @@ async def ipmi_sim(folder: Path) -> AsyncIterator[str]:
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while f":{port:04X} " not in Path("/proc/net/udp").read_text():
                 assert process.returncode is None, "ipmi_sim ended"
                 await asyncio.sleep(0.02)

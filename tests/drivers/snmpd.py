@@ -92,7 +92,7 @@ async def snmpd(
     assert process.stderr is not None
     said = b""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while b"NET-SNMP version" not in said:
                 line = await process.stderr.readline()
                 assert line, f"snmpd ended: {said.decode()}"

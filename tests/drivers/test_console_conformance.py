@@ -27,7 +27,7 @@ async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 async def _read_exactly(stream: ConsoleStream, size: int) -> bytes:
     data = b""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while len(data) < size and (more := await stream.read()):
             data += more
     return data
@@ -59,7 +59,7 @@ async def test_a_closed_line_reads_as_empty(peer: Peer) -> None:
         await stream.close()
     else:
         peer.hang_up()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await stream.read():
             pass  # last words, of a program that ends
         assert await stream.read() == b""
@@ -72,7 +72,7 @@ async def test_closing_ends_a_reader_and_is_harmless_twice(peer: Peer) -> None:
     reading = asyncio.ensure_future(stream.read())
     await asyncio.sleep(0.05)
     await stream.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await reading == b""
     await stream.close()
     with pytest.raises(EquipmentUnreachable):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 async def read_until(stream: ConsoleStream, words: bytes) -> bytes:
     said = b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while words not in said and (more := await stream.read()):
             said += more
     return said
@@ -107,7 +107,7 @@ class Board:
         writer.close()
 
     async def heard(self, words: bytes) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while words not in self.typed:
                 await asyncio.sleep(0.01)
 
@@ -214,7 +214,7 @@ async def test_a_command_ends_with_its_line_and_all_it_started(tmp_path: Path) -
     await stream.close()
     pid = int((tmp_path / "pid").read_text())
     status = tmp_path.__class__(f"/proc/{pid}/status")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while status.exists() and "Z (zombie)" not in status.read_text():
             await asyncio.sleep(0.02)
 

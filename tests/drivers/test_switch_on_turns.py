@@ -185,7 +185,7 @@ async def test_a_switch_tells_its_own_budget(monkeypatch: pytest.MonkeyPatch) ->
         assert (await one.budget()).drawn == 7.0
         said: asyncio.Queue[str] = asyncio.Queue()
         waiting = asyncio.ensure_future(queue.switch("b/0", two, ON, told=said.put_nowait))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             reason = await said.get()
             assert reason.startswith("waits for 15 W on sw1: ")
             await queue.switch("a/0", one, OFF)

@@ -39,7 +39,7 @@ def driver(board: PtyBoard, **binding: object) -> Tty:
     return Tty.from_config({"timeout": 0.3}, {"path": str(board.path), **binding})
 
 
-async def until(condition: Any, seconds: float = 10) -> None:
+async def until(condition: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

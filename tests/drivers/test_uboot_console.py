@@ -57,7 +57,7 @@ class Line:
 
 async def taken(line: Line, *commands: str, **wire: object) -> str:
     driver = UbootConsole.from_config({}, {"commands": [*commands], **wire})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await driver.take_over(line)
 
 
@@ -169,7 +169,7 @@ async def test_a_password_is_typed_once_when_it_is_asked_for(monkeypatch: pytest
     """Keys are not sent to a loader that counts them; the word stands in no message."""
     monkeypatch.setenv("BOARD_WORD", "sesame")
     driver = UbootConsole.from_config({}, {"commands": ["bootm"], "password": "env:BOARD_WORD"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         said = await driver.take_over(Locked(b"sesame"))
     assert "sesame" not in said
 

@@ -32,7 +32,7 @@ async def test_fastboot_brings_a_board_to_what_it_was_given(tmp_path: Path) -> N
     """The real program sends the image to a board in fastboot mode and has it booted; that is success."""
     loader = tmp_path / "u-boot.bin"
     loader.write_bytes(b"this is the loader" * 1000)
-    async with fastboot_device() as device, asyncio.timeout(30):
+    async with fastboot_device() as device, asyncio.timeout(60):
         said = await tool("fastboot", "-s", f"tcp:127.0.0.1:{device.port}", "boot", loader).boot()
     assert device.commands == ["download", "boot"]
     assert device.booted is not None
@@ -44,7 +44,7 @@ async def test_a_board_that_refuses_says_why(tmp_path: Path) -> None:
     """A locked bootloader's own words are the reason."""
     loader = tmp_path / "u-boot.bin"
     loader.write_bytes(b"loader" * 1000)
-    async with fastboot_device(refuses="device is locked") as device, asyncio.timeout(30):
+    async with fastboot_device(refuses="device is locked") as device, asyncio.timeout(60):
         with pytest.raises(EquipmentRefused, match="device is locked"):
             await tool("fastboot", "-s", f"tcp:127.0.0.1:{device.port}", "boot", loader).boot()
     assert device.booted is None

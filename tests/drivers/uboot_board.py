@@ -47,7 +47,7 @@ async def uboot_board(environment: Mapping[str, str] = {}) -> AsyncIterator[Cons
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not path.exists():
                     assert process.returncode is None, "QEMU ended"
                     await asyncio.sleep(0.02)

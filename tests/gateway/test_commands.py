@@ -151,7 +151,7 @@ async def test_a_verb_ends_with_its_session(tmp_path: Path):
             await until(lambda: verbs.held == 1, 20)
             await lab.lab.hub.remove_principal(HUB, "anna")
             assert ssh.stderr is not None
-            told = await asyncio.wait_for(ssh.stderr.read(), 20)
+            told = await asyncio.wait_for(ssh.stderr.read(), 60)
             assert b"anna was removed" in told
             await until(lambda: verbs.held == 0, 20)
 

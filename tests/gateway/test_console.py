@@ -31,7 +31,7 @@ class Person:
     def type(self, data: bytes) -> None:
         os.write(self.terminal, data)
 
-    def see(self, wanted: bytes, seconds: float = 20) -> bytes:
+    def see(self, wanted: bytes, seconds: float = 60) -> bytes:
         """Read until something shows after what was seen last; returns all up to it."""
         end = time.monotonic() + seconds
         while wanted not in self.seen:
@@ -101,7 +101,7 @@ async def test_following_types_nothing(tmp_path: Path):
         async with lab.going("anna", "pc-1@bench", "--", "--follow") as ssh:
             assert ssh.stdout is not None
             assert ssh.stdin is not None
-            assert await asyncio.wait_for(ssh.stdout.readexactly(3), 20) == b"abc"
+            assert await asyncio.wait_for(ssh.stdout.readexactly(3), 60) == b"abc"
             assert lab.lab.rack.opened[-1]["mode"] == "read"
             ssh.stdin.write(b"rm -rf /\n")
             await ssh.stdin.drain()
@@ -160,10 +160,10 @@ async def test_whom_it_is_shared_with(tmp_path: Path):
         assert (await lab.ssh("anna", "lab@bench", "share mine bert --read-only")).status == 0
         async with lab.going("bert", "pc-1@bench") as ssh:
             assert ssh.stdout is not None
-            assert await asyncio.wait_for(ssh.stdout.readexactly(3), 20) == b"abc"
+            assert await asyncio.wait_for(ssh.stdout.readexactly(3), 60) == b"abc"
             assert lab.lab.rack.opened[-1]["mode"] == "read"
             assert (await lab.ssh("anna", "lab@bench", "unshare mine bert")).status == 0
-            assert await asyncio.wait_for(ssh.wait(), 20) == 1
+            assert await asyncio.wait_for(ssh.wait(), 60) == 1
         assert (await lab.ssh("bert", "pc-1@bench")).status == 1
 
 

@@ -129,9 +129,9 @@ async def login_on_the_board(lan: Lan, tmp_path: Path, pidfile: Path) -> None:
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             assert waiting.stdout is not None
-            assert await asyncio.wait_for(waiting.stdout.readline(), 20) == b"there\n"
+            assert await asyncio.wait_for(waiting.stdout.readline(), 60) == b"there\n"
             await lab.lab.hub.release(lab.lab.hub.state.principals["anna"], "mine")
-            assert await asyncio.wait_for(waiting.wait(), 20) == 255
+            assert await asyncio.wait_for(waiting.wait(), 60) == 255
         assert (await lab.run(*ssh, "pc-1.bench", "true")).status == 255
         await until(lambda: lab.gateway._jumps.held == 0)
 

@@ -65,7 +65,7 @@ async def test_a_disk_that_begins_to_fail_is_told_of_once(tmp_path: Path) -> Non
             await until(
                 lambda failing=failing: _facts(lab.hub) == {"disks": [disk(*failing)], "n": len(failing)}
             )
-        await asyncio.wait_for(lab.hub.journal.settled(), 10)
+        await asyncio.wait_for(lab.hub.journal.settled(), 60)
         told = [
             event.data["reasons"] for event in await lab.hub.history.about("pc-1", "board.disk-failing", 0.0)
         ]

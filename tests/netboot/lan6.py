@@ -49,7 +49,7 @@ def prepare(lan: Lan) -> None:
     wait_for_link(lan.client, CLIENT_INTERFACE)
 
 
-def wait_for_link(namespace: Namespace, interface: str, seconds: float = 10) -> None:
+def wait_for_link(namespace: Namespace, interface: str, seconds: float = 60) -> None:
     """Wait until an interface has its link-local address."""
     deadline = time.monotonic() + seconds
     while "fe80:" not in namespace.run("ip", "-6", "address", "show", "dev", interface, "-tentative").stdout:

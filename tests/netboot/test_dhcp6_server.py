@@ -43,7 +43,7 @@ class Running:
     def texts(self) -> list[str]:
         return [event.text for event in self.events]
 
-    def tells(self, text: str, seconds: float = 10) -> None:
+    def tells(self, text: str, seconds: float = 60) -> None:
         """Wait for what a client sent before it ended."""
         deadline = time.monotonic() + seconds
         while not any(text in told for told in self.texts):

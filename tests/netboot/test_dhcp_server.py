@@ -49,7 +49,7 @@ class Running:
     def __init__(self, server: DhcpServer, table: BootTable, events: list[TraceEvent]) -> None:
         self.server, self.table, self.events = server, table, events
 
-    def wait_for(self, kind: str, seconds: float = 5) -> TraceEvent:
+    def wait_for(self, kind: str, seconds: float = 60) -> TraceEvent:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for event in self.events:

@@ -37,7 +37,7 @@ CLIENTS: dict[str, tuple[dict[int, bytes], str]] = {
 }
 
 
-def ask(lan: Lan, options: dict[int, bytes], number: int, seconds: float = 15.0) -> Message:
+def ask(lan: Lan, options: dict[int, bytes], number: int, seconds: float = 60) -> Message:
     """Broadcast a DISCOVER until somebody offers an address."""
     asked = Message(
         1, number, bytes((0x52, 0x54, 0, 0x77, 1, number)),

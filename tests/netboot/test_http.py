@@ -112,7 +112,7 @@ async def curl(*arguments: str) -> bytes:
     process = await asyncio.create_subprocess_exec(
         "curl", "-sS", "--max-time", "10", *arguments, stdout=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         out, _ = await process.communicate()
     assert process.returncode == 0
     return out
@@ -260,7 +260,7 @@ async def test_who_takes_nothing_fills_no_memory() -> None:
     try:
         reader, writer = await asyncio.open_connection(host, port, limit=1024)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await reader.readline()
             while not max(waiting, default=0):
                 await asyncio.sleep(0.01)
@@ -340,7 +340,7 @@ async def test_a_client_that_goes_away_is_told_in_the_trace(bench: Bench):
     writer.write(f"GET /boot/file/{kernel} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     await reader.readexactly(100_000)
     writer.transport.abort()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not bench.told("aborted"):
             await asyncio.sleep(0.02)
     sent = bench.told("aborted")[0].data["bytes"]

@@ -44,10 +44,10 @@ class Board:
         while data := await self._process.stdout.read(4096):
             self.output += data
 
-    async def shows(self, text: bytes, times: int = 1, seconds: float = 60) -> None:
+    async def shows(self, text: bytes, times: int = 1, seconds: float = 240) -> None:
         await self.until(lambda: self.output.count(text) >= times, seconds)
 
-    async def until(self, condition: Any, seconds: float = 60) -> None:
+    async def until(self, condition: Any, seconds: float = 240) -> None:
         """Wait, and show the board's console if that is in vain."""
         try:
             await until(condition, seconds)

@@ -78,7 +78,7 @@ class Bench:
         await self.link.desire(f"board/{name}", to_document(desired))
 
     async def ready(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while set(self.rack.keepers()) != set(self.boards) or not all(
                 self.rack.console_of(name).connected
                 for name in self.boards  # type: ignore[union-attr]

@@ -48,7 +48,7 @@ class Lab:
         desired = Desired(board, "x86-bios", Lifecycle.CLAIMED, "c1", power, run=order)
         await self.link.desire("board/b1", to_document(desired))
 
-    async def until(self, holds: Callable[[Observed], object], seconds: float = 20.0) -> Observed:
+    async def until(self, holds: Callable[[Observed], object], seconds: float = 60) -> Observed:
         async with asyncio.timeout(seconds):
             async for change in self.link.observed():
                 if change.key == "board/b1" and change.document is not None:
@@ -68,7 +68,7 @@ class Lab:
     async def told(self, count: int) -> list[tuple[str, str]]:
         """Return kind and text of the first events about boot controls, once there are so many."""
         events: list[tuple[str, str]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for _, event in self.link.events(0):
                 if event["source"] == "bootctl":
                     events.append((str(event["kind"]), str(event["text"])))
@@ -270,7 +270,7 @@ async def test_u_boot_is_caught_on_a_console_that_is_shared(tmp_path: Path) -> N
         viewer = console.broker.view(b"")
         await made.want(board, WIPE)
         seen = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"=> setenv a 1" not in seen:
                 seen += await viewer.read()
         with pytest.raises(KeyboardLentError, match="stops the boot loader"):
@@ -295,7 +295,7 @@ async def test_a_takeover_ends_when_the_agent_is_there(tmp_path: Path) -> None:
         assert "stops the boot loader" in (console.broker.writer or "")
         assert await made.rack.reports.report("hello", "b1", boot.id, {"facts": {}}) == 204
         await made.until(lambda o: o.run is not None and o.run.phase is Phase.EXECUTING)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while console.broker.writer is not None:
                 await asyncio.sleep(0.01)
 

@@ -70,12 +70,12 @@ class Person:
 
     async def gone(self) -> None:
         """Return when the session is closed."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await self.stream.read():
                 pass
 
     async def _next(self, channel: int) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not self._came[channel]:
                 data = await self.stream.read()
                 if not data:
@@ -117,7 +117,7 @@ class Bench:
 
     async def recorded(self, wanted: bytes) -> None:
         """Wait until the board's last words are in the log."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.console.broker.last(len(wanted)) != wanted:
                 await asyncio.sleep(0.01)
 
@@ -129,7 +129,7 @@ async def kept(
     """Keep a fake console that echoes."""
     bench = Bench(folder, claim, boot, wire or fake.FakeConsole())
     running = asyncio.create_task(bench.console.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not bench.console.connected:
             await asyncio.sleep(0.01)
     try:
@@ -374,7 +374,7 @@ async def test_one_who_does_not_read_holds_up_nobody(tmp_path: Path):
             bench.say(b"%d\r\n" % number)
             await asyncio.sleep(0)
         assert await bench.ask("console-kick", principal=None) == {"closed": 1}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while bench.console.sessions.joined:
                 await asyncio.sleep(0.01)
 

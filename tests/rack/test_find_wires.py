@@ -87,7 +87,7 @@ async def lab(place: Path, outlets: int = 3, **kind: bool) -> AsyncIterator[tupl
             )
         )
         await made.link.desire("rack", to_document(plan))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while made.rack.plan.equipment != plan.equipment:
                 await asyncio.sleep(0.01)
         living = asyncio.ensure_future(machine.live())

@@ -90,7 +90,7 @@ class Port:
         return ()
 
     async def until(self, holds: Callable[[Observed], object]) -> Observed:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 observed = await self.seen.get()
                 if holds(observed):

@@ -45,7 +45,7 @@ async def told(
     found: list[TraceEvent] = []
     trouble = NetworkTrouble()
     watch = PortWatch(lambda: plan, trouble, found.append, silent=0.1, follow=follow, each=0.01)
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         for event in events:
             trouble.note(event, "lab")
             watch.note(event, board, tasks, boots=boots)
@@ -113,7 +113,7 @@ async def test_a_look_that_falls_over_ends_nothing_else(caplog: pytest.LogCaptur
     plans = iter([RackPlan(equipment=(Equipment("switch1", "snmp-poe", {}),))])
     trouble = NetworkTrouble()
     watch = PortWatch(lambda: next(plans), trouble, lambda _event: None, silent=0.01, follow=0.0)
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         trouble.note(ON, "lab")
         watch.note(ON, BOARD, tasks, boots=True)
         beside = tasks.create_task(asyncio.sleep(0.1, "went on"))

@@ -73,7 +73,7 @@ class Bench:
         desired = replace(Desired(made, "x86-bios", Lifecycle.CLAIMED, power=power), **changes)  # type: ignore[arg-type]
         await self.link.desire(f"board/{made.name}", to_document(desired))
 
-    async def until(self, holds: Callable[[dict[str, Observed]], object], seconds: float = 20.0) -> None:
+    async def until(self, holds: Callable[[dict[str, Observed]], object], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while True:
                 self._news.clear()

@@ -48,7 +48,7 @@ class Lab:
     async def want(self, desired: Desired) -> None:
         await self.link.desire("board/b1", to_document(desired))
 
-    async def until(self, holds, seconds: float = 20.0) -> Observed:
+    async def until(self, holds, seconds: float = 60) -> Observed:
         """Return the first observation of which this holds."""
         async with asyncio.timeout(seconds):
             async for change in self.link.observed():
@@ -168,7 +168,7 @@ async def test_the_cause_of_a_failure_and_crossed_consoles_are_told(tmp_path: Pa
         await made.phase(Phase.EXECUTING)
         assert await made.agent("fail", boot, error="it is smaller", cause="image-too-large") == 204
         seen = {}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for _, document in made.link.events(0):
                 event = TraceEvent.from_json(document)
                 seen[event.source, event.kind] = event.data
@@ -206,7 +206,7 @@ async def test_a_board_that_is_dropped_is_forgotten(tmp_path: Path):
         await made.want(wanted())
         await made.until(lambda o: o.power.state is PowerState.ON)
         await made.link.desire("board/b1", None)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for change in made.link.observed():
                 if change.document is None:
                     break
@@ -236,13 +236,13 @@ async def test_a_link_that_takes_nothing_costs_time_and_nothing_else(tmp_path: P
         monkeypatch.setattr(made.link, "observe", observe_if_room)
         await made.agent("hello", boot, facts={"x": 1})
         made.rack.trace(TraceEvent(1.0, "dhcp", "offer", "while it was full", board="b1"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await made.agent("done", boot, result={"verified": True}) != 204:
                 await asyncio.sleep(0.05)
         full = False
         ended = await made.until(lambda o: o.run is not None and o.run.state.ended)
         assert ended.run.state is RunState.SUCCEEDED
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for _, document in made.link.events(0):
                 if document["text"] == "while it was full":
                     break
@@ -283,7 +283,7 @@ async def test_a_console_outlives_a_keeper_that_fell_over(tmp_path: Path, monkey
         monkeypatch.setattr(RackStore, "keep", full)
         await made.want(wanted(WIPE))
         kept = made.rack._kept["b1"]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not any("keeper of b1 waits" in record.message for record in caplog.records):
                 await asyncio.sleep(0.02)
             said = b""
@@ -335,7 +335,7 @@ async def test_who_gives_a_board_back_is_sent_away_from_its_console(tmp_path: Pa
         admins = await made.link.open_stream("console", {**body, "mode": "read", "admin": True})
         await mine.read()
         await made.want(replace(held, lifecycle=Lifecycle.RELEASING))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await mine.read():
                 pass
         assert await admins.read()

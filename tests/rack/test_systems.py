@@ -193,14 +193,14 @@ class Lab:
         return run
 
     async def until(self, phase: Phase, number: int = 0) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.keeper.view.memory.run is None or (self.run.step, self.run.phase) != (number, phase):
                 await asyncio.sleep(0.005)
         assert self.keeper.view.memory.boot is not None
         return self.keeper.view.memory.boot.id
 
     async def ended(self) -> RunStatus:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self.run.state.ended:
                 await asyncio.sleep(0.005)
         return self.run

@@ -248,7 +248,7 @@ async def test_what_the_eeprom_says_is_on_the_boards_console(lan: Lan, setup: Ne
         async with bench(setup, tmp_path, address="10.77.0.55"):
             await boot(lan, PI4, netconsole=("10.77.0.255", 6666))
             said = b""
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while b"Starting OS" not in said:
                     said += await stream.read()
     finally:

@@ -71,7 +71,7 @@ async def _tool(tool: str, agent: str, *arguments: str, community: str = "lab", 
     process = await asyncio.create_subprocess_exec(
         *(tool, *options, agent, *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         output, _ = await process.communicate()
     return output.decode()
 
