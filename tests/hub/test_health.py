@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostler.hub import health
+from hostler.hub import checkups
 from hostler.hub.errors import ConflictError, ForbiddenError
 from hostler.hub.records import HUB, HealthVerdict, Principal, Role
 from hostler.model.claim import ClaimState, Origin, Want
@@ -143,7 +143,7 @@ async def test_a_check_that_takes_too_long_is_a_failure(tmp_path: Path):
     """The check has a deadline of its own: a rack that never answers leaves no board in a check for ever."""
     async with running(tmp_path, lab=CHECKED, hang=True) as lab:
         await until(lambda: board(lab).health.checkup and board(lab).health.checkup.run)
-        late = board(lab).health.checkup.since + 600 + health.MARGIN_SECONDS + 1
+        late = board(lab).health.checkup.since + 600 + checkups.MARGIN_SECONDS + 1
         lab.hub._clock = lambda: late
         lab.hub.bells.ring("boards")
         await until(lambda: life(lab) == "quarantined")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 from test_claims_property import BOARDS, Lab, lab_of
 
-from hostler.hub import adoption, boards, claim_queue, health, maintenance
+from hostler.hub import adoption, boards, checkups, claim_queue, health, maintenance
 from hostler.hub.claim_queue import NOT_FOR_USERS
 from hostler.hub.labfile import read_labfile
 from hostler.hub.records import HUB, CheckKind, HealthVerdict, Purpose
@@ -63,7 +63,7 @@ class CheckedLab(Lab):
         begun = []
 
         def begin(draft):
-            health.begin(draft, name, Urgency.OVERDUE)
+            checkups.begin(draft, name, Urgency.OVERDUE)
             begun.append(draft.boards[name])
 
         self.decide(begin, crash=crash)
@@ -82,7 +82,7 @@ class CheckedLab(Lab):
         names = sorted(name for name, record in self.state.boards.items() if record.health.checkup)
         if names:
             name = self.pick(data, names)
-            self.decide(lambda draft: health.advance(draft, name), crash=crash)
+            self.decide(lambda draft: checkups.advance(draft, name), crash=crash)
 
     @precondition(lambda self: self.state.boards)
     @rule(data=st.data(), what=st.sampled_from(["ask", "loop", "train", "stop", "good", "bad", "unknown"]))

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hostler.hub import health
+from hostler.hub import checkups, health
 from hostler.hub.errors import Refusal, UnavailableError
 from hostler.hub.records import BoardRecord, CheckStage
 from hostler.hub.state import Draft
@@ -81,7 +81,7 @@ class HealthWatch:
         boards = [one for one in health.candidates(state) if one.board not in self._put_off]
         for name, why in next_checks(boards, plans, now):
             try:
-                await self._hub.change(lambda draft, name=name, why=why: health.begin(draft, name, why))  # type: ignore[misc]
+                await self._hub.change(lambda draft, name=name, why=why: checkups.begin(draft, name, why))  # type: ignore[misc]
             except UnavailableError:
                 raise
             except Refusal as refusal:
@@ -94,15 +94,15 @@ class HealthWatch:
         if checkup.stage is CheckStage.WIRES and name not in self._testing:
             self._testing.add(name)
             tasks.create_task(self._test_wires(name), name=f"wires of {name}")
-        if health.resting(Draft(self._hub.state, self._clock()), record):
+        if checkups.resting(Draft(self._hub.state, self._clock()), record):
             await self._measure(record, checkup)
         try:
-            await self._hub.change(lambda draft: health.advance(draft, name))
+            await self._hub.change(lambda draft: checkups.advance(draft, name))
         except UnavailableError:
             raise
         except Refusal as refusal:  # its plan cannot be made any more: an image was removed, say
             text = str(refusal)
-            await self._hub.change(lambda draft: health.give_up(draft, name, text))
+            await self._hub.change(lambda draft: checkups.give_up(draft, name, text))
 
     async def _test_wires(self, name: str) -> None:
         try:
@@ -116,10 +116,10 @@ class HealthWatch:
                 row: Document = {"what": "wires", "ok": False, "text": str(refusal)}
                 report = {"ok": False, "checks": [row]}
             try:
-                await self._hub.surely(lambda draft: health.wires_tested(draft, name, report))
+                await self._hub.surely(lambda draft: checkups.wires_tested(draft, name, report))
             except Refusal as refusal:  # its plan cannot be made any more
                 text = str(refusal)
-                await self._hub.surely(lambda draft: health.give_up(draft, name, text))
+                await self._hub.surely(lambda draft: checkups.give_up(draft, name, text))
         finally:
             self._testing.discard(name)
             self._hub.bells.ring("boards")
