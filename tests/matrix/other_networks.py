@@ -52,7 +52,7 @@ def other_network(lab: MatrixLab, kind: str) -> Iterator[None]:
         with _relay(lab):
             yield
     else:
-        with _machine(lab) as machine:
+        with machine_beside(lab) as machine:
             server = (
                 dnsmasq(machine, CLIENT_INTERFACE)
                 if kind == "dnsmasq"
@@ -77,7 +77,7 @@ def _move(namespace: Namespace, interface: str, name: str, to: str) -> None:
 
 
 @contextmanager
-def _machine(lab: MatrixLab) -> Iterator[Namespace]:
+def machine_beside(lab: MatrixLab) -> Iterator[Namespace]:
     """A machine of its own, with a cable to the boards' bridge."""
     with joined(None, client_mac="02:00:00:77:00:02") as lan:
         _move(lan.server, SERVER_INTERFACE, SERVER_INTERFACE, _pid(lab))
