@@ -50,15 +50,9 @@ class FollowedUpstream:
         return self._upstream.index(index)
 
     def fetch(self, index: str, progress: Callable[[Progress], None]) -> None:
-        """Fetch all of an image; told are chunks."""
-        total = 0
-
-        def left(count: int) -> None:
-            nonlocal total
-            total = max(total, count)
-            progress(ImportProgress(total - count, total, 0))
-
-        self._upstream.fetch_all(index, left)
+        """Fetch all of an image; told are plain bytes."""
+        for here, total in self._upstream.fetch_all(index):
+            progress(ImportProgress(here, total, here))
 
     def verify_cache(self, progress: Callable[[Progress], None]) -> Verified:
         """Look through what is kept here."""

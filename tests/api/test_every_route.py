@@ -154,6 +154,8 @@ ROUTES: dict[str, Row] = {
     "POST /images/netboot": Row((401, 200, 403, 200, 200), content=b"x", query="?name=net"),
     "GET /images/{name}/diff": Row(SIGNED_IN, query="?other=tiny"),
     "GET /images/{name}/content": Row((401, 200, 403, 200, 200)),
+    "GET /images/{name}/chunks": Row((401, 200, 403, 200, 200), query=f"?sha256={'0' * 64}"),
+    "POST /images/{name}/fetch": Row((401, 200, 403, 200, 200)),
     "GET /images/{name}/bmap": Row((401, 200, 403, 200, 200)),
     "POST /images/{name}/shrink": Row((401, 200, 403, 200, 200), query="?new=smaller"),
     "POST /images/verify": Row((401, 200, 403, 200, 200)),

@@ -1,4 +1,4 @@
-"""The verbs of ``image`` about the store: diff, verify, gc, export."""
+"""The verbs of ``image`` about the store: diff, verify, gc, export, shrink, fetch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hostler.cli.output import Output
-    from hostler.client.documents import ImportProgress, Share, StoreFault, Swept
+    from hostler.client.documents import Image, ImportProgress, Share, StoreFault, Swept
 
-ACTIONS = frozenset({"diff", "verify", "gc", "export", "shrink"})
+ACTIONS = frozenset({"diff", "verify", "gc", "export", "shrink", "fetch"})
 _BLOCK = 1024 * 1024
 _HOLE = 64 * 1024  # no file system has larger blocks
 
@@ -42,7 +42,11 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> lis
     smaller = verbs.add_parser("shrink", help="make an image of a disk fit a smaller one", allow_abbrev=False)
     smaller.add_argument("name", metavar="NAME")
     smaller.add_argument("--as", metavar="NEW", dest="new", required=True, help="the smaller image's name")
-    return [diff, verify, sweep, export, smaller]
+    fetch = verbs.add_parser(
+        "fetch", help="have an image of the upstream here before boards ask for it", allow_abbrev=False
+    )
+    fetch.add_argument("name", metavar="NAME")
+    return [diff, verify, sweep, export, smaller, fetch]
 
 
 def add_block_map_options(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +98,8 @@ def store_verb(args: argparse.Namespace, out: Output) -> int:
             return _sweep(client.sweep_images(dry_run=args.dry_run), out)
         if args.action == "shrink":
             return _shrink(client, args, out)
+        if args.action == "fetch":
+            return _bring(client, args, out)
         return _export(client, args, out)
 
 
@@ -138,6 +144,23 @@ def _shrink(client: Client, args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
+def _bring(client: Client, args: argparse.Namespace, out: Output) -> int:
+    with progress(live=out.live, quiet=out.json) as view:
+
+        def seen(now: ImportProgress) -> None:
+            view.bytes(args.name, "fetching", now["read"], now["of"])
+
+        image = client.fetch_image(args.name, seen)
+    if out.json:
+        out.document(image)
+    out.line(f"image {args.name}: all of it is here" + _whence(image))
+    return 0
+
+
+def _whence(image: Image) -> str:
+    return f", from {image['upstream']}" if image["upstream"] else ""
+
+
 def _verify(client: Client, args: argparse.Namespace, out: Output) -> int:
     with progress(live=out.live, quiet=out.json) as view:
 
@@ -152,6 +175,10 @@ def _verify(client: Client, args: argparse.Namespace, out: Output) -> int:
         out.line(f"{len(found['images'])} images: looked at {what}")
         for fault in found["faults"]:
             out.line(_fault_line(fault))
+        if found["removed"]:
+            out.line(
+                f"{found['removed']} damaged chunks of the upstream's images were removed: they come anew"
+            )
         _advise(client, found["faults"], out)
         if not found["faults"]:
             out.line("everything is as it should be")

@@ -29,7 +29,7 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(
         dest="action",
         required=True,
-        metavar="import|presets|list|show|share|rm|diff|verify|gc|export|shrink|key|sign|unsign",
+        metavar="import|presets|list|show|share|rm|diff|verify|gc|export|shrink|fetch|key|sign|unsign",
     )
     add = verbs.add_parser(
         "import",
@@ -255,7 +255,7 @@ def _list(client: Client, out: Output) -> int:
     if out.json:
         out.document(found)
     out.table(
-        ("image", "kind", "arch", "platforms", "size", "data", "for", "created"),
+        ("image", "kind", "arch", "platforms", "size", "data", "for", "from", "created"),
         [
             (
                 image["name"],
@@ -265,6 +265,7 @@ def _list(client: Client, out: Output) -> int:
                 size_text(image["size"]),
                 size_text(image["data_bytes"]) if image["kind"] == "disk" else "",
                 _whom(image),
+                image["upstream"] or "here",
                 local_time(image["created"]),
             )
             for image in found
@@ -304,12 +305,13 @@ def _show(image: Image, out: Output) -> None:
 def _origin_rows(image: Image) -> list[tuple[str, str]]:
     """Say who brought it, from what, and what it added to the store."""
     origin = image["provenance"]
+    home = [("at home", image["upstream"])] if image["upstream"] else []
     by = f", by {origin['principal']}" if origin["principal"] else ""
     version = f", with version {origin['version']}" if origin["version"] else ""
-    rows = [("source", f"{image['source']}{by}{version}")]
+    rows = [*home, ("source", f"{image['source']}{by}{version}")]
     if origin["sha256"]:
         rows.append(("sha256", origin["sha256"]))
-    if origin["chunks"]:
+    if origin["chunks"] and not image["upstream"]:
         rows.append(("new then", _new_words(image)))
     return rows
 

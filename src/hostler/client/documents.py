@@ -307,6 +307,7 @@ class Verified(TypedDict):
     files: int
     read_bytes: int
     faults: list[StoreFault]
+    removed: int
 
 
 class Swept(TypedDict):

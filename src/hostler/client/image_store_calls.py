@@ -40,6 +40,11 @@ class ImageStoreCalls:
         ) as response:  # fmt: skip
             return cast("Verified", followed(response, "the verification", progress)["found"])
 
+    def fetch_image(self, name: str, progress: Callable[[ImportProgress], None] = lambda _: None) -> Image:
+        """Have the server fetch all of an image of its upstream; tells plain bytes there, of how many."""
+        with self._http.stream("POST", f"images/{part(name)}/fetch", seconds=SECONDS) as response:
+            return cast("Image", followed(response, "the fetch", progress)["image"])
+
     def shrink_image(
         self, name: str, new: str, progress: Callable[[ImportProgress], None] = lambda _: None
     ) -> tuple[Image, str]:

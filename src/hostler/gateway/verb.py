@@ -74,7 +74,7 @@ PERMITTED: dict[str, frozenset[str]] = {
 """By verb, the names its arguments have once they are read (``argparse``'s ``dest``)."""
 
 SUBVERBS: dict[str, frozenset[str]] = {
-    "image": frozenset({"list", "show", "share", "rm", "diff", "verify", "gc", "shrink", "unsign"}),
+    "image": frozenset({"list", "show", "share", "rm", "diff", "verify", "gc", "shrink", "fetch", "unsign"}),
     "hook": frozenset({"list", "remove", "test"}),
     "token": frozenset({"add", "list", "revoke"}),
     "key": frozenset({"list", "remove"}),

@@ -112,10 +112,13 @@ class ImageCare:
         index = self._disk(by, name).index
         return await self._hub.images.in_thread(lambda: self._files.chunks(index, digests))
 
-    async def fetch(self, by: Principal, name: str, progress: Callable[[Progress], None]) -> None:
-        """Have all of an image of the upstream here, before boards ask for it; one that is here, is."""
+    def may_fetch(self, by: Principal, name: str) -> ImageRecord:
+        """Return an image that somebody wants to have here; raises a Refusal."""
         member_only(by, "fetch images")
-        image = find_image(self._hub.state, name, by)
+        return find_image(self._hub.state, name, by)
+
+    async def fetch(self, image: ImageRecord, progress: Callable[[Progress], None]) -> None:
+        """Have all of an image of the upstream here, before boards ask for it; one that is here, is."""
         if image.upstream:
             await self._hub.upstream.index(image)
             await self._hub.upstream.fetch(image, progress)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 30.0
+LOOK_SECONDS = 10.0
 """How often the upstream is asked what it offers."""
 _CHANGE_SECONDS = 1.0  # how late a change of lab.toml is seen
 _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

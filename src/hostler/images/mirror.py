@@ -236,20 +236,23 @@ class Mirror:
                     self._ahead[one] = None
             self._wake.notify_all()
 
-    def fetch_all(self, index: str) -> Iterator[int]:
-        """Fetch a whole image; yields after each chunk how many are left. Raises as ``chunk`` does."""
+    def fetch_all(self, index: str) -> Iterator[tuple[int, int]]:
+        """Fetch a whole image; yields plain bytes that are here, and of how many; raises as ``chunk``."""
         self.index(index)
-        digests = self.cache.read_index(index).distinct()
+        lengths = {chunk.digest: chunk.length for chunk in self.cache.read_index(index)}
+        here, total = 0, sum(lengths.values())
         waiting: OrderedDict[str, Future[Path]] = OrderedDict()
-        for number, digest in enumerate(digests):
-            if self._here(digest) is None:
+        for digest in lengths:
+            if self._here(digest) is not None:
+                here += lengths[digest]
+            else:
                 waiting[digest] = self._fly(digest, index, asked=False)
             if len(waiting) > _OUTSTANDING:
-                waiting.popitem(last=False)[1].result()
-            yield len(digests) - number - 1 + len(waiting)
+                here += lengths[_first_landed(waiting)]
+            yield here, total
         while waiting:
-            waiting.popitem(last=False)[1].result()
-            yield len(waiting)
+            here += lengths[_first_landed(waiting)]
+            yield here, total
 
     def waiting(self) -> str:
         """Tell what is waited for: the upstream, and since when its line is lost."""
@@ -431,3 +434,10 @@ class Mirror:
 def _fail(flight: _Flight, error: StoreError) -> None:
     if not flight.landed.done():
         flight.landed.set_exception(error)
+
+
+def _first_landed(waiting: OrderedDict[str, Future[Path]]) -> str:
+    """Wait for the first of some chunks, and return its name; raises what became of it."""
+    digest, landed = waiting.popitem(last=False)
+    landed.result()
+    return digest

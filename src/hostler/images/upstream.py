@@ -8,7 +8,7 @@ from hostler.images.chunk_cache import CachePaths, ChunkCache
 from hostler.images.mirror import Mirror, NoUpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -75,10 +75,9 @@ class Upstream:
         if self._mirror is not None:
             self._mirror.read(digest, index, reader)
 
-    def fetch_all(self, index: str, progress: Callable[[int], None]) -> None:
-        """Fetch a whole image; ``progress`` is told how many chunks are left. See ``Mirror.fetch_all``."""
-        for left in self._following().fetch_all(index):
-            progress(left)
+    def fetch_all(self, index: str) -> Iterator[tuple[int, int]]:
+        """Fetch a whole image; see ``Mirror.fetch_all``. Raises NoUpstreamError."""
+        return self._following().fetch_all(index)
 
     def waiting(self) -> str:
         """Tell what who waits waits for."""
