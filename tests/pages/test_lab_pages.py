@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 from contextlib import contextmanager
@@ -150,15 +151,25 @@ def test_a_chosen_port_stays_or_goes_but_is_never_another(chromium: Browser, poe
     missing: list[str] = ["port 3"]
 
     def fewer(route: Route) -> None:
-        answer = route.fetch()
-        panel = answer.json()
-        panel["ends"] = [end for end in panel["ends"] if end["place"] not in missing]
-        route.fulfill(response=answer, json=panel)
+        # The stream ends after the whole, and is asked for again.
+        headers = {"Authorization": f"Bearer {poe.settings.token}"}
+        panel = page.request.get(
+            f"{poe.settings.url}/api/v1/equipment/poe1?wait=true", headers=headers
+        ).json()
+        ends = [
+            {**end, "id": end["place"], "equipment": "poe1"}
+            for end in panel["ends"]
+            if end["place"] not in missing
+        ]
+        told = [("end", end) for end in ends]
+        told.append(("front", {**panel, "ends": [end["id"] for end in ends]}))
+        body = "".join(f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in told)
+        route.fulfill(content_type="text/event-stream", body=body)
 
     with visiting(chromium, poe.settings.url) as visitor:
         page = visitor.page
         visitor.log_in(poe.settings.token)
-        page.route("**/api/v1/equipment/poe1", fewer)
+        page.route("**/api/v1/equipment?follow=true&unit=poe1", fewer)
         visitor.open("/switches?unit=poe1")
         ends = page.get_by_role("toolbar", name="Ends of poe1").get_by_role("button")
         expect(ends).to_have_count(7)
@@ -333,6 +344,8 @@ PATHS = {
     "/admin": "Let somebody in",
     "/admin?part=projects": "Make a project",
     "/admin?part=tokens": "Make a token",
+    "/admin?part=keys": "Add the key",
+    "/admin?part=hooks": "Add a hook",
     "/admin?part=holdings": "Who holds what",
 }
 

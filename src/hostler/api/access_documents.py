@@ -151,7 +151,7 @@ class MeDocument(BaseModel):
     login: TokenDocument | None = None
 
 
-class KeyDocument(BaseModel):
+class SshKeyDocument(BaseModel):
     """A public key that logs somebody in."""
 
     fingerprint: str
@@ -212,9 +212,9 @@ def token_document(token: Token, now: float, text: str | None = None) -> TokenDo
     )
 
 
-def key_document(key: SshKey) -> KeyDocument:
+def key_document(key: SshKey) -> SshKeyDocument:
     """Return an ssh key."""
-    return KeyDocument(
+    return SshKeyDocument(
         fingerprint=key.fingerprint,
         key=key.key,
         principal=key.principal,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from hostler.api import session
 from hostler.api.access_documents import (
-    KeyDocument,
+    SshKeyDocument,
     KeyRequest,
     LinkRequest,
     MeDocument,
@@ -209,7 +209,7 @@ async def revoke_token(hub: TheHub, caller: Caller, token_id: str) -> None:
 
 
 @router.get("/keys")
-async def list_keys(hub: TheHub, caller: Caller, principal: str | None = None) -> list[KeyDocument]:
+async def list_keys(hub: TheHub, caller: Caller, principal: str | None = None) -> list[SshKeyDocument]:
     """List ssh keys, oldest first: one's own, or as an admin those of ``principal``, ``*``: of everybody."""
     whose = _whose(hub, caller, principal)
     found = [key for key in hub.state.keys.values() if whose in ("*", key.principal)]
@@ -217,7 +217,7 @@ async def list_keys(hub: TheHub, caller: Caller, principal: str | None = None) -
 
 
 @router.post("/keys", status_code=201)
-async def add_key(hub: TheHub, caller: Caller, body: KeyRequest) -> KeyDocument:
+async def add_key(hub: TheHub, caller: Caller, body: KeyRequest) -> SshKeyDocument:
     """Register an ssh key for oneself, or as an admin for others."""
     owner = body.owner or caller.name
     return key_document(

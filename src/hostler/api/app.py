@@ -37,6 +37,7 @@ from hostler.api.gate import LOGIN_PATHS, OPEN_PATHS, PREFIX, Gate
 from hostler.api.metrics import CONTENT_TYPE, Metrics
 from hostler.api.own_hosts import OwnHosts
 from hostler.api.pages import Pages
+from hostler.hub.live_fronts import LiveFronts
 
 if TYPE_CHECKING:
     from typing import Any
@@ -83,6 +84,7 @@ def create_app(hub: Hub, *, metrics_open: bool = False, own_hosts: OwnHosts | No
     app.state.own_hosts = own_hosts or OwnHosts()
     app.state.event_texts = event_routes.EventTexts()
     app.state.board_news = BoardNews(hub)
+    app.state.fronts = LiveFronts(hub)
     app.add_middleware(Gate, hub=hub, open_paths=OPEN_PATHS | {"/metrics"} if metrics_open else OPEN_PATHS)
     app.add_middleware(Pages)  # outside of the gate: there is nothing secret in them
     return app

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from hostler.api.documents import HolderDocument, holder_document, iso_or_none
 from hostler.api.gate import Caller, TheHub
+from hostler.api.sse import ALSO_A_STREAM, EventStream, message
 from hostler.hub import access
+from hostler.hub.errors import InvalidError
 from hostler.hub.front_panel import PanelEnd, PanelReading, front_panel, wires_of
 from hostler.hub.hub import Hub
+from hostler.hub.live_fronts import PACE_SECONDS, LiveFronts
 from hostler.hub.records import Principal
 from hostler.model.board import Equipment, Lifecycle
 
 router = APIRouter()
+
+MOST_FOLLOWED = 64
+"""Fronts in one stream: more than a page shows at once."""
+KEEP_ALIVE_SECONDS = 15.0
+"""Longest silence of a stream: who hears nothing for longer takes the connection for broken."""
 
 
 class EquipmentDocument(BaseModel):
@@ -66,28 +78,63 @@ class PoolDocument(BaseModel):
     drawn: float | None
 
 
-class PanelDocument(BaseModel):
-    """The front of an equipment as it was read ``age`` seconds ago, once for all who look.
-
-    ``asked`` is false for what cannot be asked as a whole: then boards' own readings are all there is, and
-    null before the first reading. ``under_way``: it is being read now.
-    """
-
+class _Reading(BaseModel):
     name: str
     driver: str
     budget_watts: float | None
     asked: bool | None
     read_at: str | None
     age: float | None
-    under_way: bool
     trouble: str
     pools: list[PoolDocument]
+
+
+class PanelDocument(_Reading):
+    """The front of an equipment as it was read ``age`` seconds ago, once for all who look.
+
+    ``asked`` is false for what cannot be asked as a whole: then boards' own readings are all there is, and
+    null before the first reading. ``under_way``: it is being read now.
+    """
+
+    under_way: bool
     ends: list[EndDocument]
 
 
-@router.get("/equipment")
-async def list_equipment(hub: TheHub) -> list[EquipmentDocument]:
-    """List the lab's equipment; nothing is asked of it."""
+class FrontDocument(_Reading):
+    """What is told of a front besides its ends, of which there are the ids in their order."""
+
+    ends: list[str]
+
+
+class LiveEndDocument(EndDocument):
+    """An end of a front that is followed; ``at`` is that of the reading that changed it."""
+
+    equipment: str
+    id: str
+
+
+@router.get("/equipment", response_model=list[EquipmentDocument], responses=ALSO_A_STREAM)
+async def list_equipment(
+    hub: TheHub, caller: Caller, request: Request, *, follow: bool = False,
+    unit: Annotated[list[str] | None, Query(description="which to follow", max_length=MOST_FOLLOWED)] = None,
+) -> Response | list[EquipmentDocument]:  # fmt: skip
+    """List the lab's equipment; nothing is asked of it.
+
+    With ``follow`` the fronts of those named by ``unit`` as SSE, for ever, read again and again while
+    somebody follows: an event ``end`` for each port or outlet that is new or has changed, after them
+    ``front`` for an equipment that was read or has other ends than before, and ``gone`` with the name of one
+    that is no more.
+    """
+    if follow:
+        if not unit:
+            raise InvalidError("say which equipment to follow: add unit=NAME, as often as needed")
+        names = list(dict.fromkeys(unit))
+        fronts: LiveFronts = request.app.state.fronts
+        with fronts.followed(names):
+            pass  # an unknown one is refused before the answer begins
+        return EventStream(_follow(hub, caller, fronts, names))
+    if unit:
+        raise InvalidError("unit is for who follows: add follow=true, or ask for /equipment/NAME")
     count: dict[str, int] = {}
     for record in hub.state.boards.values():
         for name in {wire.equipment for _, wire in wires_of(record.board) if wire.equipment is not None}:
@@ -115,24 +162,74 @@ async def get_panel(
     return _panel(hub, caller, hub.state.inventory.equipment[name], reading, ends)
 
 
+async def _follow(hub: Hub, caller: Principal, fronts: LiveFronts, names: list[str]) -> AsyncIterator[str]:
+    with fronts.followed(names):
+        number = fronts.look()
+        for name in names:
+            yield _whole(hub, caller, fronts, name)
+        said = time.monotonic()
+        while True:
+            await asyncio.sleep(PACE_SECONDS)
+            await fronts.wait()
+            newest = fronts.look()
+            changed = [(name, end) for name, end in fronts.since(number) if name in names]
+            number, now = newest, time.monotonic()
+            # Ends first: a front then names none that is not known.
+            ends = "".join(_end_text(hub, caller, fronts, name, end) for name, end in changed if end)
+            text = ends + "".join(_front_text(hub, caller, fronts, name) for name, end in changed if not end)
+            if text or now - said > KEEP_ALIVE_SECONDS:
+                said = now
+                yield text or message()
+
+
+def _whole(hub: Hub, caller: Principal, fronts: LiveFronts, name: str) -> str:
+    front = fronts.front(name)
+    ends = [_end_text(hub, caller, fronts, name, ident) for ident in front.ends] if front else []
+    return "".join(ends) + _front_text(hub, caller, fronts, name)
+
+
+def _end_text(hub: Hub, caller: Principal, fronts: LiveFronts, name: str, ident: str) -> str:
+    """Return the message about an end; empty: it is gone, or not for them."""
+    front = fronts.front(name)
+    end = front.ends.get(ident) if front else None
+    if end is None or not (caller.admin or end.boards):
+        return ""
+    told = LiveEndDocument(equipment=name, id=ident, **dict(_end(hub, caller, end)))
+    return message(told.model_dump_json(), "end")
+
+
+def _front_text(hub: Hub, caller: Principal, fronts: LiveFronts, name: str) -> str:
+    front = fronts.front(name)
+    if front is None:
+        return message(json.dumps({"name": name}), "gone")
+    ends = [ident for ident, end in front.ends.items() if caller.admin or end.boards]
+    told = FrontDocument(**_reading(hub, caller, front.unit, front.reading), ends=ends)
+    return message(told.model_dump_json(), "front")
+
+
 def _panel(
     hub: Hub, caller: Principal, unit: Equipment, reading: PanelReading | None, ends: list[PanelEnd]
 ) -> PanelDocument:
     return PanelDocument(
-        name=unit.name,
-        driver=unit.driver,
-        budget_watts=unit.budget_watts,
-        asked=reading.asked if reading else None,
-        read_at=iso_or_none(reading.at) if reading else None,
-        age=hub.panels.age(reading) if reading else None,
+        **_reading(hub, caller, unit, reading),
         under_way=hub.panels.under_way(unit.name),
-        # It may name addresses.
-        trouble=(reading.trouble if caller.admin or not reading.trouble else "it could not be read")
-        if reading
-        else "",
-        pools=[PoolDocument.model_validate(pool) for pool in reading.pools] if reading else [],
         ends=[_end(hub, caller, end) for end in ends],
     )
+
+
+def _reading(hub: Hub, caller: Principal, unit: Equipment, reading: PanelReading | None) -> dict[str, Any]:
+    trouble = reading.trouble if reading else ""
+    return {
+        "name": unit.name,
+        "driver": unit.driver,
+        "budget_watts": unit.budget_watts,
+        "asked": reading.asked if reading else None,
+        "read_at": iso_or_none(reading.at) if reading else None,
+        "age": hub.panels.age(reading) if reading else None,
+        # It may name addresses.
+        "trouble": trouble if caller.admin or not trouble else "it could not be read",
+        "pools": [PoolDocument.model_validate(pool) for pool in reading.pools] if reading else [],
+    }
 
 
 def _end(hub: Hub, caller: Principal, end: PanelEnd) -> EndDocument:

@@ -27,7 +27,10 @@ class HookRequest(BaseModel):
 
 
 class HookDocument(BaseModel):
-    """A hook and how far it is; ``behind`` counts the events it has not come to yet."""
+    """A hook and how far it is; ``behind`` counts the events it has not come to yet.
+
+    One ``in_lab_toml`` is taken out there.
+    """
 
     id: str
     url: str
@@ -35,6 +38,7 @@ class HookDocument(BaseModel):
     kinds: list[str]
     secret: str
     principal: str
+    in_lab_toml: bool
     created: str
     cursor: int
     behind: int
@@ -97,6 +101,7 @@ def _document(hub: Hub, hook: Hook) -> HookDocument:
         kinds=list(hook.kinds),
         secret=hook.secret,
         principal=hook.principal,
+        in_lab_toml=hook.id in hub.state.inventory.hooks,
         created=iso(hook.created),
         cursor=progress.cursor,
         behind=max(0, hub.history.last - progress.cursor),

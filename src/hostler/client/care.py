@@ -84,6 +84,7 @@ class Hook(TypedDict):
     kinds: list[str]
     secret: str
     principal: str
+    in_lab_toml: bool
     created: str
     cursor: int
     behind: int

@@ -33,6 +33,7 @@ class PanelEnd:
     Attributes:
         kind: What a wire there is for; ``network``: a port of a switch that feeds nothing.
         place: Which it is, as ``port 3``.
+        wire: Every key that tells it from the other ends; for the hub alone, an address may have a password.
         boards: Those that ``lab.toml`` has there.
         state: ``on``, ``off`` or ``unknown`` as read last; None: never read, or nothing to switch.
         watts: Power drawn, where the equipment or the board's driver tells.
@@ -50,6 +51,7 @@ class PanelEnd:
 
     kind: Kind
     place: str
+    wire: tuple[tuple[str, str], ...] = ()
     boards: tuple[str, ...] = ()
     state: str | None = None
     watts: float | None = None
@@ -105,19 +107,25 @@ class _Front:
     ends: dict[_Key, PanelEnd] = field(default_factory=dict)
 
     def end(self, kind: Kind, params: Mapping[str, Any]) -> PanelEnd:
-        return self.ends.get((kind, _key(params))) or PanelEnd(kind, place_of(params))
+        key = _key(params)
+        return self.ends.get((kind, key)) or PanelEnd(kind, place_of(params), key)
 
     def put(self, params: Mapping[str, Any], end: PanelEnd) -> None:
         self.ends[end.kind, _key(params)] = end
 
 
-def front_panel(state: State, name: str, reading: PanelReading | None) -> list[PanelEnd]:
+def front_panel(
+    state: State, name: str, reading: PanelReading | None, *,
+    wired: Iterable[BoardRecord] | None = None, owners: Mapping[str, str] | None = None,
+) -> list[PanelEnd]:  # fmt: skip
     """Return the ends of an equipment in the order they have on its front.
 
     Args:
         state: What the hub knows of boards.
         name: The equipment.
         reading: What it said of itself; None: nobody has asked yet.
+        wired: The boards with a wire there, where somebody knows; None: they are looked for.
+        owners: ``owners_of`` all boards, likewise.
     """
     front = _Front()
     if reading is not None:
@@ -127,12 +135,12 @@ def front_panel(state: State, name: str, reading: PanelReading | None) -> list[P
                 detail=str(row["detail"]), at=reading.at,
             )  # fmt: skip
             front.put(row["params"], one)
-    for record in state.boards.values():
+    for record in state.boards.values() if wired is None else wired:
         for kind, wire in wires_of(record.board):
             if wire.equipment == name:
                 front.put(wire.params, _with_board(state, record, front.end(kind, wire.params)))
     if reading is not None:
-        owners = _owners(state.boards.values())
+        owners = owners_of(state.boards.values()) if owners is None else owners
         for port in reading.ports:
             _hear(front, port, owners)
     return sorted(front.ends.values(), key=lambda end: (end.kind == "network", _natural(end.place), end.kind))
@@ -175,7 +183,7 @@ def _with_board(state: State, record: BoardRecord, end: PanelEnd) -> PanelEnd:
     return end
 
 
-def _owners(records: Iterable[BoardRecord]) -> dict[str, str]:
+def owners_of(records: Iterable[BoardRecord]) -> dict[str, str]:
     """Return whose each MAC is; a machine that was only discovered is nobody's."""
     return {
         mac: record.name

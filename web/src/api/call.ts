@@ -26,8 +26,11 @@ export function path(...parts: string[]): string {
   return `/${parts.map(encodeURIComponent).join("/")}`;
 }
 
+/** What stands behind the question mark; as pairs where one name may come more than once. */
+export type Query = Record<string, string> | string[][];
+
 /** Return the address of a path of the API, for what the browser itself opens. */
-export function address(at: string, query: Record<string, string> = {}): string {
+export function address(at: string, query: Query = {}): string {
   const words = new URLSearchParams(query).toString();
   return `${API}${at}${words && `?${words}`}`;
 }

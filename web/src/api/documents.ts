@@ -25,7 +25,9 @@ export type Matches = Schemas["MatchesDocument"];
 export type Problem = Schemas["Problem"];
 
 export type EquipmentRow = Schemas["EquipmentDocument"];
-export type Panel = Schemas["PanelDocument"];
+/** What a stream of fronts tells, which the description has no place for: an end, and the rest with the ends' ids. */
+export type LiveEnd = Schemas["EndDocument"] & { equipment: string; id: string };
+export type Front = Omit<Schemas["PanelDocument"], "ends" | "under_way"> & { ends: string[] };
 export type PanelEnd = Schemas["EndDocument"];
 export type WiredBoard = Schemas["WiredBoardDocument"];
 export type LabCheck = Schemas["LabCheckDocument"];
@@ -33,6 +35,9 @@ export type CheckSlot = Schemas["SlotDocument"];
 export type Finding = Schemas["CheckDocument"];
 export type Principal = Schemas["PrincipalDocument"];
 export type Project = Schemas["ProjectDocument"];
+export type Key = Schemas["SshKeyDocument"];
+export type Hook = Schemas["HookDocument"];
+export type HookTest = Schemas["HookTestDocument"];
 export type Token = Schemas["TokenDocument"];
 
 /** One thing seen during a boot, as `hostler trace --json` prints it. */

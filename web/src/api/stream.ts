@@ -3,7 +3,7 @@
  *
  * Read by fetch and not by EventSource, which hears only kinds it was told of and hides why it was refused.
  */
-import { address, call } from "./call";
+import { address, call, type Query } from "./call";
 import { isObject } from "./documents";
 import { EventReader } from "./event_reader";
 
@@ -21,7 +21,7 @@ export type Heard = (kind: string, data: unknown) => void;
  */
 export function follow(
   at: string,
-  query: Record<string, string>,
+  query: Query,
   heard: Heard,
   connected: (live: boolean) => void = () => undefined,
 ): () => void {
@@ -67,7 +67,7 @@ export function follow(
 
 async function read(
   at: string,
-  query: Record<string, string>,
+  query: Query,
   heard: Heard,
   connected: (live: boolean) => void,
   control: AbortController,

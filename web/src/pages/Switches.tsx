@@ -1,18 +1,16 @@
 /** Switches, PDUs and serial servers: the front of each, and who is on every end. */
-import { useEffect } from "preact/hooks";
-import { path } from "../api/call";
-import type { EquipmentRow, Me, Panel } from "../api/documents";
+import { useEffect, useState } from "preact/hooks";
+import type { EquipmentRow, Me } from "../api/documents";
 import { FrontPanel, words } from "../parts/FrontPanel";
 import { Link } from "../parts/Link";
 import { show } from "../state/command";
 import { useFetched } from "../state/fetched";
-import { usePolled } from "../state/polled";
+import { type Fronts, useFronts } from "../state/fronts";
 import { query } from "../state/route";
 import { line } from "../words/shell";
 import "../style/lab.css";
 
-const AT_ONCE = 6; // fronts shown before somebody chooses: each is asked for while it is in sight
-const SECONDS = 3; // the server asks the equipment itself less often, and once for all
+const AT_ONCE = 6; // fronts shown before somebody chooses: each is read while it is in sight
 
 export function Switches({ who }: { who: Me }) {
   const units = useFetched<EquipmentRow[]>("/equipment");
@@ -20,6 +18,7 @@ export function Switches({ who }: { who: Me }) {
   useEffect(() => show(line("equipment", chosen)), [chosen]);
   const all = units.value ?? [];
   const shown = chosen ? all.filter((unit) => unit.name === chosen) : all.slice(0, AT_ONCE);
+  const fronts = useFronts(shown.map((unit) => unit.name));
   return (
     <>
       <h1>Switches <span class="quiet">and other equipment, {all.length}</span></h1>
@@ -39,32 +38,37 @@ export function Switches({ who }: { who: Me }) {
         <p class="quiet">Where each board is plugged in is for admins; you see which boards hang on what.</p>
       )}
       {chosen && units.value && shown.length === 0 && <p class="bad" role="alert">There is no equipment “{chosen}”.</p>}
-      {shown.map((unit) => <Front key={unit.name} name={unit.name} />)}
+      {shown.map((unit) => <Shown key={unit.name} name={unit.name} fronts={fronts} />)}
     </>
   );
 }
 
-function Front({ name }: { name: string }) {
-  const panel = usePolled<Panel>(path("equipment", name), SECONDS);
-  if (panel.trouble && !panel.value) return <p class="bad" role="alert">{panel.trouble}</p>;
-  if (!panel.value) return <p role="status">Asking for {name} …</p>;
+function Shown({ name, fronts }: { name: string; fronts: Fronts }) {
+  const [open, setOpen] = useState(false);
+  const seen = fronts.front(name).value;
+  if (seen === null) return <p class="bad">There is no equipment “{name}” any more.</p>;
+  if (seen === undefined) return <p role="status">Asking for {name} …</p>;
   return (
     <>
-      <FrontPanel panel={panel.value} again={panel.again} />
-      <details class="astable">
+      <FrontPanel fronts={fronts} seen={seen} />
+      <details class="astable" onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>{name} as a table</summary>
-        <div class="scroll" role="region" aria-label={`Ends of ${name} as a table`} tabIndex={0}>
-          <table>
-            <thead><tr><th scope="col">End</th><th scope="col">For</th><th scope="col">What is known</th></tr></thead>
-            <tbody>
-              {panel.value.ends.map((end, at) => {
-                const [place, kind, ...rest] = words(end);
-                return <tr key={at}><th scope="row">{place}</th><td>{kind}</td><td>{rest.join(" · ")}</td></tr>;
-              })}
-            </tbody>
-          </table>
-        </div>
+        {open && (
+          <div class="scroll" role="region" aria-label={`Ends of ${name} as a table`} tabIndex={0}>
+            <table>
+              <thead><tr><th scope="col">End</th><th scope="col">For</th><th scope="col">What is known</th></tr></thead>
+              <tbody>{seen.front.ends.map((id) => <TableRow key={id} id={id} fronts={fronts} />)}</tbody>
+            </table>
+          </div>
+        )}
       </details>
     </>
   );
+}
+
+function TableRow({ id, fronts }: { id: string; fronts: Fronts }) {
+  const end = fronts.end(id);
+  if (end === undefined) return null;
+  const [place, kind, ...rest] = words(end.value);
+  return <tr><th scope="row">{place}</th><td>{kind}</td><td>{rest.join(" · ")}</td></tr>;
 }

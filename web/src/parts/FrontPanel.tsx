@@ -1,9 +1,11 @@
 /** The front of a switch, PDU or serial server as a picture: each end is a button, and tells of itself below. */
+import type { Signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { call, path } from "../api/call";
-import type { Panel, PanelEnd, WiredBoard } from "../api/documents";
+import type { Front, LiveEnd, WiredBoard } from "../api/documents";
 import { now } from "../state/clock";
 import { show } from "../state/command";
+import type { Fronts, SeenFront } from "../state/fronts";
 import { duration, until } from "../words/amounts";
 import { line } from "../words/shell";
 import { Act } from "./Act";
@@ -17,10 +19,15 @@ const STATES = {
 } as const;
 const STEPS: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
-export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }) {
+interface FrontPanelProps {
+  fronts: Fronts;
+  seen: SeenFront;
+}
+
+export function FrontPanel({ fronts, seen }: FrontPanelProps) {
   const [chosen, setChosen] = useState("");
-  const ends = named(panel.ends);
-  const end = ends.get(chosen); // none any more where what is read or wired has changed
+  const { front } = seen;
+  const current = front.ends.includes(chosen) ? chosen : front.ends[0]; // none any more where its wire has changed
   function key(event: KeyboardEvent): void {
     const step = STEPS[event.key];
     const buttons = [...(event.currentTarget as HTMLElement).querySelectorAll("button")];
@@ -32,51 +39,61 @@ export function FrontPanel({ panel, again }: { panel: Panel; again: () => void }
     buttons[next].focus();
   }
   return (
-    <section class="front" aria-labelledby={`front-${panel.name}`}>
-      <h2 id={`front-${panel.name}`}>
-        {panel.name} <span class="quiet">{panel.driver}{panel.pools.map(poolWords).join("")}</span>
+    <section class="front" aria-labelledby={`front-${front.name}`}>
+      <h2 id={`front-${front.name}`}>
+        {front.name} <span class="quiet">{front.driver}{front.pools.map(poolWords).join("")}</span>
       </h2>
-      <p class="quiet" role="status">{readWords(panel)}</p>
-      {panel.trouble && <p class="bad">{panel.trouble}</p>}
-      {panel.ends.length === 0 && <p class="quiet">Nothing hangs on it.</p>}
-      <div class="ports" role="toolbar" aria-label={`Ends of ${panel.name}`} onKeyDown={key}>
-        {[...ends].map(([name, one]) => (
-          <button key={name} type="button" tabIndex={one === (end ?? panel.ends[0]) ? 0 : -1}
-            class={`port ${toneOf(one)}`} aria-pressed={one === end} onClick={() => setChosen(name)}
-            onFocus={() => {
-              setChosen(name);
-              point(panel, one);
-            }}>
-            <span class="hidden">{words(one).join(", ")}</span>
-            <span class="place" aria-hidden="true">{shortPlace(one)}</span>
-            <span class="signs" aria-hidden="true">{signs(one)}</span>
-            <span class="on" aria-hidden="true">
-              {one.boards.map((board) => board.name).join(" ")}
-            </span>
-            <span class="holder" aria-hidden="true">
-              {odd(one) ? <span class="warn">{odd(one)}</span> : one.boards.map((board) => board.claim?.principal ?? "").join(" ")}
-            </span>
-          </button>
+      <Age seen={seen} />
+      {front.trouble && <p class="bad">{front.trouble}</p>}
+      {front.ends.length === 0 && <p class="quiet">Nothing hangs on it.</p>}
+      <div class="ports" role="toolbar" aria-label={`Ends of ${front.name}`} onKeyDown={key}>
+        {front.ends.map((id) => (
+          <Port key={id} end={fronts.end(id)} reached={id === current} chosen={id === chosen} choose={setChosen} />
         ))}
       </div>
-      {end && <Detail key={chosen} end={end} again={again} />}
+      {chosen !== "" && chosen === current && <Detail key={chosen} live={fronts.end(chosen)} />}
     </section>
   );
 }
 
-/** Ends by what they are and whose: the list is a longer one once the equipment has been read. */
-function named(ends: readonly PanelEnd[]): Map<string, PanelEnd> {
-  const found = new Map<string, PanelEnd>();
-  for (const end of ends) {
-    const name = JSON.stringify([end.kind, end.place, end.boards.map((board) => board.name)]);
-    let free = name;
-    for (let number = 2; found.has(free); number += 1) free = `${name} ${number}`; // places are not told to everybody
-    found.set(free, end);
-  }
-  return found;
+/** How old the reading is, by the clock of the server as it was when we heard of it. */
+function Age({ seen }: { seen: SeenFront }) {
+  return <p class="quiet" role="status">{readWords(seen.front, (now.value - seen.heard) / 1000)}</p>;
 }
 
-function Detail({ end, again }: { end: PanelEnd; again: () => void }) {
+interface PortProps {
+  end: Signal<LiveEnd> | undefined;
+  reached: boolean;
+  chosen: boolean;
+  choose: (id: string) => void;
+}
+
+function Port({ end, reached, chosen, choose }: PortProps) {
+  if (end === undefined) return null;
+  const one = end.value;
+  return (
+    <button type="button" tabIndex={reached ? 0 : -1} class={`port ${toneOf(one)}`} aria-pressed={chosen}
+      onClick={() => choose(one.id)}
+      onFocus={() => {
+        choose(one.id);
+        point(one);
+      }}>
+      <span class="hidden">{words(one).join(", ")}</span>
+      <span class="place" aria-hidden="true">{shortPlace(one)}</span>
+      <span class="signs" aria-hidden="true">{signs(one)}</span>
+      <span class="on" aria-hidden="true">
+        {one.boards.map((board) => board.name).join(" ")}
+      </span>
+      <span class="holder" aria-hidden="true">
+        {odd(one) ? <span class="warn">{odd(one)}</span> : one.boards.map((board) => board.claim?.principal ?? "").join(" ")}
+      </span>
+    </button>
+  );
+}
+
+function Detail({ live }: { live: Signal<LiveEnd> | undefined }) {
+  if (live === undefined) return null;
+  const end = live.value;
   return (
     <div class="portdetail">
       <p>
@@ -86,7 +103,7 @@ function Detail({ end, again }: { end: PanelEnd; again: () => void }) {
         )}
         <span class="quiet">{facts(end).join(" · ")}</span>
       </p>
-      {end.boards.map((board) => <OnBoard key={board.name} board={board} power={end.kind === "power"} again={again} />)}
+      {end.boards.map((board) => <OnBoard key={board.name} board={board} power={end.kind === "power"} />)}
       {end.boards.length > 1 && end.kind === "power" && (
         <p class="warn">Two boards on one end: who switches one switches the other.</p>
       )}
@@ -95,7 +112,7 @@ function Detail({ end, again }: { end: PanelEnd; again: () => void }) {
   );
 }
 
-function OnBoard({ board, power, again }: { board: WiredBoard; power: boolean; again: () => void }) {
+function OnBoard({ board, power }: { board: WiredBoard; power: boolean }) {
   return (
     <div class="actions">
       <span>
@@ -105,10 +122,7 @@ function OnBoard({ board, power, again }: { board: WiredBoard; power: boolean; a
       {power && board.may_switch && ["on", "off", "cycle"].map((action) => (
         <Act key={action} line={line("power", board.name, action)}
           {...(action === "on" ? {} : { sure: `Power ${action} ${board.name}, which ${board.claim?.principal ?? "nobody"} holds?` })}
-          work={async () => {
-            await call(`${path("boards", board.name)}/power`, "POST", { action });
-            again();
-          }}
+          work={() => call(`${path("boards", board.name)}/power`, "POST", { action })}
           said={() => `Power ${action} of ${board.name} is asked for; what is read back is shown.`}>
           Power {action} <span class="hidden">{board.name}</span>
         </Act>
@@ -117,13 +131,13 @@ function OnBoard({ board, power, again }: { board: WiredBoard; power: boolean; a
   );
 }
 
-function point(panel: Panel, end: PanelEnd): void {
+function point(end: LiveEnd): void {
   const board = end.boards[0];
-  show(board ? line("show", board.name) : line("equipment", panel.name));
+  show(board ? line("show", board.name) : line("equipment", end.equipment));
 }
 
 /** Everything known of an end, first what it is called and what it is for. */
-export function words(end: PanelEnd): string[] {
+export function words(end: LiveEnd): string[] {
   const power = end.kind === "power" && end.state
     ? [`${end.state}${end.watts !== null ? ` ${end.watts.toFixed(1)} W` : ""}`] : [];
   const boards = end.boards.map((board) => `${board.name} ${board.claim ? `held by ${board.claim.principal}` : board.lifecycle}`);
@@ -131,7 +145,7 @@ export function words(end: PanelEnd): string[] {
 }
 
 /** What is known of an end besides its power and its boards. */
-function facts(end: PanelEnd): string[] {
+function facts(end: LiveEnd): string[] {
   const others = heardElsewhere(end);
   return [
     end.kind === "console" && end.connected !== null ? (end.connected ? "connected" : "not connected") : "",
@@ -148,47 +162,47 @@ function facts(end: PanelEnd): string[] {
 }
 
 /** Boards that the switch hears on a port where lab.toml has them not. */
-function heardElsewhere(end: PanelEnd): string[] {
+function heardElsewhere(end: LiveEnd): string[] {
   return end.heard.filter((name) => !end.boards.some((board) => board.name === name));
 }
 
-function crossed(end: PanelEnd): string {
+function crossed(end: LiveEnd): string {
   const others = heardElsewhere(end);
   if (end.boards.length === 0 || others.length === 0) return "";
   return `${others.join(", ")} is heard here, and lab.toml has it elsewhere: try its wires.`;
 }
 
 /** What is not as lab.toml says, in a word or two. */
-function odd(end: PanelEnd): string {
+function odd(end: LiveEnd): string {
   if (crossed(end)) return `≠ ${heardElsewhere(end).join(" ")}`;
   return end.boards.length === 0 && end.stranger_count > 0 && end.kind === "power" ? "? nobody knows" : "";
 }
 
-function toneOf(end: PanelEnd): string {
+function toneOf(end: LiveEnd): string {
   if (odd(end)) return "odd";
   if (end.kind === "power" && end.state) return end.state;
   if (end.kind === "console" && end.connected !== null) return end.connected ? "on" : "unknown";
   return "plainport";
 }
 
-function signs(end: PanelEnd): string {
+function signs(end: LiveEnd): string {
   const power = end.kind === "power" && end.state ? STATES[end.state].sign : end.kind === "console" ? "▭" : "";
   const link = end.link === null ? "" : end.link ? "▲" : "△";
   return [power, link, end.watts !== null ? `${end.watts.toFixed(1)} W` : ""].filter(Boolean).join(" ");
 }
 
-function shortPlace(end: PanelEnd): string {
+function shortPlace(end: LiveEnd): string {
   return end.place.replace(/^(port|outlet|channel|relay|index|path) /, "") || end.kind;
 }
 
-function poolWords(pool: Panel["pools"][number]): string {
+function poolWords(pool: Front["pools"][number]): string {
   const limit = pool.limit === null ? "" : ` of ${Math.round(pool.limit)} W`;
   return pool.drawn === null ? "" : ` · ${pool.pool}: ${Math.round(pool.drawn)}${limit || " W"}`;
 }
 
-function readWords(panel: Panel): string {
-  if (panel.trouble && panel.asked === null) return ""; // the trouble says it
-  if (panel.asked === null || panel.age === null) return "It is being read …";
-  if (!panel.asked) return "It cannot be asked as a whole: what its boards' own readings told.";
-  return `Read ${duration(panel.age)} ago, once for all who look.`;
+function readWords(front: Front, since: number): string {
+  if (front.trouble && front.asked === null) return ""; // the trouble says it
+  if (front.asked === null || front.age === null) return "It is being read …";
+  if (!front.asked) return "It cannot be asked as a whole: what its boards' own readings told.";
+  return `Read ${duration(front.age + since)} ago, once for all who look.`;
 }
