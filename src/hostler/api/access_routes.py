@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request, Response
 
 from hostler.api import session
 from hostler.api.access_documents import (
-    SshKeyDocument,
     KeyRequest,
     LinkRequest,
     MeDocument,
@@ -17,6 +16,7 @@ from hostler.api.access_documents import (
     ProjectChange,
     ProjectDocument,
     ProjectRequest,
+    SshKeyDocument,
     TokenDocument,
     TokenRequest,
     key_document,
