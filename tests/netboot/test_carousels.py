@@ -19,14 +19,17 @@ import pytest
 import zstandard
 from netboot_peers import NETWORK
 
-from hostler.agent.carousel import listen
+from hostler.agent.carousel import _joined, listen
 from hostler.agent.install import install
 from hostler.agent.media import Media
 from hostler.agent.work import Work
 from hostler.model.chunkindex import ChunkIndex
+from hostler.netboot.carousel_sender import CarouselSender
 from hostler.netboot.carousels import IDLE_SECONDS, INTEREST_SECONDS, Carousels, lacking_of
 from hostler.netboot.multicast_group import MulticastGroup
 from hostler.netboot.refused import Refused
+from hostler.wire.carousel import HEADER, Kind
+from hostler.wire.carousel_receiver import Lacking
 from netns import CLIENT_INTERFACE, Lan, joined
 
 if TYPE_CHECKING:
@@ -118,7 +121,9 @@ def carousels(store: Store, lan: Lan) -> Iterator[Carousels]:
             with lan.server.entered():
                 return await super().ask(*arguments)
 
-    made = There(lambda artefact: store.root / artefact, lambda _, digest: store.root / digest, lambda *_: None)
+    made = There(
+        lambda artefact: store.root / artefact, lambda _, digest: store.root / digest, lambda *_: None
+    )
     yield made
     made.close()
 
@@ -274,6 +279,31 @@ def test_what_arrives_as_it_ends_is_not_lost(store: Store, lan: Lan, carousels: 
     thread.join(60)
     assert taken
     assert left[0] == set(wanted) - taken
+
+
+@pytest.mark.netns
+def test_no_word_has_another_end_sent(lan: Lan) -> None:
+    """All who hear of an end tell at once; if each word brought another end, that would never stop."""
+    with lan.server.entered():
+        sender = CarouselSender(5, GROUP, IPv4Address("10.77.0.1"), lambda _: bytes(100))
+    with lan.client.entered():
+        ear = _joined(str(GROUP.address), GROUP.port, "10.77.0.2")
+    ear.settimeout(60)
+    lacks = Lacking(0, 1, {}, 0, 0)  # what it lacks is on its way, as far as it saw
+    sender.start()
+    try:
+        sender.report("b1", lacks)
+        ends: list[int] = []
+        while len(ends) < 4:
+            _, _, kind, _, turn, *_ = HEADER.unpack_from(ear.recv(65536))
+            if kind == Kind.NOTHING:
+                ends.append(turn)
+                for _ in range(10):
+                    sender.report("b1", lacks)
+    finally:
+        sender.stop()
+        ear.close()
+    assert ends == [2, 2, 2, 2]
 
 
 @pytest.mark.netns

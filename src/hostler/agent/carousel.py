@@ -36,7 +36,9 @@ VAIN_SECONDS = 15.0
 """Getting nothing right that lacks for so long is reason, too: the rack cannot read the chunk or has it
 damaged, or others come first for long."""
 _READ = 65536
-_RECEIVE_BUFFER = 8 * 1024 * 1024
+_RECEIVE_BUFFER = 16 * 1024 * 1024
+"""The kernel counts a packet as half again as long as it is, and takes twice this: a busy board may look away
+for a second at 200 Mbit/s."""
 _HEAR_SECONDS = struct.pack("ll", 0, 200_000)  # struct timeval
 _WAITING = 16  # frames between the network and the disk: some MiB
 _UDP_GRO = 104  # <linux/udp.h>
@@ -215,8 +217,8 @@ class _Listening:
                 self._pending += len(whole)
                 if self._receiver.turn != before:
                     self._heard_at = time.monotonic()
-                    if self._receiver.over:
-                        self._news.set()
+                    if self._receiver.over and self._receiver.lacks:
+                        self._news.set()  # not when frames only wait for the disk
             for one in whole:
                 self._put(one)
 

@@ -106,25 +106,34 @@ class CarouselSender:
             self._send_until_stopped()
 
     def _send_until_stopped(self) -> None:
-        told_nothing = False
+        over = 0  # number of the turn that says that the others are over; 0: something was sent since
         while not self._stop.is_set():
             now = time.monotonic()
             with self._lock:
                 self._schedule.forget_silent(now - SILENT_SECONDS)
                 self._rate.adapt(self._schedule.losses(), now)
                 turn = self._schedule.next()
-                over = self._schedule.nothing() if turn is None and not told_nothing else None
+                somebody = self._schedule.listeners > 0
+                if turn is None and somebody and not over:
+                    over = self._schedule.nothing()
             if turn is not None:
-                told_nothing = False
+                over = 0
                 self._send_turn(turn)
                 continue
-            if over is not None:
-                # Who lost the end of the last turn would not know that it is over.
-                told_nothing = True
+            if somebody:
+                # Who lost the end of the last turn would not know that it is over. With the same number each
+                # time: all who hear a new one tell at once what they lack, and each such word must not have
+                # another one sent.
                 self._send([nothing(self.session, over)])
-            self._told.wait(_IDLE_SECONDS)
-            told_nothing = told_nothing and not self._told.is_set()
+            self._idle(time.monotonic() + _IDLE_SECONDS)
+
+    def _idle(self, until: float) -> None:
+        """Wait for a word that has something sent, or for a time."""
+        while not self._stop.is_set() and self._told.wait(max(0.0, until - time.monotonic())):
             self._told.clear()
+            with self._lock:
+                if self._schedule.waiting:
+                    return
 
     def _send_turn(self, turn: Turn) -> None:
         try:

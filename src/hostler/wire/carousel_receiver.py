@@ -101,6 +101,11 @@ class Receiver:
         return frozenset(self._wanted)
 
     @property
+    def lacks(self) -> bool:
+        """Whether any chunk is still needed."""
+        return bool(self._wanted)
+
+    @property
     def turn(self) -> int:
         """The latest turn heard of; 0: nothing was heard."""
         return self._turn

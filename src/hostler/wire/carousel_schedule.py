@@ -95,6 +95,11 @@ class Schedule:
         """How many still lack something."""
         return sum(listener.lacks for listener in self._listeners.values())
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._whole or self._repairs)
+
     def report(self, who: str, lacking: Lacking, now: float) -> None:
         """Take in what a listener lacks."""
         listener = self._listeners.setdefault(who, _Listener(now, now))
