@@ -1,11 +1,18 @@
 """The tables of imaging, each way beside its peers in one run: writing, writing again, and to many (root).
 
-    python benchmarks/bench_imaging.py [--repeat 5] [--receivers 1 4 16 32] [--results benchmarks/results]
-                                       [--parts write reflash distribution]
+    python benchmarks/bench_imaging.py [--quick] [--repeat 5] [--parts write reflash distribution loss slow]
+                                       [--receivers 1 4 16 32] [--ways carousel http udpcast uftp ...]
+                                       [--results benchmarks/results]
 
 Runs image_write.py, reflash.py and distribution.py, and keeps their numbers as RESULTS/imaging.json and the
-tables as RESULTS/imaging.md. Other work on the machine is not waited for: every ratio is within one run, the
-ways taking turns, and the load is noted beside it.
+tables as RESULTS/imaging.md: a part that is run again takes the place of its old numbers, and of the parts
+that send to many each way and number of receivers by itself. So all of it, more than half an hour, may be
+measured in pieces. Every ratio is within one run, the ways taking turns, and the load is noted beside it.
+
+    --quick    one run with less data and few receivers, a few minutes: shows that all of it works.
+               Keeps its tables in var/bench
+    loss       one packet in a hundred is lost, at each receiver another
+    slow       one receiver is ten times slower than the others; the seconds are those of the others
 """
 
 from __future__ import annotations
@@ -20,11 +27,19 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distribution import WAYS
+
 HERE = Path(__file__).parent
-PARTS = ("write", "reflash", "distribution")
+MANY = {"distribution": (), "loss": ("--loss", "1"), "slow": ("--slow",)}
+"""Parts that send to many, and how each is told so."""
+GOALS = {"distribution": 1.15, "loss": 1.3, "slow": 1.15}
+"""Of the time that HTTP takes for one receiver: what the carousel may take for all."""
+PARTS = ("write", "reflash", *MANY)
+_HTTP_MOST = 4  # with N receivers it takes N times as long
 _PART_SECONDS = 3600
 
 
@@ -33,7 +48,7 @@ class Part:
     """What one benchmark gave.
 
     Attributes:
-        numbers: What it wrote as JSON; of ``distribution`` one for each repeat.
+        numbers: What it wrote as JSON; of those to many what ``joined`` makes of it.
         load: One-minute load average before and after.
     """
 
@@ -45,16 +60,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--receivers", type=int, nargs="+", default=[1, 4, 16, 32])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--repeat", type=int)
+    parser.add_argument("--receivers", type=int, nargs="+")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
+    quick = options.quick
+    options.repeat = options.repeat or (1 if quick else 5)
+    options.receivers = options.receivers or ([1, 4] if quick else [1, 4, 16, 32])
+    options.results = options.results or (Path("var/bench") if quick else HERE / "results")
     options.results.mkdir(parents=True, exist_ok=True)
     kept = options.results / "imaging.json"
     document: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     for name in options.parts:
-        part = PART[name](options)
+        before = document.get(name, {}).get("numbers")
+        part = to_many(name, options, before) if name in MANY else ONE[name](options)
         document[name] = {
             "date": datetime.now(UTC).date().isoformat(),
             "machine": f"{os.cpu_count()} x {processor()}, Linux {platform.release()}",
@@ -80,26 +102,36 @@ def ran(script: str, *arguments: str) -> Part:
 
 
 def write(options: argparse.Namespace) -> Part:
-    return ran("image_write.py", "--repeat", str(options.repeat))
+    less = ("--size-mib", "128", "--data-mib", "64") if options.quick else ()
+    return ran("image_write.py", "--repeat", str(options.repeat), *less)
 
 
 def reflash(options: argparse.Namespace) -> Part:
-    return ran("reflash.py", "--repeat", str(options.repeat), "--size-mib", "256")
+    size = "64" if options.quick else "256"
+    return ran("reflash.py", "--repeat", str(options.repeat), "--size-mib", size)
 
 
-def distribution(options: argparse.Namespace) -> Part:
-    receivers = [str(count) for count in options.receivers]
-    runs = [ran("distribution.py", "--receivers", *receivers) for _ in range(options.repeat)]
-    ways = runs[0].numbers["seconds"]
-    seconds = {
-        way: {n: statistics.median(run.numbers["seconds"][way][n] for run in runs) for n in row}
-        for way, row in ways.items()
-    }
-    numbers = {"seconds": seconds, "limit": runs[0].numbers["limit"], "all": [run.numbers for run in runs]}
-    return Part(numbers, (runs[0].load[0], runs[-1].load[1]))
+def to_many(name: str, options: argparse.Namespace, before: dict[str, Any] | None) -> Part:
+    """Measure sending to many, and put it in the place of what was measured of the same before."""
+    arguments = ["--receivers", *map(str, options.receivers), "--ways", *options.ways]
+    arguments += ["--http-most", str(_HTTP_MOST), "--size-mib", "64" if options.quick else "128", *MANY[name]]
+    runs = [ran("distribution.py", *arguments) for _ in range(options.repeat)]
+    return Part(joined([run.numbers for run in runs], before), (runs[0].load[0], runs[-1].load[1]))
 
 
-PART = {"write": write, "reflash": reflash, "distribution": distribution}
+def joined(runs: list[dict[str, Any]], before: dict[str, Any] | None) -> dict[str, Any]:
+    """Return all runs as one: of each way and number of receivers what it took, one value for each run."""
+    numbers = {name: runs[0][name] for name in ("size_mib", "rate", "loss", "slow", "limit")}
+    same = before is not None and all(before.get(name) == value for name, value in numbers.items())
+    for name in ("seconds", "busy", "core_seconds_each"):
+        table: dict[str, dict[str, list[float]]] = dict(before[name]) if same and before else {}
+        for way, row in runs[0][name].items():
+            table[way] = table.get(way, {}) | {n: [run[name][way][n] for run in runs] for n in row}
+        numbers[name] = table
+    return numbers
+
+
+ONE = {"write": write, "reflash": reflash}
 
 
 def page(document: dict[str, Any]) -> str:
@@ -148,22 +180,50 @@ def reflash_table(numbers: dict[str, Any]) -> list[str]:
     return [*lines, "", *(f"- {note}" for note in (fetched, *goals("", numbers["goals"])))]
 
 
-def distribution_table(numbers: dict[str, Any]) -> list[str]:
-    counts = list(numbers["seconds"]["carousel"])  # others are not measured where they take too long
-    lines = [f"| way | {' | '.join(f'N = {count}' for count in counts)} |", f"|---|{'--:|' * len(counts)}"]
-    for way, row in numbers["seconds"].items():
-        told = [f"{row[count]:.2f}" if count in row else "–" for count in counts]
+def many_table(name: str, numbers: dict[str, Any]) -> list[str]:
+    seconds, busy = numbers["seconds"], numbers["busy"]
+    counts = sorted({int(count) for row in seconds.values() for count in row})
+    one = seconds.get("http", {}).get("1")
+    base = statistics.median(one) if one else None
+    what = f"{numbers['size_mib']} MiB at {numbers['rate']} Mbit/s"
+    lines = [
+        f"Seconds until the last of N has {what}, how many times that is what HTTP takes for one, and how "
+        "busy the machine was that they all share.",
+        "",
+        f"| way | {' | '.join(f'N = {count}' for count in counts)} |",
+        f"|---|{'--:|' * len(counts)}",
+    ]
+    for way, row in seconds.items():
+        told = [many_cell(row.get(str(count)), busy[way].get(str(count)), base) for count in counts]
         lines.append(f"| {cell(way)} | {' | '.join(told)} |")
     limit = f"{numbers['limit']:.2f}"
     lines.append(f"| limit of the link | {' | '.join(limit for _ in counts)} |")
-    one, most = numbers["seconds"].get("http", {}).get("1"), max(counts, key=int)
-    if one is None:
-        return lines
-    ratio = numbers["seconds"]["carousel"][most] / one
-    return [*lines, "", f"- carousel N = {most} takes {ratio:.2f} x HTTP N = 1 (goal for 32: 1.15)"]
+    runs = [f"{way} {min(map(len, row.values()))}" for way, row in seconds.items()]
+    notes = [f"runs: {', '.join(runs)}"]
+    carousel = seconds.get("carousel", {})
+    if base and carousel:
+        most = max(carousel, key=int)
+        ratio, goal = statistics.median(carousel[most]) / base, GOALS[name]
+        met = "met" if ratio <= goal else "missed"
+        notes.append(f"goal (carousel N = {most} takes at most {goal} x HTTP N = 1): {ratio:.2f}, {met}")
+    each = numbers["core_seconds_each"].get("carousel", {})
+    notes += [
+        f"a receiver of the carousel took {statistics.median(values):.2f} s of a core at N = {count}"
+        for count, values in each.items()
+    ]
+    return [*lines, "", *(f"- {note}" for note in notes)]
 
 
-TABLE = {"write": write_table, "reflash": reflash_table, "distribution": distribution_table}
+def many_cell(seconds: list[float] | None, busy: list[float] | None, base: float | None) -> str:
+    """Return medians as they stand in a table."""
+    if not seconds:
+        return "–"
+    took = statistics.median(seconds)
+    ratio = f" ({took / base:.2f})" if base else ""
+    return f"{took:.2f}{ratio}" + (f", {statistics.median(busy):.0%}" if busy else "")
+
+
+TABLE = {"write": write_table, "reflash": reflash_table, **{name: partial(many_table, name) for name in MANY}}
 
 
 def cell(way: str) -> str:

@@ -84,8 +84,10 @@ class Site:
                 self._lose(f"p{number}")
         if self._loss:  # single packets are lost, so single packets must leave
             self.run(self.server, "ethtool", "-K", "e0", "tx-udp-segmentation", "off", "gso", "off")
-            for name in self.receivers:
+            for number, name in enumerate(self.receivers):
                 self.run(name, "ethtool", "-K", "e0", "gro", "on")
+                # A veth puts together only what its other end could not have sent as one.
+                self.run(self.bridge, "ethtool", "-K", f"p{number}", "tso", "off")
 
     def __exit__(self, *_: object) -> None:
         for name in (*self.receivers, self.bridge, self.server):
