@@ -158,9 +158,9 @@ def test_each_boot_leaves_its_trace_in_order(job: Job) -> None:
         )
 
 
-def test_every_agent_brings_the_tools_of_captures(job: Job) -> None:
+def test_every_agent_brings_the_tools_of_captures(lab: WholeLab) -> None:
     """A board's disk can be captured here as in any lab."""
-    agents = job.lab.client.agents()
+    agents = lab.client.agents()
     assert {agent["arch"] for agent in agents} == {"amd64", "arm64"}
     assert all(PACK_NAME in agent["boot_files"] for agent in agents)
 
