@@ -273,7 +273,7 @@ FAULTS = (
         platform="x86-uefi", machine="secure_boot = true\n",
     ),
     Fault(
-        "http-refused", "HTTP is refused", (Cause.NO_FILE_ASKED,),
+        "http-refused", "HTTP is refused", (Cause.REFUSED,),
         inject=_refused,
     ),
     Fault(
@@ -309,7 +309,7 @@ FAULTS = (
         disk='disk = "256M"\n',
     ),
     Fault(
-        "agent-no-address", "the agent gets no address", (Cause.SYSTEM_NETWORK, Cause.AGENT_TROUBLE),
+        "agent-no-address", "the agent gets no address", (Cause.SYSTEM_NETWORK,),
         inject=after_kernel("from udp dport 67 drop"),
     ),
     Fault(

@@ -291,6 +291,10 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
             *looks(12, 1e6, 3e6, 3e6, 3e6),
         ),
     ),
+    "HTTP refused": (
+        Cause.REFUSED,
+        (*ANSWERED, (11, "console", "loader-error", "ipxe... Connection reset (http://ipxe.org/0f0a6039)")),
+    ),
     "TLS where none is spoken": (Cause.TLS, (*ANSWERED, (11, "http", "tls", "pc speaks TLS to a port"))),
     "no card": (Cause.NO_CARD, (*FETCHED, RUNS, trouble(46, "no driver for 0x10ec:0x8168", "no-card"))),
     "no cable": (Cause.SYSTEM_NETWORK, (*FETCHED, RUNS, trouble(46, "no network cable found", "no-cable"))),
@@ -409,7 +413,7 @@ WELL: dict[str, tuple[Cause, bool, float, tuple[Row, ...]]] = {
     "slow, and whole in the end": (
         Cause.UNDER_WAY, True, 1,
         (
-            *(*ANSWERED, LOADER, (12, "http", "get", "kernel", {"file": "kernel"}), *looks(12, 1e6, 2e6, 3e6)),
+            *(*ANSWERED, LOADER, (12, "http", "get", "", {"file": "kernel"}), *looks(12, 1e6, 2e6, 3e6)),
             *((80, *KERNEL[1:]), (81, *INITRD[1:])),
         ),
     ),

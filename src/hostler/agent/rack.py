@@ -372,8 +372,8 @@ class Rack:
             self._told = now
             seconds = round(now - self._lost_since)
         told: Document = {"error": str(error) or type(error).__name__, "seconds": seconds}
-        if isinstance(error, OSError) and error.errno == errno.ENETUNREACH:
-            told["cause"] = "no-route"
+        if isinstance(error, OSError):
+            told["cause"] = "no-route" if error.errno == errno.ENETUNREACH else "unreachable"
         self._console.mark("lost", rack=f"{self._host}:{self._port}", **told)
 
     def _found(self) -> None:

@@ -31,6 +31,7 @@ class Cause(StrEnum):
     OFFER_IGNORED = "offer-ignored"
     NO_FILE_ASKED = "no-file-asked"
     FILE_MISSING = "file-missing"
+    REFUSED = "connection-refused"
     PACKET_SIZE = "packet-size"
     TRANSFER = "transfer"
     SLOW = "slow-transfer"

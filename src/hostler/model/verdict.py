@@ -72,6 +72,7 @@ _RULES = (
     verdict_files.medium,
     verdict_files.tls,
     verdict_files.slow,
+    verdict_files.refused,
     verdict_files.transfers,
     verdict_system.own_disk_after_all,
     verdict_files.loader_failed,

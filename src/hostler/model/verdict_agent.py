@@ -102,6 +102,11 @@ _TROUBLES = {
         "It has an address from which no route leads to this host: set `router` of its network in lab.toml, "
         "and look whether another DHCP server gave it that address.",
     ),
+    "unreachable": (
+        Cause.AGENT_TROUBLE,
+        "It has an address and no connection: look at this host's firewall, whether the boot network's "
+        "`http_port` is open to boards, and whether `hostler serve` runs.",
+    ),
 }
 """By what the agent calls its trouble: what that means, and what to do."""
 _STEPS = {

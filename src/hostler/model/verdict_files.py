@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from hostler.model.boot_story import BootStory, Reached
@@ -10,6 +11,8 @@ from hostler.model.cause import Cause, Verdict, found
 if TYPE_CHECKING:
     from hostler.model.trace import TraceEvent
 
+_REFUSED = re.compile(r"Connection (?:reset|refused)")
+"""As iPXE calls a connection that is rejected (its errors ECONNRESET and ECONNREFUSED)."""
 _LOOKS = 3
 """How many looks, 20 s apart, tell a slow transfer from a moment's pause."""
 _SLOW = 100_000.0
@@ -30,6 +33,20 @@ def medium(story: BootStory) -> Verdict | None:
     return found(
         story, Cause.AGENT_TROUBLE, f"The agent from its medium {what}: {last.text}.",
         "Look at its console.", last,
+    )  # fmt: skip
+
+
+def refused(story: BootStory) -> Verdict | None:
+    """Its boot loader was refused a connection, and says so."""
+    said = story.last("console", "loader-error")
+    if said is None or _REFUSED.search(said.text) is None or not story.to_agent or not story.late:
+        return None
+    if story.reached >= Reached.KERNEL or any(one.at > said.at for one in story.whole_files):
+        return None
+    return found(
+        story, Cause.REFUSED, f"Its boot loader was refused a connection: {said.text}.",
+        "A firewall on this host or between may reject it; or the address that it was told, perhaps by "
+        "another DHCP server, is that of a host where nobody listens on this port.", said,
     )  # fmt: skip
 
 

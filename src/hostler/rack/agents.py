@@ -118,6 +118,8 @@ class AgentReports:
             keeper.another_spoke(printable(spoke))
         if marker.get("event") in ("lost", "fail"):
             text = str(marker.get("error") or marker.get("why") or "no reason given")
+            if marker.get("event") == "lost" and "rack" in marker:
+                text = f"it cannot reach {marker['rack']}: {text}"
             keeper.agent_trouble(printable(text), printable(str(marker.get("cause") or ""))[:32])
 
 
