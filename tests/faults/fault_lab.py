@@ -117,7 +117,8 @@ class FaultLab(WholeLab):
         self.client = Client(Settings(self.url, self.token))
         self.settle()
         self.import_images(material)
-        self._lost_kernel = bring_images(self, material, {fault.image for fault in self.faults})
+        self.loaders = material.loaders["amd64"]
+        self.lost_kernel = bring_images(self, material, {fault.image for fault in self.faults})
         self.inside("nft", "add table bridge faults")
         self.inside("nft", "add table ip faults")
         self.inside("nft", "add chain ip faults in { type filter hook input priority 0; }")
@@ -284,10 +285,10 @@ class FaultLab(WholeLab):
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
 
-    def lose_kernel(self, fault: Fault) -> None:
-        """Let a stored kernel be gone before the board asks for it, as after somebody tidied up by hand."""
+    def lose(self, fault: Fault, content: bytes) -> None:
+        """Let a stored file be gone before the board asks for it, as after somebody tidied up by hand."""
         self._seen(fault, lambda event: (event["source"], event["kind"]) == ("run", "powering"))
-        digest = hashlib.sha256(self._lost_kernel).hexdigest()
+        digest = hashlib.sha256(content).hexdigest()
         (self.data / "images" / "artefacts" / digest).unlink()
 
     def refuse_http(self, fault: Fault) -> None:

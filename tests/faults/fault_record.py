@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_rows import ROWS
+from fault_rows import ELSEWHERE, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,6 +60,7 @@ def table(said: Mapping[str, Said]) -> Iterator[str]:
     """Yield fault and verdict, a line each, and how many are right."""
     rows = [said[fault.key] for fault in ROWS if fault.key in said]
     yield from (row.line for row in rows)
+    yield from (f"  {row.key:<20}{row.cause:<24}not here: {row.proof}" for row in ELSEWHERE)
     yield f"{sum(row.right for row in rows)} of {len(rows)} rows have the right cause"
 
 
@@ -78,6 +79,7 @@ def keep(said: Mapping[str, Said], path: Path = RECORD) -> dict[str, Said]:
             "right": sum(row.right for row in kept.values()),
             "of": len(ROWS),
             "rows": [asdict(row) for row in kept.values()],
+            "elsewhere": [asdict(row) for row in ELSEWHERE],
         }
         file.truncate(0)
         file.write(json.dumps(record, indent=1) + "\n")

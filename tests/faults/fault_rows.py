@@ -146,7 +146,13 @@ def _port_closed(lab: FaultLab, fault: Fault) -> Iterator[None]:
 
 @contextmanager
 def _lost(lab: FaultLab, fault: Fault) -> Iterator[None]:
-    with lab.meanwhile(lambda: lab.lose_kernel(fault)):
+    with lab.meanwhile(lambda: lab.lose(fault, lab.lost_kernel)):
+        yield
+
+
+@contextmanager
+def _lost_loader(lab: FaultLab, fault: Fault) -> Iterator[None]:
+    with lab.meanwhile(lambda: lab.lose(fault, lab.loaders["ldlinux.c32"].read_bytes())):
         yield
 
 
@@ -257,6 +263,10 @@ FAULTS = (
         inject=rules("from udp dport 69 drop"),
     ),
     Fault(
+        "tftp-missing", "a part of its boot loader is gone", (Cause.FILE_MISSING,), loader=Loader.PXELINUX,
+        inject=_lost_loader,
+    ),
+    Fault(
         "tftp-stalls", "TFTP breaks off", (Cause.TRANSFER,), kind="x86-uefi", platform="x86-uefi",
         inject=rules("to ip saddr 10.77.0.1 udp sport 1024-65535 quota over 100000 bytes drop"),
     ),
@@ -361,3 +371,33 @@ HEALTHY = tuple(
 )
 """Boards that nothing is wrong with: nothing wrong may be said of them at any moment."""
 ROWS = (*FAULTS, *HEALTHY)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A fault that no board of the virtual lab can have, and what proves its verdict instead.
+
+    Attributes:
+        key: Its short name.
+        title: What the table calls it.
+        cause: The right verdict.
+        proof: Why not here, and what proves it.
+    """
+
+    key: str
+    title: str
+    cause: Cause
+    proof: str
+
+
+ELSEWHERE = (
+    Elsewhere(
+        "tls", "its boot loader asks for https://", Cause.TLS,
+        "Debian's iPXE and OVMF without a certificate in its settings speak no TLS; OpenSSL does so in "
+        "tests/netboot/test_http_connections.py, and tests/model/boot_traces.py has the boot",
+    ),
+    Elsewhere(
+        "initramfs-root", "an initramfs waits for a root that does not come", Cause.NO_ROOT,
+        "the small image's initramfs is its root; tests/model/boot_traces.py has the boot of Debian's",
+    ),
+)  # fmt: skip

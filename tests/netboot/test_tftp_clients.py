@@ -312,7 +312,7 @@ def test_a_registered_file_that_vanished_is_named(site: Site, tmp_path: Path) ->
     """The client gets ERROR 1, the operator the path."""
     site.files[BOARD] = {"f": tmp_path / "gone"}
     assert ask(site, b"\0\1f\0octet\0")[:4] == b"\0\5\0\1"
-    assert f"{tmp_path}/gone: No such file" in site.wait("error").text
+    assert f"{tmp_path}/gone: No such file" in site.wait("notfound").text
 
 
 def test_a_port_in_use_says_what_to_do(site: Site) -> None:

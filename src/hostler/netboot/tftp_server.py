@@ -289,7 +289,7 @@ class TftpServer:
             file = self._open_file(client, name)
         except VirtualFileError as error:
             text = f"{name} cannot be served: {error}"
-            raise _Refused(ErrorCode.NOT_FOUND, "file not available", "error", text) from error
+            raise _Refused(ErrorCode.NOT_FOUND, "file not available", "notfound", text) from error
         except Exception as error:  # one broken answer must not end all others
             text = f"{name} cannot be served: {error!r}"
             raise _Refused(ErrorCode.UNDEFINED, "server error", "error", text) from error
