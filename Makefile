@@ -36,6 +36,6 @@ bench:           ## every benchmark beside its peers; ARGS="tftp dhcp" for some
 	@scripts/setup bench
 	@benchmarks/run $(ARGS)
 
-bench-imaging:   ## writing images, again, and to many; keeps its tables in benchmarks/results; ARGS="--repeat 1"
+bench-imaging:   ## writing images, again, and to many; keeps its tables in benchmarks/results; ARGS="--quick"
 	@scripts/setup bench
 	@$(bin)/python benchmarks/bench_imaging.py $(ARGS)

@@ -9,6 +9,7 @@ tables as RESULTS/imaging.md: a part that is run again takes the place of its ol
 that send to many each way and number of receivers by itself. So all of it, more than half an hour, may be
 measured in pieces. Every ratio is within one run, the ways taking turns, and the load is noted beside it.
 
+    --add      of the parts that send to many: keep the old numbers beside the new ones
     --quick    one run with less data and few receivers, a few minutes: shows that all of it works.
                Keeps its tables in var/bench
     loss       one packet in a hundred is lost, at each receiver another
@@ -61,6 +62,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--add", action="store_true")
     parser.add_argument("--repeat", type=int)
     parser.add_argument("--receivers", type=int, nargs="+")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
@@ -81,6 +83,7 @@ def main() -> int:
             "date": datetime.now(UTC).date().isoformat(),
             "machine": f"{os.cpu_count()} x {processor()}, Linux {platform.release()}",
             "repeat": options.repeat,
+            "quick": quick,
             "load": [round(load, 1) for load in part.load],
             "numbers": part.numbers,
         }
@@ -116,17 +119,26 @@ def to_many(name: str, options: argparse.Namespace, before: dict[str, Any] | Non
     arguments = ["--receivers", *map(str, options.receivers), "--ways", *options.ways]
     arguments += ["--http-most", str(_HTTP_MOST), "--size-mib", "64" if options.quick else "128", *MANY[name]]
     runs = [ran("distribution.py", *arguments) for _ in range(options.repeat)]
-    return Part(joined([run.numbers for run in runs], before), (runs[0].load[0], runs[-1].load[1]))
+    numbers = joined([run.numbers for run in runs], before, add=options.add)
+    return Part(numbers, (runs[0].load[0], runs[-1].load[1]))
 
 
-def joined(runs: list[dict[str, Any]], before: dict[str, Any] | None) -> dict[str, Any]:
-    """Return all runs as one: of each way and number of receivers what it took, one value for each run."""
+def joined(runs: list[dict[str, Any]], before: dict[str, Any] | None, *, add: bool) -> dict[str, Any]:
+    """Return all runs as one: of each way and number of receivers what it took, one value for each run.
+
+    Args:
+        runs: What distribution.py wrote.
+        before: What was kept of earlier runs.
+        add: Whether that stays beside the new; otherwise the new takes its place.
+    """
     numbers = {name: runs[0][name] for name in ("size_mib", "rate", "loss", "slow", "limit")}
     same = before is not None and all(before.get(name) == value for name, value in numbers.items())
     for name in ("seconds", "busy", "core_seconds_each"):
         table: dict[str, dict[str, list[float]]] = dict(before[name]) if same and before else {}
         for way, row in runs[0][name].items():
-            table[way] = table.get(way, {}) | {n: [run[name][way][n] for run in runs] for n in row}
+            old = table.setdefault(way, {})
+            for n in row:
+                old[n] = [*(old.get(n, []) if add else []), *(run[name][way][n] for run in runs)]
         numbers[name] = table
     return numbers
 
@@ -140,10 +152,13 @@ def page(document: dict[str, Any]) -> str:
     for name in PARTS:
         if name in document:
             told = document[name]
+            runs = "" if name in MANY else f", {told['repeat']} runs"
             lines += ["", f"## {name.capitalize()}", ""]
             lines += TABLE[name](told["numbers"])
-            lines += ["", f"{told['date']}, {told['machine']}, {told['repeat']} runs, load "
+            lines += ["", f"{told['date']}, {told['machine']}{runs}, load "
                       f"{told['load'][0]} before and {told['load'][1]} after."]  # fmt: skip
+            if told.get("quick"):
+                lines.append("Too little data to judge by: a quick run shows only that all of it works.")
     return "\n".join(lines) + "\n"
 
 
