@@ -433,6 +433,22 @@ async def test_boards_of_other_networks_are_not_told_of(tmp_path: Path, index: C
     assert await peers.ask("b3", NETWORK, index.id, here, joining(b"", b"")) is None
 
 
+async def test_who_has_everything_waits_for_nothing(tmp_path: Path, index: ChunkIndex) -> None:
+    """Of a board's workers the last ones ask when another has told already that nothing lacks."""
+    peers = Peers(tmp_path.joinpath, lambda *_: None)
+    here = IPv4Address("10.77.0.9")
+    joined = await peers.ask("b1", SHARING, index.id, here, joining(b"", b"\x01"))
+    assert joined is not None
+    session = joined["session"]
+    await peers.ask("b1", SHARING, index.id, here, {"session": session, "got": [0], "most": 0})
+    late = asyncio.ensure_future(peers.ask("b1", SHARING, index.id, here, {"session": session, "most": 1}))
+    await asyncio.sleep(0)  # all that an answer needs that waits for nothing
+    assert late.done()
+    answer = late.result()
+    assert answer is not None
+    assert answer["job"] == []
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -228,11 +228,11 @@ class Peers:
         return most
 
     async def _job(self, shared: _Shared, board: str, most: int) -> Job | None:
-        """Return a job, or None when there was none for a while."""
+        """Return a job, or None: the board has everything, or there was none for a while."""
         queue = shared.waiting.setdefault(board, deque())
         job = shared.swarm.job(board, most, self._clock()) if not queue else None
-        if job is not None:
-            return job
+        if job is not None or not shared.swarm.wants(board):
+            return job  # nobody would end that wait: what it got last was told before
         waits: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
         queue.append((most, waits))
         # What was given before may have been given in vain; nobody tells when that time is over.
