@@ -186,6 +186,10 @@ class PortWatch:
                 return
             async with self._turn:
                 place = await plug.switch.find(mac)
+            if place is None:  # its first question was its first packet, and switches learn in their own time
+                await asyncio.sleep(self._each)
+                async with self._turn:
+                    place = await plug.switch.find(mac)
         except DriverError:
             return
         if place is None or place.number == plug.port:
