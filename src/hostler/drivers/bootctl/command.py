@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hostler.drivers import settings
+from hostler.drivers import program_table, settings
 from hostler.drivers.errors import DriverConfigError, EquipmentRefused
 from hostler.drivers.secrets import SecretReference
 from hostler.drivers.tool import last_line, run_tool
@@ -59,9 +59,9 @@ class BootCommand:
         if name.startswith("-"):
             raise DriverConfigError("name", f'must be a name without "-" before, not {name!r}')
         config = BootCommandConfig(
-            network=argv_of(table, "network", name),
-            disk=argv_of(table, "disk", name),
-            environment=environment_of(table),
+            network=_arguments(table, "network", name),
+            disk=_arguments(table, "disk", name),
+            environment=program_table.environment(table),
             timeout=settings.seconds(table, "timeout", 8.0),
         )
         if not config.network:
@@ -84,28 +84,8 @@ class BootCommand:
         return f"command {argv[0]}: {last_line(done.output)}"
 
 
-def argv_of(table: Mapping[str, object], key: str, name: str = "") -> tuple[str, ...]:
-    """Return program and arguments under ``key``, none when it is not there; raises DriverConfigError."""
-    value = table.get(key)
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not value or not all(isinstance(part, str) and part for part in value):
-        raise DriverConfigError(key, f'must be a list like ["program", "argument"], not {value!r}')
-    if "\0" in "".join(value):
-        raise DriverConfigError(key, "must not hold a zero byte")
-    if not name and any("{name}" in part for part in value):
+def _arguments(table: Mapping[str, object], key: str, name: str) -> tuple[str, ...]:
+    argv = program_table.arguments(table, key)
+    if not name and any("{name}" in part for part in argv):
         raise DriverConfigError("name", f"is missing, although {key} names {{name}}")
-    return tuple(part.replace("{name}", name) for part in value)
-
-
-def environment_of(table: Mapping[str, object]) -> dict[str, SecretReference]:
-    """Return the variables a program gets; raises DriverConfigError for a value that is no reference."""
-    value = table.get("environment", {})
-    if not isinstance(value, dict):
-        raise DriverConfigError(
-            "environment", f'must be a table like {{ NAME = "env:SECRET" }}, not {value!r}'
-        )
-    for name in value:
-        if not name or "=" in name or "\0" in name:
-            raise DriverConfigError("environment", f"has a name that no variable can have: {name!r}")
-    return {name: SecretReference.parse("environment", reference) for name, reference in value.items()}
+    return tuple(part.replace("{name}", name) for part in argv)

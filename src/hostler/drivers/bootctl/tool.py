@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hostler.drivers import settings
-from hostler.drivers.bootctl.command import argv_of, environment_of
+from hostler.drivers import program_table, settings
 from hostler.drivers.errors import DriverConfigError, EquipmentRefused
 from hostler.drivers.secrets import SecretReference
 from hostler.drivers.tool import last_line, run_tool
@@ -52,10 +51,14 @@ class UsbBootTool:
         """
         settings.only(equipment)
         settings.only(binding, "run", "environment", "seconds")
-        run = argv_of(binding, "run")
+        run = program_table.arguments(binding, "run")
         if not run:
             raise DriverConfigError("run", "is missing")
-        return cls(BootToolConfig(run, environment_of(binding), settings.seconds(binding, "seconds", 60.0)))
+        return cls(
+            BootToolConfig(
+                run, program_table.environment(binding), settings.seconds(binding, "seconds", 60.0)
+            )
+        )
 
     async def boot(self) -> str:
         """Run the program; it is killed, with all it started, when this is cancelled."""

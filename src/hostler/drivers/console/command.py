@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hostler.drivers import settings
+from hostler.drivers import program_table, settings
 from hostler.drivers.console.program import ProgramStream, start
 from hostler.drivers.errors import DriverConfigError
 
@@ -45,10 +45,10 @@ class CommandConsole:
         """
         settings.only(equipment, "timeout")
         settings.only(binding, "command")
-        command = binding.get("command")
-        if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
-            raise DriverConfigError("command", 'must be program and arguments, ["console", "board7"]')
-        return cls(CommandConsoleConfig(tuple(command), settings.seconds(equipment, "timeout", 5.0)))
+        command = program_table.arguments(binding, "command")
+        if not command:
+            raise DriverConfigError("command", "is missing")
+        return cls(CommandConsoleConfig(command, settings.seconds(equipment, "timeout", 5.0)))
 
     async def open(self) -> ProgramStream:
         """Start the program; one that fails says why on the console.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hostler.drivers import settings
+from hostler.drivers import program_table, settings
 from hostler.drivers.errors import DriverConfigError, EquipmentRefused
 from hostler.drivers.power.calls import wants_on
 from hostler.drivers.secrets import SecretReference
@@ -69,11 +69,14 @@ class Command:
             raise DriverConfigError(
                 "outlet", f'must be a number or a name without "-" before, not {outlet!r}'
             )
+        for key in ("on", "off"):
+            if key not in table:
+                raise DriverConfigError(key, "is missing")
         config = CommandConfig(
-            on=_argv(table, "on", str(outlet)),
-            off=_argv(table, "off", str(outlet)),
-            status=_argv(table, "status", str(outlet)) if "status" in table else (),
-            environment=_environment(table),
+            on=_arguments(table, "on", str(outlet)),
+            off=_arguments(table, "off", str(outlet)),
+            status=_arguments(table, "status", str(outlet)),
+            environment=program_table.environment(table),
             timeout=settings.seconds(table, "timeout", 8.0),
             min_off_seconds=settings.seconds(table, "min_off_seconds", 5.0),
         )
@@ -105,27 +108,8 @@ class Command:
         return done.output
 
 
-def _argv(table: Mapping[str, object], key: str, outlet: str) -> tuple[str, ...]:
-    value = table.get(key)
-    if value is None:
-        raise DriverConfigError(key, "is missing")
-    if not isinstance(value, list) or not value or not all(isinstance(part, str) and part for part in value):
-        raise DriverConfigError(key, f'must be a list like ["program", "argument"], not {value!r}')
-    if "\0" in "".join(value):
-        raise DriverConfigError(key, "must not hold a zero byte")
-    return tuple(part.replace("{outlet}", outlet) for part in value)
-
-
-def _environment(table: Mapping[str, object]) -> dict[str, SecretReference]:
-    value = table.get("environment", {})
-    if not isinstance(value, dict):
-        raise DriverConfigError(
-            "environment", f'must be a table like {{ NAME = "env:SECRET" }}, not {value!r}'
-        )
-    for name in value:
-        if not name or "=" in name or "\0" in name:
-            raise DriverConfigError("environment", f"has a name that no variable can have: {name!r}")
-    return {name: SecretReference.parse("environment", reference) for name, reference in value.items()}
+def _arguments(table: Mapping[str, object], key: str, outlet: str) -> tuple[str, ...]:
+    return tuple(part.replace("{outlet}", outlet) for part in program_table.arguments(table, key))
 
 
 def _wants_outlet(table: Mapping[str, object]) -> bool:
