@@ -1,8 +1,8 @@
-"""One image to N boards over one uplink: the rack's carousel beside HTTP, udpcast and uftp (root).
+"""One image to N boards over one uplink: ours beside HTTP, udpcast, uftp, aria2 and libtorrent (root).
 
     python benchmarks/distribution.py [--receivers 1 4 16 32] [--size-mib 128] [--rate 200] [--json FILE]
-                                      [--ways carousel http udpcast uftp] [--loss PERCENT] [--slow]
-                                      [--http-most 32]
+                                      [--ways carousel peers http udpcast uftp aria2 libtorrent]
+                                      [--loss PERCENT] [--slow] [--http-most 32]
 
 Every receiver is a namespace of its own on a bridge; the uplink and every port are shaped with tbf. The image
 does not compress. Seconds are from the common start until the last receiver has it all; all write to memory.
@@ -28,10 +28,12 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distribution_bittorrent import PYTHON, aria2, libtorrent
+from distribution_clock import Clock, Measured
+from distribution_site import Site, started
 from hostler.images.importer import import_image
 from hostler.images.store import ImageStore
 
@@ -41,90 +43,13 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 MIB = 1 << 20
 SECONDS = 600
-WAYS = ("carousel", "peers", "http", "udpcast", "uftp")
-
-
-class Site:
-    """A server, a bridge and receivers, each in a namespace.
-
-    Args:
-        receivers: How many.
-        rate: Of the uplink and each port, Mbit/s.
-        loss: Percent of packets that each port loses.
-        slow: Whether the last receiver's port has a tenth of the rate.
-    """
-
-    def __init__(self, receivers: int, rate: int, loss: float, *, slow: bool) -> None:
-        self.stem = f"hd{time.time_ns() % 10**6}"
-        self.server = f"{self.stem}s"
-        self.bridge = f"{self.stem}b"
-        self.receivers = [f"{self.stem}r{number}" for number in range(receivers)]
-        self._rate, self._loss, self._slow = rate, loss, slow
-
-    def __enter__(self) -> Site:
-        try:
-            self._build()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _build(self) -> None:
-        for name in (self.server, self.bridge, *self.receivers):
-            ip("netns", "add", name)
-            ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", self.bridge, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
-        ip("-n", self.bridge, "link", "set", "br0", "up")
-        self._cable(self.server, "uplink", "10.99.0.1/16", self._rate)
-        for number, name in enumerate(self.receivers):
-            last = 0 < number == len(self.receivers) - 1
-            rate = self._rate // 10 if self._slow and last else self._rate
-            self._cable(name, f"p{number}", f"10.99.1.{number + 1}/16", rate)
-            if self._loss:
-                self._lose(f"p{number}")
-        if self._loss:  # single packets are lost, so single packets must leave
-            self.run(self.server, "ethtool", "-K", "e0", "tx-udp-segmentation", "off", "gso", "off")
-            for number, name in enumerate(self.receivers):
-                self.run(name, "ethtool", "-K", "e0", "gro", "on")
-                # A veth puts together only what its other end could not have sent as one.
-                self.run(self.bridge, "ethtool", "-K", f"p{number}", "tso", "off")
-
-    def __exit__(self, *_: object) -> None:
-        for name in (*self.receivers, self.bridge, self.server):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=30, check=False)
-
-    def argv(self, namespace: str, *command: str) -> list[str]:
-        """Return the argument list that runs a command in a namespace."""
-        return ["ip", "netns", "exec", namespace, *command]
-
-    def sending(self, *command: str) -> list[str]:
-        """Return the argument list that runs a sender on the server, before all receivers."""
-        return self.argv(self.server, "nice", "-n", "-10", *command)
-
-    def run(self, namespace: str, *command: str) -> None:
-        """Run a command in a namespace."""
-        subprocess.run(self.argv(namespace, *command), check=True, capture_output=True, timeout=30)
-
-    def _cable(self, name: str, port: str, address: str, rate: int) -> None:
-        ip("-n", self.bridge, "link", "add", port, "type", "veth", "peer", "name", "e0", "netns", name)
-        ip("-n", self.bridge, "link", "set", port, "master", "br0", "up")
-        ip("-n", name, "address", "add", address, "broadcast", "+", "dev", "e0")
-        ip("-n", name, "link", "set", "e0", "up")
-        ip("-n", name, "route", "add", "224.0.0.0/4", "dev", "e0")
-        shape = ("root", "tbf", "rate", f"{rate}mbit", "burst", "256k", "limit", "4m")
-        self.run(self.bridge, "tc", "qdisc", "add", "dev", port, *shape)
-        self.run(name, "tc", "qdisc", "add", "dev", "e0", *shape)
-
-    def _lose(self, port: str) -> None:
-        chain = f"{{ type filter hook egress device {port} priority 0 ; }}"
-        self.run(self.bridge, "nft", "add", "table", "netdev", port)
-        self.run(self.bridge, "nft", f"add chain netdev {port} c {chain}")
-        share = round(self._loss * 100)
-        self.run(self.bridge, "nft", f"add rule netdev {port} c numgen random mod 10000 < {share} drop")
-
-
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=30)
+WAYS = ("carousel", "peers", "http", "udpcast", "uftp", "aria2", "libtorrent")
+TOOLS = {
+    "udpcast": ["udp-sender"],
+    "uftp": ["uftp"],
+    "aria2": ["aria2c", "opentracker", PYTHON],
+    "libtorrent": ["opentracker", PYTHON],
+}
 
 
 def main() -> int:
@@ -141,9 +66,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no namespace is left
-    for way, tool in (("udpcast", "udp-sender"), ("uftp", "uftp")):
-        if way in options.ways and shutil.which(tool) is None:
-            print(f"distribution: {tool} is not installed", file=sys.stderr)
+    for way, tools in TOOLS.items():
+        if way in options.ways and (absent := [tool for tool in tools if shutil.which(tool) is None]):
+            print(f"distribution: {absent[0]} is not installed (scripts/setup bench)", file=sys.stderr)
             return 1
     with tempfile.TemporaryDirectory(prefix="distribution-") as place:
         return measure(Path(place), options)
@@ -214,41 +139,6 @@ def report(
         kept = {**terms, "machine": machine, "seconds": rounded, "core_seconds_each": core_seconds,
                 "busy": shares}  # fmt: skip
         options.json.write_text(json.dumps({**kept, "limit": round(limit, 2)}, indent=1) + "\n")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One transfer.
-
-    Attributes:
-        seconds: Until each receiver had it all.
-        busy: Share of the machine's cores that was not idle until the last had.
-        cpu: Seconds of a core that each receiver took, if that is known.
-    """
-
-    seconds: list[float]
-    busy: float
-    cpu: list[float] = field(default_factory=list)
-
-
-class Clock:
-    """Seconds from here on, and how busy the cores were."""
-
-    def __init__(self) -> None:
-        self.begun = time.monotonic()
-        self._before = cores_busy()
-        self.busy = 0.0
-
-    def stop(self) -> None:
-        """Take down how busy the cores were until now."""
-        spent, total = (after - before for after, before in zip(cores_busy(), self._before, strict=True))
-        self.busy = spent / total if total else 0.0
-
-
-def cores_busy() -> tuple[int, int]:
-    """Return the ticks in which cores did something, and all."""
-    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)  # idle, and waiting for a disk
 
 
 def ours(way: str) -> Callable[..., Measured]:
@@ -344,6 +234,8 @@ MEASURES: dict[str, Callable[..., Measured]] = {
     "http": ours("http"),
     "udpcast": udpcast,
     "uftp": uftp,
+    "aria2": lambda site, place, image, _index, _options: aria2(site, place, image),
+    "libtorrent": lambda site, place, image, _index, _options: libtorrent(site, place, image),
 }
 
 
@@ -378,26 +270,6 @@ def ended(running: Sequence[subprocess.Popen[str]], begun: float) -> list[float]
             raise RuntimeError(f"{len(left)} receivers did not end")
         time.sleep(0.01)
     return seconds
-
-
-class started:  # noqa: N801 - used like a function
-    """A process that is ended with the block."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
-
-    def __enter__(self) -> subprocess.Popen[str]:
-        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self._process = subprocess.Popen(self._command, text=True, errors="replace", **pipes)
-        return self._process
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chunk_server import ChunkServer, chunk_server
-from distribution import Site
+from distribution_site import Site
 from hostler.images.importer import import_image
 from hostler.images.store import ImageStore
 from hostler.model.chunkindex import ChunkIndex
