@@ -102,6 +102,11 @@ def test_a_tar_comes_over_the_network(shell: Shell, tmp_path: Path):
     other = tmp_path / "other.tar"
     other.write_bytes(b"x" * 2000)
     assert "is neither a live ISO" in shell("image", "import", "other", str(other), status=1)
+    disk = (
+        "image", "import", "x", str(other), "--kind", "disk", "--arch", "amd64", "--platforms", "x86-bios",
+    )  # fmt: skip
+    assert "--kernel takes debian" in shell(*disk, "--kernel", "no-such.deb", status=1)
+    assert "its kernel and its command line are its own" in shell(*disk, "--kernel", str(other), status=1)
 
 
 def test_a_root_file_system_becomes_a_disk(shell: Shell, tmp_path: Path):

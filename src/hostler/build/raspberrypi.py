@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 FILES = ("bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat")
 """The plain variants: the others have codecs, a debugger, or lack what a kernel with a display needs."""
 _PACKAGE = "raspi-firmware"
-_HOME = "usr/lib/raspi-firmware/"
+HOME = "usr/lib/raspi-firmware/"
+"""Where the package has them, and a root file system that is made into a disk."""
 
 
 def build_firmware(
@@ -50,7 +51,7 @@ def build_firmware(
 def _make(place: Path, cache_dir: Path, progress: Progress) -> None:
     apt = Apt("arm64", cache_dir, progress, beside="non-free-firmware")
     archives = apt.fetch((_PACKAGE,), lambda package: package.name == _PACKAGE)
-    wanted = {f"{_HOME}{name}": name for name in FILES}
+    wanted = {f"{HOME}{name}": name for name in FILES}
     found = {
         wanted[member.path]: member.data
         for archive in archives

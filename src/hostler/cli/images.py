@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostler.cli import image_store, signing
+from hostler.cli.disk_kernel import disk_kernel
 from hostler.cli.image_kind import PRESET, is_description, kind_of
 from hostler.cli.progress import progress
 from hostler.cli.words import local_time, size, size_text
@@ -54,7 +55,12 @@ def _image_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P[,P…]",
         help="what it boots on, such as x86-bios,x86-uefi; needed for a disk image",
     )
-    add.add_argument("--kernel", metavar="FILE|URL", help="in place of the kernel that image.toml names")
+    add.add_argument(
+        "--kernel",
+        metavar="debian|FILE|URL",
+        help="for a root file system that has none: Debian's, a linux-image package, or a tar with kernel, "
+        "initramfs and modules; else in place of the kernel that image.toml names",
+    )
     add.add_argument("--initrd", metavar="FILE|URL", help="in place of its initramfs")
     add.add_argument(
         "--file",
@@ -132,7 +138,7 @@ def image(args: argparse.Namespace, out: Output) -> int:
 
 def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
     kind = args.kind or kind_of(args.source)
-    instead = _instead(args)
+    instead = _instead(args, None if kind == "disk" else args.kernel)
     described = is_description(args.source)
     if kind == "disk" and not (args.arch and args.platforms):
         out.note("hostler: a disk image needs --arch and --platforms")
@@ -150,6 +156,7 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
         out.note("hostler: only an image of a disk can be signed; what comes over the network cannot")
         return 2
     block_map = image_store.block_map(args, out) if kind == "disk" else None
+    kernel = disk_kernel(args, out) if kind == "disk" else None
     key = signing.signing_key(args.sign_with, out) if args.sign_with else None
     with progress(live=out.live, quiet=out.json) as view:
 
@@ -168,7 +175,7 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
                 source = args.source if remote else Path(args.source)
                 made = client.import_image(
                     args.name, source, arch=args.arch, platforms=platforms, block_map=block_map,
-                    size=args.size, append=args.append, **terms,
+                    kernel=kernel, size=args.size, append=args.append, **terms,
                 )  # fmt: skip
             else:
                 place = _preset(args.source) if args.source.startswith(PRESET) else Path(args.source)
@@ -196,13 +203,13 @@ def _import(client: Client, args: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _instead(args: argparse.Namespace) -> Instead:
+def _instead(args: argparse.Namespace, kernel: str | None) -> Instead:
     from hostler.client.image_bundle import Instead
 
     wrong = [word for word in args.file if "=" not in word]
     if wrong:
         raise ClientError(f'"{wrong[0]}" is not NAME=FILE', "write --file rootfs.img=path/to/rootfs.img")
-    return Instead(args.kernel, args.initrd, dict(word.split("=", 1) for word in args.file))
+    return Instead(kernel, args.initrd, dict(word.split("=", 1) for word in args.file))
 
 
 def _installers() -> Path:

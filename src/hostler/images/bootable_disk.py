@@ -77,8 +77,9 @@ def needed_loaders(terms: DiskTerms) -> tuple[str, ...]:
 
 
 def write_disk(
-    path: Path, tree: Tree, terms: DiskTerms, spool: Spool, scratch: Path, beat: Callable[[], None]
-) -> None:
+    path: Path, tree: Tree, terms: DiskTerms, spool: Spool, scratch: Path, beat: Callable[[], None],
+    given: Kernel | None = None,
+) -> None:  # fmt: skip
     """Make a disk that boots a root file system.
 
     Args:
@@ -88,6 +89,7 @@ def write_disk(
         spool: Keeps those files.
         scratch: Folder for what is needed meanwhile.
         beat: Called all the while; what it raises ends the work.
+        given: The kernel in the tree that is to be started; None: the one that is found there.
 
     Raises:
         StoreFullError: There is no room for it.
@@ -100,12 +102,12 @@ def write_disk(
         beat()
 
     tool = SystemTool(watch)
-    kernel = find_kernel(tree, terms.arch)
+    kernel = given or find_kernel(tree, terms.arch)
     identity = Identity(hashlib.sha256(tree.digest() + repr((terms.size, terms.append)).encode()).digest())
     root, part = identity.guid("root"), identity.guid("root partition")
     cmdline = _cmdline(kernel, root, part, terms)
     if _wants(terms, "arm64-uboot"):
-        conf = extlinux_conf(kernel, cmdline, _device_trees(tree, kernel.version))
+        conf = extlinux_conf(kernel, cmdline, device_trees(tree, kernel.version))
         tree.place("boot/extlinux/extlinux.conf", spool.file([conf.encode()]))
     before = []
     if needed_loaders(terms):
@@ -146,7 +148,7 @@ def _cmdline(kernel: Kernel, root: str, part: str, terms: DiskTerms) -> str:
     return " ".join(words.split())
 
 
-def _device_trees(tree: Tree, version: str) -> str:
+def device_trees(tree: Tree, version: str) -> str:
     """Return the folder of a kernel's device trees, as Debian, Fedora, Armbian and others place it."""
     versioned = (f"usr/lib/linux-image-{version}", f"boot/dtbs/{version}", f"boot/dtb-{version}",
                  f"usr/lib/modules/{version}/dtb") if version else ()  # fmt: skip

@@ -65,7 +65,8 @@ def find_kernel(tree: Tree, arch: str) -> Kernel:
         return Kernel(f"/{path}", f"/{found[0]}" if found else "", version)
     raise TreeError(
         "it has no kernel: neither boot/vmlinuz-… nor usr/lib/modules/…/vmlinuz nor a link to one; install "
-        "one in the tree (Debian: linux-image-amd64 or linux-image-arm64) and pack it again"
+        "one in the tree (Debian: linux-image-amd64 or linux-image-arm64) and pack it again, or import it "
+        "with --kernel debian"
     )
 
 

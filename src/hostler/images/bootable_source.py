@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.images import bootable_disk, oci_layout
+from hostler.images.bootable_pi import PI_PLATFORMS, write_pi_disk
+from hostler.images.kernel_pack import put_over, read_kernel_pack
 from hostler.images.rootfs_tar import Spool, read_tar
 from hostler.images.rootfs_tree import Kind, Tree, TreeError
 from hostler.images.unpack import OUTPUT_LIMIT
@@ -45,22 +47,38 @@ def disk_of(
     if oci_layout.is_layout(tree):
         tree = oci_layout.root_file_system(tree, terms.arch, spool)
     _refuse_others(tree)
+    kernel = None
+    if terms.kernel is not None:
+        pack, kernel = read_kernel_pack(terms.kernel, terms.arch, spool)
+        put_over(tree, pack)
     disk = place / "disk"
-    bootable_disk.write_disk(disk, tree, terms, spool, place, beat)
+    write = write_pi_disk if _for_pi(terms) else bootable_disk.write_disk
+    write(disk, tree, terms, spool, place, beat, kernel)
     with disk.open("rb") as file:
         while data := file.read(OUTPUT_LIMIT):
             yield data
     disk.unlink()
 
 
+def _for_pi(terms: DiskTerms) -> bool:
+    return any(name in PI_PLATFORMS for name in terms.platforms)
+
+
 def _check(terms: DiskTerms) -> None:
     """Raise TreeError, before anything is read, when the disk could not be made in the end."""
     bootable_disk.check_append(terms.append)
-    if others := [name for name in terms.platforms if name not in bootable_disk.PLATFORMS]:
+    known = (*bootable_disk.PLATFORMS, *PI_PLATFORMS)
+    if others := [name for name in terms.platforms if name not in known]:
         raise TreeError(
-            f"a root file system is made into a disk for {', '.join(bootable_disk.PLATFORMS)}, "
-            f"not for {others[0]}; import a whole image for that"
+            f"a root file system is made into a disk for {', '.join(known)}, not for {others[0]}; import a "
+            "whole image for that"
         )
+    if _for_pi(terms):
+        if others := [name for name in terms.platforms if name not in PI_PLATFORMS]:
+            raise TreeError(
+                f"a disk for a Raspberry Pi has another table than one for {others[0]}; import it twice"
+            )
+        return
     absent = [name for name in bootable_disk.needed_loaders(terms) if name not in terms.loaders]
     if absent:
         raise TreeError(

@@ -112,7 +112,10 @@ def copy_sparse(source: Path, target: int, offset: int, beat: Callable[[], None]
             beat()
 
 
-def fat(path: Path, size: int, label: str, serial: str, files: Mapping[str, Path], tool: Tool) -> None:
+def fat(
+    path: Path, size: int, label: str, serial: str, files: Mapping[str, Path], tool: Tool,
+    bits: int | None = None,
+) -> None:  # fmt: skip
     """Make a FAT file system with files in it.
 
     Args:
@@ -122,13 +125,15 @@ def fat(path: Path, size: int, label: str, serial: str, files: Mapping[str, Path
         serial: Volume id, eight hexadecimal digits.
         files: Where their content is, by path with ``/`` between names.
         tool: Runs programs.
+        bits: Of its table's entries; None: as suits its size.
 
     Raises:
         ToolError: A program is missing or failed.
     """
     with path.open("wb") as image:
         image.truncate(size)
-    tool("dosfstools", "mkfs.vfat", "--invariant", "-n", label, "-i", serial, path, environment=_CLOCK)
+    kind = () if bits is None else ("-F", str(bits))
+    tool("dosfstools", "mkfs.vfat", "--invariant", *kind, "-n", label, "-i", serial, path, environment=_CLOCK)
     folders = {"/".join(name.split("/")[:depth]) for name in files for depth in range(1, name.count("/") + 1)}
     for folder in sorted(folders):
         tool("mtools", "mmd", "-i", path, f"::/{folder}", environment=_CLOCK)

@@ -224,8 +224,8 @@ class _Import:
             total += len(block)
             if not plain and not self._source.compression.endswith("tar"):
                 raise SourceError(
-                    f"{self._source.name}: is no tar of a root file system; its size and its command line "
-                    "are its own"
+                    f"{self._source.name}: is no tar of a root file system; its size, its kernel and "
+                    "its command line are its own"
                 )
             if total > MAX_IMAGE:
                 raise SourceError(f"{self._source.name}: unpacks to more than {MAX_IMAGE} bytes")
@@ -243,7 +243,8 @@ class _Import:
             yield b"".join([*held, bytes(self.padding)])
 
     def _asks_for_disk(self) -> bool:
-        return self._disk is not None and (self._disk.size is not None or bool(self._disk.append))
+        disk = self._disk
+        return disk is not None and (disk.size is not None or bool(disk.append) or disk.kernel is not None)
 
     def _unpacked(self, archive: Iterator[bytes]) -> Iterator[bytes]:
         if self._disk is None:
