@@ -102,7 +102,7 @@ def test_what_the_server_fetches(admin: Visitor, tmp_path: Path):
 
 
 def test_an_upload_is_stopped(admin: Visitor, lab: SimulatedLab, tmp_path: Path):
-    """Whoever stops an upload half way leaves nothing behind, and may take the name again at once."""
+    """Whoever stops an upload half way has no image, and goes on with the same file where it stopped."""
     page = admin.page
     big = tmp_path / "big.raw"
     with big.open("wb") as file:
@@ -120,10 +120,47 @@ def test_an_upload_is_stopped(admin: Visitor, lab: SimulatedLab, tmp_path: Path)
     )
     assert float(bar.get_attribute("max") or 0) == 100 * MB
     admin.press("Stop")
-    said(admin, "Stopped; nothing was kept.")
+    said(admin, "Stopped; import the same file again")
     assert page.get_by_role("button", name="Import", exact=True).is_enabled()
     with Client(lab.settings) as client:
         assert "big" not in {image["name"] for image in client.images()}
+        [begun] = client.uploads()
+        assert 0 < begun["offset"] < 100 * MB
+    network.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
+    offsets: list[int] = []
+    page.on(
+        "request",
+        lambda request: request.method == "PATCH" and offsets.append(int(request.headers["upload-offset"])),
+    )
+    admin.press("Import")
+    said(admin, "big is here.")
+    assert offsets[0] >= begun["offset"]
+    with Client(lab.settings) as client:
+        assert client.uploads() == []
+        client.remove_image("big")
+
+
+def test_an_upload_outlasts_the_network(admin: Visitor, lab: SimulatedLab, tmp_path: Path):
+    """While the network is away the page says so; when it is back the file goes on, and comes whole."""
+    page = admin.page
+    disk = tmp_path / "away.raw"
+    disk.write_bytes(os.urandom(12 * MB))
+    network = admin.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": MB}
+    network.send("Network.emulateNetworkConditions", slow)
+    admin.open("/images")
+    fill(admin, "away")
+    page.get_by_label("File", exact=True).set_input_files(disk)
+    admin.press("Import")
+    with Client(lab.settings) as client:
+        while not any(upload["offset"] > MB for upload in client.uploads()):
+            page.wait_for_timeout(100)
+        network.send("Network.emulateNetworkConditions", {**slow, "offline": True})
+        page.get_by_text("the server is away").wait_for()
+        network.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
+        said(admin, "away is here.")
+        assert b"".join(client.image_content("away")) == disk.read_bytes()
+        client.remove_image("away")
 
 
 def test_an_image_that_runs_live_is_in_use(admin: Visitor):

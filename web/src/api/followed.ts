@@ -1,14 +1,10 @@
-/**
- * Long work as one request: bytes go up as they are read from the disk, and lines of JSON tell how far it is.
- *
- * By XMLHttpRequest, as fetch does not tell how much of a body was sent.
- */
+/** Long work as one request, whose answer tells in lines of JSON how far it is. */
 import { address, Refused } from "./call";
 import { isObject } from "./documents";
 
 /** How far work is, in bytes; `of` is null when nobody knows. */
 export interface Progress {
-  phase: "sending" | "working";
+  phase: "sending" | "waiting" | "working";
   read: number;
   of: number | null;
 }
@@ -19,11 +15,10 @@ export interface FollowedWork {
   stop: () => void;
 }
 
-/** Begin work by a POST; `content` is streamed, whatever its size, and never read into memory. */
+/** Begin work by a POST. */
 export function followed(
   at: string,
   query: Record<string, string>,
-  content: Blob | null,
   told: (progress: Progress) => void,
 ): FollowedWork {
   const request = new XMLHttpRequest();
@@ -44,7 +39,6 @@ export function followed(
       }
     }
     request.open("POST", address(at, query));
-    request.upload.onprogress = (event) => told({ phase: "sending", read: event.loaded, of: event.total || null });
     request.onprogress = () => request.status === 200 && lines();
     request.onload = () => {
       if (request.status !== 200) return reject(new Refused(request.status, reason(request)));
@@ -55,8 +49,7 @@ export function followed(
     };
     request.onerror = () => reject(new Refused(0, "The connection broke off: is the server well, and its disk not full?"));
     request.onabort = () => reject(new Refused(0, "Stopped; nothing was kept."));
-    if (content !== null) request.setRequestHeader("Content-Type", "application/octet-stream");
-    request.send(content);
+    request.send();
   });
   return { done, stop: () => request.abort() };
 }

@@ -45,8 +45,9 @@ export function Followed({ line, begin, said, disabled, children }: FollowedProp
         <>
           <progress aria-label="How far it is" {...(progress.of ? { max: progress.of, value: progress.read } : {})} />
           <span class="quiet numbers">
-            {progress.phase === "sending" ? "sent" : "read"} {bytes(progress.read)}
+            {progress.phase === "working" ? "read" : "sent"} {bytes(progress.read)}
             {progress.of !== null && ` of ${bytes(progress.of)}`}
+            {progress.phase === "waiting" && <span role="status">: the server is away; it goes on when it is back</span>}
           </span>
           <button type="button" onClick={() => work.current?.stop()}>Stop</button>
         </>

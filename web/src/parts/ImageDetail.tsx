@@ -64,7 +64,7 @@ export function ImageDetail({ who, image, all, changed }: ImageDetailProps) {
       {member && (
         <div class="actions">
           <Followed line={line("image", "verify", image.name)} said={verified}
-            begin={(told) => followed("/images/verify", { name: image.name }, null, told)}>
+            begin={(told) => followed("/images/verify", { name: image.name }, told)}>
             Verify
           </Followed>
           {disk && <Download image={image} form="zst">Download (zstd)</Download>}

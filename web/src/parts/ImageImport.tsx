@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import type { BoardClass } from "../api/documents";
 import { followed, type FollowedWork, type Progress } from "../api/followed";
+import { imported } from "../api/upload";
 import { line } from "../words/shell";
 import { Followed } from "./Followed";
 
@@ -30,11 +31,9 @@ export function ImageImport({ names, classes, done }: ImageImportProps) {
   function begin(told: (progress: Progress) => void): FollowedWork {
     const query: Record<string, string> = { name };
     if (disk) Object.assign(query, { arch, platforms: platforms.join(",") });
-    if (file === null) return followed(disk ? "/images" : "/images/netboot", { ...query, url }, null, told);
-    query["filename"] = file.name;
-    if (!disk) return followed("/images/netboot", query, file, told);
-    if (map !== null) query["bmap_bytes"] = String(map.size);
-    return followed("/images", query, map === null ? file : new Blob([map, file]), told);
+    const at = disk ? "/images" : "/images/netboot";
+    if (file === null) return followed(at, { ...query, url }, told);
+    return imported(at, query, { upload: file, ...(disk && map !== null && { bmap: map }) }, told);
   }
   const words = disk ? ["--arch", arch, ...(platforms.length > 0 ? ["--platforms", platforms.join(",")] : [])]
     : ["--kind", "netboot"];
