@@ -240,6 +240,17 @@ async def test_a_missing_namespace_is_named(tmp_path: Path):
             pass
 
 
+async def test_a_namespace_that_cannot_be_entered_is_named(tmp_path: Path):
+    """Whose process it is, and who may: what `nsenter` says reaches nobody but the server's log."""
+    ended = subprocess.Popen(["true"])
+    ended.wait(60)
+    (tmp_path / "lab.pid").write_text(f"{ended.pid}\n")
+    setup = NetbootSetup((NETWORK,), tmp_path, tmp_path, netns_pidfile=tmp_path / "lab.pid")
+    with pytest.raises(NetbootError, match=rf"process {ended.pid} .*lab\.pid.*cannot be entered.*as root"):
+        async with Rack().child(setup):
+            pass
+
+
 async def test_the_process_is_small(lan: Lan, setup: NetbootSetup):
     """The process stays below 45 MB of memory, having served a board."""
     async with Rack().child(setup) as child:

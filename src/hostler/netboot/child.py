@@ -15,6 +15,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
 from hostler.model.trace import TraceEvent
@@ -23,7 +24,6 @@ from hostler.netboot.outbox import encode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from hostler.model.json import Document
     from hostler.netboot.setup import NetbootSetup
@@ -223,6 +223,13 @@ class NetbootChild:
             raise NetbootError(
                 f"{pidfile}: no pid of a process in the boards' network namespace ({error}); "
                 "is the lab running?"
+            ) from error
+        try:
+            Path(f"/proc/{pid}/ns/net").open("rb").close()
+        except OSError as error:
+            raise NetbootError(
+                f"the boards' network namespace, that of process {pid} ({pidfile}), cannot be entered: "
+                f"{error.strerror}; run `hostler serve` as root, or as who runs the lab"
             ) from error
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
         return ["nsenter", "--target", str(pid), *user, "--net", "--", *argv]
