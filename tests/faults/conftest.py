@@ -60,15 +60,18 @@ def verdicts(
         pytest.skip("needs root: network namespaces for the boards")
     with ExitStack() as stack:
         labs: dict[str, FaultLab] = {}
+        futures: dict[str, Future[Why]] = {}
+        pool = ThreadPoolExecutor(_AT_ONCE * (os.cpu_count() or 1))
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)  # also when a lab does not start
         for (agent, rights), rows in _grouped(chosen).items():
             place = tmp_path_factory.mktemp("faults")
             lab = FaultLab(place, rows, rights)
             stack.callback(lab.stop)
             lab.start_with(_material(agent, rows, place))
             labs |= dict.fromkeys((row.key for row in rows), lab)
-        pool = ThreadPoolExecutor(_AT_ONCE * (os.cpu_count() or 1))
+            futures |= {row.key: pool.submit(lab.judged, row) for row in rows}
         stack.callback(pool.shutdown, cancel_futures=True)
-        yield labs, {row.key: pool.submit(labs[row.key].judged, row) for row in chosen}
+        yield labs, futures
 
 
 def _grouped(rows: list[Fault]) -> dict[tuple[str, tuple[str, ...]], list[Fault]]:
