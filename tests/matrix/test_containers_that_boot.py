@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.matrix, pytest.mark.qemu]
 CACHE = Path(__file__).parents[2] / "var" / "cache"
 BUILT = CACHE / "built"
 INIT = b"""#!/bin/sh
-mount -t proc proc /proc
 mount -t tmpfs tmpfs /tmp
 modprobe loop && echo its-own-init-$(cat /proc/1/comm)-on-$(uname -m)
 echo root-is-$(sed -n 's/.* \\/ ext4 \\(r[ow]\\).*/\\1/p' /proc/mounts)

@@ -153,7 +153,9 @@ def test_an_upload_outlasts_the_network(admin: Visitor, lab: SimulatedLab, tmp_p
     page.get_by_label("File", exact=True).set_input_files(disk)
     admin.press("Import")
     with Client(lab.settings) as client:
-        while not any(upload["offset"] > MB for upload in client.uploads()):
+        for _ in range(600):
+            if any(upload["offset"] > MB for upload in client.uploads()):
+                break
             page.wait_for_timeout(100)
         network.send("Network.emulateNetworkConditions", {**slow, "offline": True})
         page.get_by_text("the server is away").wait_for()

@@ -55,19 +55,20 @@ for one in $init /sbin/init /etc/init /bin/init /bin/sh; do
     fi
 done
 [ -n "$found" ] || give_up "there is neither an init nor a shell on $device"
+# Nobody will do for a shell what an init does. And a container's tree may lack the places for what is mounted.
+[ "$found" != /bin/sh ] || mode=rw
+if [ "$mode" = rw ] || [ ! -d /mnt/dev ] || [ ! -d /mnt/proc ] || [ ! -d /mnt/sys ]; then
+    mount -o remount,rw "$device" /mnt || give_up "cannot write to $device"
+    mkdir -p /mnt/dev /mnt/proc /mnt/sys
+    mount -o "remount,$mode" "$device" /mnt
+fi
 umount /run
-# A container's tree may lack the places; it is mounted for reading then only for this moment.
 for place in dev proc sys; do
-    if [ ! -d "/mnt/$place" ]; then
-        mount -o remount,rw /mnt && mkdir -p "/mnt/$place"
-        mount -o "remount,$mode" /mnt
-    fi
     mount -o move "/$place" "/mnt/$place"
 done
 if [ "$found" = /bin/sh ]; then
-    # Nobody will do for a shell what an init does.
-    mount -o remount,rw /mnt
     echo "initramfs: there is no init; a shell on the console instead"
-    exec switch_root -c /dev/console /mnt /bin/sh -c 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux; cd /; exec /bin/sh -i'
+    export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
+    exec switch_root -c /dev/console /mnt /bin/sh -i
 fi
 exec switch_root /mnt "$found"

@@ -162,7 +162,7 @@ class Uploads:
             raise ConflictError("it is being imported at this moment", kind="upload-in-use")
         writer = self._writers[key] = _Writer(None, asyncio.Event())
         try:
-            with self._data(key).open("r+b", buffering=0) as file:
+            with self._data(key).open("r+b") as file:
                 file.seek(at)
                 while (block := await _next(writer, body)) is not None:
                     if at + len(block) > upload.length:
