@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 from hostler.client.followed_work import SECONDS, followed
 from hostler.client.transport import part
 from hostler.client.upload_calls import UploadCalls
-from hostler.client.upload_content import file_content, tar_content, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,6 +125,7 @@ class ImageCalls(UploadCalls):
             OSError: A file cannot be read.
         """
         from hostler.client.image_bundle import Instead, bundle
+        from hostler.client.upload_content import told
 
         query = _terms(name, arch, platforms or [], done_console, done_seconds)
         query |= {"append": append or None, "done": done, "url": _address(source)}
@@ -178,9 +178,11 @@ def _content(source: Path | str | None) -> UploadContent | None:
     """Return what is to be sent of a file, or of an OCI layout's folder; None: the server fetches it."""
     if source is None or _address(source) is not None:
         return None
+    # Not at the start: most verbs send nothing, and tarfile takes its time.
+    from hostler.client.image_bundle import oci_members
+    from hostler.client.upload_content import file_content, tar_content, told
+
     path = Path(source)
     if path.is_dir():
-        from hostler.client.image_bundle import oci_members
-
         return tar_content(told(path), oci_members(path))
     return file_content(path)
