@@ -46,7 +46,7 @@ async def taken(*_: object) -> int:
 async def main(url: str, token: str, folder: Path, cache: int, boards: int) -> None:
     store = ImageStore(folder / "images")
     upstream = Upstream(folder / "upstream", store)
-    upstream.follow(UpstreamPlace(url, token), cache)
+    upstream.follow(UpstreamPlace(url, token), cache, {})
     images = {str(one["index"]): str(one["name"]) for one in upstream.images() if isinstance(one, dict)}
     upstream.offers(images)
     index = next(iter(images))

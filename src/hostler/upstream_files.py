@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.images.importer import ImportProgress
-from hostler.images.mirror import NoUpstreamError
+from hostler.images.mirror import NotYetError, NoUpstreamError
 from hostler.images.upstream_link import GoneError, LinkError, UpstreamPlace
 from hostler.model.stored_images import FaultKind, StoreFault, Verified
 
@@ -25,17 +25,17 @@ class FollowedUpstream:
         upstream: Where it is, and what is here of it.
     """
 
-    unreachable: tuple[type[Exception], ...] = (LinkError, GoneError, NoUpstreamError)
+    unreachable: tuple[type[Exception], ...] = (LinkError, GoneError, NoUpstreamError, NotYetError)
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
-    def follow(self, terms: UpstreamTerms | None) -> None:
+    def follow(self, terms: UpstreamTerms | None, names: Mapping[str, str]) -> None:
         """Have this upstream from now on."""
         if terms is None:
-            self._upstream.follow(None, 0)
+            self._upstream.follow(None, 0, {})
         else:
-            self._upstream.follow(UpstreamPlace(terms.url, terms.token, terms.ca), terms.cache)
+            self._upstream.follow(UpstreamPlace(terms.url, terms.token, terms.ca), terms.cache, names)
 
     def offered(self) -> list[object]:
         """Return the documents of its images."""

@@ -24,11 +24,13 @@ from hostler.images.mirror import (
     DAMAGED_TRIES,
     DamagedUpstreamError,
     Mirror,
+    NotYetError,
     NoUpstreamError,
     UpstreamLostError,
 )
 from hostler.images.store import ImageStore
 from hostler.images.store_errors import StoreError, StoreFullError
+from hostler.images.upstream import Upstream as Followed
 from hostler.images.upstream_link import GoneError, LinkError, UpstreamPlace
 
 if TYPE_CHECKING:
@@ -119,10 +121,10 @@ def mirror(
         ChunkCache(folder / "cache", limit),
         ImageStore(folder / "own"),
         UpstreamPlace(upstream.url, token),
+        {upstream.index_id: "debian"},
         give_up,
     )
     try:
-        made.offers({upstream.index_id: "debian"})
         yield made
     finally:
         made.close()
@@ -219,12 +221,14 @@ def test_who_waits_is_told_when_the_upstream_is_given_up(upstream: Upstream, tmp
     upstream.hold.clear()
     with mirror(upstream, tmp_path) as here:
         landing = here.chunk(upstream.digests[0], upstream.index_id)
-    with pytest.raises(NoUpstreamError, match="not fetched any more"):
+    with pytest.raises(NotYetError, match="not fetched any more"):
         landing.result(SECONDS)
-    with pytest.raises(NoUpstreamError):
+    with pytest.raises(NotYetError):
         here.chunk(upstream.digests[1], upstream.index_id)
     with pytest.raises(LinkError):
-        Mirror(here.cache, ImageStore(tmp_path / "own"), UpstreamPlace("http://127.0.0.1:9", "x")).images()
+        Mirror(
+            here.cache, ImageStore(tmp_path / "own"), UpstreamPlace("http://127.0.0.1:9", "x"), {}
+        ).images()
 
 
 def test_the_cache_keeps_what_was_used_last(upstream: Upstream, tmp_path: Path) -> None:
@@ -276,3 +280,22 @@ def test_a_full_disk_costs_old_chunks_first(
     with pytest.raises(StoreFullError, match="no space left for the cache of images"):
         cache.keep(upstream.digests[0], frames[upstream.digests[0]])
     assert not list((tmp_path / "cache/tmp").iterdir())
+
+
+def test_an_upstream_that_is_not_settled_yet(upstream: Upstream, tmp_path: Path) -> None:
+    """Boards that ask a server which has only begun are to ask again; without an upstream there is none."""
+    followed = Followed(tmp_path / "cache", ImageStore(tmp_path / "own"))
+    with pytest.raises(NotYetError):
+        followed.chunk(upstream.digests[0], upstream.index_id)
+    place, names = UpstreamPlace(upstream.url, TOKEN), {upstream.index_id: "debian"}
+    followed.follow(place, 1 << 30, names)
+    assert followed.chunk(upstream.digests[0], upstream.index_id).result(SECONDS).exists()
+    upstream.hold.clear()
+    landing = followed.chunk(upstream.digests[1], upstream.index_id)
+    followed.follow(UpstreamPlace(upstream.url, TOKEN, None), 1 << 30, names)
+    assert not landing.done(), "nothing has changed"
+    followed.follow(None, 0, {})
+    with pytest.raises(NotYetError):
+        landing.result(SECONDS)
+    with pytest.raises(NoUpstreamError, match=r"no .images. upstream in lab.toml"):
+        followed.chunk(upstream.digests[1], upstream.index_id)

@@ -66,8 +66,8 @@ class UpstreamFiles(Protocol):
         """What ``offered`` raises while the upstream cannot be asked; the text says why."""
         ...
 
-    def follow(self, terms: UpstreamTerms | None) -> None:
-        """Have this upstream from now on."""
+    def follow(self, terms: UpstreamTerms | None, names: Mapping[str, str]) -> None:
+        """Have this upstream from now on; names by the ids of the indexes it offers, as far as is known."""
         ...
 
     def offered(self) -> list[object]:
@@ -205,22 +205,23 @@ class UpstreamImages:
         self._hub = hub
         self._own = files
         self._reveal = reveal
-        self.problem = ""
+        self._problem = ""
 
     async def run(self) -> None:
         """Follow until cancelled."""
         if self._own is None:
             return
         followed: UpstreamTerms | None = None
-        due = 0.0
+        due, settled = 0.0, False
         while True:
-            terms = await asyncio.to_thread(self._terms, self._hub.state.inventory.upstream)
-            if terms != followed or due == 0.0:
-                followed, due = terms, 0.0
-                await asyncio.to_thread(self._files.follow, terms)
-                await self._offer()
-            if time.monotonic() >= due:
-                await self._look(terms)
+            plan = self._hub.state.inventory.upstream
+            terms = await asyncio.to_thread(self._terms, plan) if plan is not None else None
+            # One whose secret cannot be read just now is followed as before.
+            if (terms is not None or plan is None) and (terms != followed or not settled):
+                followed, due, settled = terms, 0.0, True
+                await asyncio.to_thread(self._files.follow, terms, self._names())
+            if settled and time.monotonic() >= due:
+                await self._look(followed)
                 due = time.monotonic() + LOOK_SECONDS
             await asyncio.sleep(_CHANGE_SECONDS)
 
@@ -259,21 +260,17 @@ class UpstreamImages:
             raise UnavailableError("this server follows no upstream", kind="no-upstream")
         return self._own
 
-    def _terms(self, plan: UpstreamPlan | None) -> UpstreamTerms | None:
-        if plan is None:
-            self._say("")
-            return None
+    def _terms(self, plan: UpstreamPlan) -> UpstreamTerms | None:
         try:
             token = self._reveal(plan.token).strip()
             ca = Path(plan.ca.removeprefix("file:")).read_text() if plan.ca else None
         except (OSError, ValueError) as error:
-            self._say(f"images of {plan.url} are not followed: {error}")
+            self._say(f"{plan.url} cannot be asked: {error}")
             return None
         return UpstreamTerms(plan.url, token, ca, plan.cache)
 
     async def _look(self, terms: UpstreamTerms | None) -> None:
         """Take over what is offered now; keep what was offered while that cannot be known."""
-        plan = self._hub.state.inventory.upstream
         found: Mapping[str, ImageRecord] = {}
         if terms is not None:
             try:
@@ -283,20 +280,17 @@ class UpstreamImages:
                 return
             self._say("")
             found = offered(documents, terms.url, time.time())
-        elif plan is not None:
-            return  # its secret cannot be read just now
         if found or any(image.upstream for image in self._hub.state.images.values()):
             try:
                 await self._hub.change(lambda draft: take_over(draft, found))
             except Refusal as error:
                 log.warning("the images of the upstream are not taken over: %s", error)
-        await self._offer()
+        await asyncio.to_thread(self._files.offers, self._names())
 
-    async def _offer(self) -> None:
-        names = {one.index: one.name for one in self._hub.state.images.values() if one.upstream}
-        await asyncio.to_thread(self._files.offers, names)
+    def _names(self) -> dict[str, str]:
+        return {one.index: one.name for one in self._hub.state.images.values() if one.upstream}
 
     def _say(self, problem: str) -> None:
-        if problem and problem != self.problem:
+        if problem and problem != self._problem:
             log.warning("%s", problem)
-        self.problem = problem
+        self._problem = problem

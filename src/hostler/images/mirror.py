@@ -27,7 +27,7 @@ from hostler.images.upstream_link import GoneError, LinkError, UpstreamLink, Ups
 from hostler.model.readahead import Readahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hostler.images.store import ImageStore
     from hostler.model.chunkindex import ChunkIndex
@@ -58,6 +58,10 @@ class DamagedUpstreamError(StoreError):
 
 class NoUpstreamError(UnknownArtefactError):
     """It is not here, and there is no other server to ask."""
+
+
+class NotYetError(StoreError):
+    """Whom to ask is being settled at this moment: ask again."""
 
 
 @dataclass(slots=True)
@@ -103,17 +107,19 @@ class Mirror:
         cache: Where what was fetched is kept.
         store: This server's own images: what is in them never crosses the line.
         place: The upstream.
+        names: See ``offers``.
         give_up: Seconds for which a lost line is waited for.
     """
 
     def __init__(
-        self, cache: ChunkCache, store: ImageStore, place: UpstreamPlace, give_up: float = GIVE_UP_SECONDS
-    ) -> None:
+        self, cache: ChunkCache, store: ImageStore, place: UpstreamPlace, names: Mapping[str, str],
+        give_up: float = GIVE_UP_SECONDS,
+    ) -> None:  # fmt: skip
         self.place = place
         self.cache = cache
         self._store = store
         self._give_up = give_up
-        self._names: dict[str, str] = {}
+        self._names = dict(names)
         self._wake = threading.Condition()
         self._flights: dict[str, _Flight] = {}
         self._asked: OrderedDict[str, None] = OrderedDict()
@@ -140,7 +146,7 @@ class Mirror:
             flights, self._flights = self._flights, {}
             self._wake.notify_all()
         for flight in flights.values():
-            _fail(flight, NoUpstreamError(f"chunks of {self.place.url} are not fetched any more"))
+            _fail(flight, NotYetError(f"chunks of {self.place.url} are not fetched any more"))
         for link in (*self._links, self._catalogue_link):
             link.abort()
 
@@ -151,7 +157,7 @@ class Mirror:
         with self._catalogue_lock:
             return self._catalogue_link.images()
 
-    def offers(self, names: dict[str, str]) -> None:
+    def offers(self, names: Mapping[str, str]) -> None:
         """Take note of which images there are: the id of each index, and the name it is fetched by.
 
         Indexes that were kept of others are removed.
@@ -204,6 +210,7 @@ class Mirror:
             GoneError: the upstream does not have it.
             DamagedUpstreamError: what came was something else, several times.
             StoreError: it cannot be kept here.
+            NotYetError: the upstream is another one now.
         """
         here = self._here(digest)
         if here is None:
@@ -231,7 +238,8 @@ class Mirror:
         missing = [one for one in places.digests[wanted.start : wanted.stop] if self._here(one) is None]
         with self._wake:
             for one in missing:
-                if one not in self._flights and not self._closed:
+                # Looked at once more: it may have landed meanwhile.
+                if not self._closed and one not in self._flights and self._here(one) is None:
                     self._flights[one] = _Flight(index)
                     self._ahead[one] = None
             self._wake.notify_all()
@@ -275,7 +283,7 @@ class Mirror:
     def _fly(self, digest: str, index: str, *, asked: bool) -> Future[Path]:
         with self._wake:
             if self._closed:
-                raise NoUpstreamError(f"chunks of {self.place.url} are not fetched any more")
+                raise NotYetError(f"chunks of {self.place.url} are not fetched any more")
             flight = self._flights.get(digest)
             if flight is None:
                 # It may have landed since it was looked for; a flight ends only after it has its name.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.images.chunk_cache import CachePaths, ChunkCache
-from hostler.images.mirror import Mirror, NoUpstreamError
+from hostler.images.mirror import Mirror, NotYetError, NoUpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,24 +29,34 @@ class Upstream:
         self._store = store
         self._cache: ChunkCache | None = None
         self._mirror: Mirror | None = None
+        self._settled = False
 
-    def follow(self, place: UpstreamPlace | None, limit: int) -> None:
+    def follow(self, place: UpstreamPlace | None, limit: int, names: Mapping[str, str]) -> None:
         """Have this upstream from now on, and a cache of so many bytes; nothing happens if it was so already.
 
-        Blocks while a large cache is looked at, once.
+        Until the first time whoever asks is told to ask again. Blocks while a large cache is looked at, once.
+
+        Args:
+            place: Where it is; None: there is none.
+            limit: Bytes the cache may hold.
+            names: See ``offers``.
         """
-        if self._mirror is not None and (place is None or self._mirror.place != place):
+        self._settled = self._settled and self._mirror is not None and self._mirror.place == place
+        if self._mirror is not None and not self._settled:
             self._mirror.close()
             self._mirror = None
-        if place is None:
-            return
+        if place is not None:
+            self._have(place, limit, names)
+        self._settled = True
+
+    def _have(self, place: UpstreamPlace, limit: int, names: Mapping[str, str]) -> None:
         if self._cache is None:
             self._cache = ChunkCache(self.paths.root, limit)
         if self._cache.limit != limit:
             self._cache.limit = limit
             self._cache.clear(limit)
         if self._mirror is None:
-            self._mirror = Mirror(self._cache, self._store, place)
+            self._mirror = Mirror(self._cache, self._store, place, names)
 
     def close(self) -> None:
         """Fetch nothing more."""
@@ -54,20 +64,20 @@ class Upstream:
             self._mirror.close()
 
     def images(self) -> list[object]:
-        """Return the documents of the upstream's images; raises LinkError, NoUpstreamError."""
+        """Return the documents of the upstream's images; raises LinkError, NoUpstreamError, NotYetError."""
         return self._following().images()
 
     def offers(self, names: Mapping[str, str]) -> None:
         """Take note of the ids of the indexes that may be asked for, and the names of their images."""
         if self._mirror is not None:
-            self._mirror.offers(dict(names))
+            self._mirror.offers(names)
 
     def index(self, artefact: str) -> Path:
         """Return where an index is, fetched if need be; raises as ``Mirror.index``."""
         return self._following().index(artefact)
 
     def chunk(self, digest: str, index: str, reader: str = "") -> Future[Path]:
-        """Ask for a chunk; see ``Mirror.chunk``. Raises NoUpstreamError."""
+        """Ask for a chunk; see ``Mirror.chunk``. Raises NoUpstreamError, NotYetError."""
         return self._following().chunk(digest, index, reader)
 
     def read(self, digest: str, index: str, reader: str) -> None:
@@ -89,6 +99,9 @@ class Upstream:
         return self._cache
 
     def _following(self) -> Mirror:
-        if self._mirror is None:
+        mirror = self._mirror
+        if mirror is None and not self._settled:
+            raise NotYetError("the upstream cannot be asked yet; the server's log says why, if it stays so")
+        if mirror is None:
             raise NoUpstreamError("it is not here, and there is no [images] upstream in lab.toml")
-        return self._mirror
+        return mirror

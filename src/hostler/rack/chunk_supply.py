@@ -7,7 +7,7 @@ import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from hostler.images.mirror import NoUpstreamError
+from hostler.images.mirror import NotYetError, NoUpstreamError
 from hostler.images.store_errors import StoreError
 from hostler.images.upstream_link import GoneError
 from hostler.netboot.fetched import WAIT_SECONDS, Fetched
@@ -53,6 +53,8 @@ class ChunkSupply:
                     await asyncio.shield(asyncio.wrap_future(landing))
         except TimeoutError:
             return Fetched(HTTPStatus.SERVICE_UNAVAILABLE, f"waits for {self._upstream.waiting()}")
+        except NotYetError as error:
+            return Fetched(HTTPStatus.SERVICE_UNAVAILABLE, f"waits: {error}")
         except (NoUpstreamError, GoneError) as error:
             return Fetched(HTTPStatus.NOT_FOUND, str(error))
         except StoreError as error:
