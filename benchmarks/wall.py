@@ -41,6 +41,8 @@ from hostler.serve import spare_garbage_collector
 from hostler.store_files import StoreFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hostler.link.port import Stream
     from hostler.model.json import Document
 
@@ -74,7 +76,7 @@ class TalkativeRack:
 
     async def run(self) -> None:
         """Change until cancelled."""
-        self._link.serve(self._request, self._stream)
+        self._link.serve(self.request, self._stream)
         await asyncio.gather(*(self._tell(number, 3.0) for number in range(len(self._seen))))
         self.ready.set()
         count = 0
@@ -92,7 +94,8 @@ class TalkativeRack:
         )
         await self._link.observe(f"board/{seen.board}", to_document(seen))
 
-    async def _request(self, kind: str, _body: Document) -> Document:
+    async def request(self, kind: str, _body: Document) -> Document:
+        """Answer what the hub asks."""
         if kind != "console-lines":
             raise RequestRefusedError(f"unknown request {kind}")
         rows: list[Any] = [
@@ -105,7 +108,10 @@ class TalkativeRack:
         raise RequestRefusedError(f"unknown stream {kind}")
 
 
-async def serve(directory: Path, boards: int, changes: float) -> None:
+async def serve(
+    directory: Path, boards: int, changes: float, *,
+    inventory: Callable[[int], str] = lab_toml, rack_kind: type[TalkativeRack] = TalkativeRack,
+) -> None:  # fmt: skip
     """Run hub, rack and API until killed; print the address and a token. Runs in a process of its own."""
     database = Database(directory / "hub.db")
     link = InProcessLink(directory / "link.db")
@@ -114,8 +120,8 @@ async def serve(directory: Path, boards: int, changes: float) -> None:
         tasks.create_task(hub.run())
         await hub.started.wait()
         token = await hub.first_token()
-        await hub.apply_inventory(HUB, lab_toml(boards))
-        rack = TalkativeRack(link, boards, changes)
+        await hub.apply_inventory(HUB, inventory(boards))
+        rack = rack_kind(link, boards, changes)
         tasks.create_task(rack.run())
         await rack.ready.wait()
         spare_garbage_collector()

@@ -1,5 +1,5 @@
 /** Who holds and waits for what, and claiming boards of a class. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { BoardClass, Claim, Me, Span } from "../api/documents";
 import { follow } from "../api/stream";
 import { Calendar } from "../parts/Calendar";
@@ -8,6 +8,7 @@ import { ClassRow } from "../parts/ClassRow";
 import { show } from "../state/command";
 import { useFetched } from "../state/fetched";
 
+const MOST = 50; // claims of a list that are shown before somebody asks for all
 const GATHER_SECONDS = 0.2; // many claims may change at once, and are asked for together
 
 export function Claims({ who }: { who: Me }) {
@@ -63,11 +64,16 @@ interface ListProps {
 }
 
 function List({ title, none, claims, who }: ListProps) {
+  const [all, setAll] = useState(false);
+  const shown = all ? claims : claims.slice(0, MOST);
   return (
     <section>
       <h2>{title} <span class="quiet">{claims.length}</span></h2>
       {claims.length === 0 ? <p class="quiet">{none}</p> : (
-        <ul class="claims">{claims.map((claim) => <ClaimRow key={claim.id} claim={claim} who={who} />)}</ul>
+        <ul class="claims">{shown.map((claim) => <ClaimRow key={claim.id} claim={claim} who={who} />)}</ul>
+      )}
+      {shown.length < claims.length && (
+        <button type="button" onClick={() => setAll(true)}>Show all {claims.length}<span class="hidden"> claims: {title}</span></button>
       )}
     </section>
   );

@@ -1,7 +1,7 @@
 /** A board on the wall: its three axes, who has it, what it does, and what its console said last. */
 import type { Board } from "../api/documents";
 import { lastLine, seen } from "../state/boards";
-import { now } from "../state/clock";
+import { timeUntil } from "../state/clock";
 import { labels } from "../state/filter";
 import { moment, until } from "../words/amounts";
 import { Link } from "./Link";
@@ -49,5 +49,6 @@ export function Holder({ board }: { board: Board }) {
 }
 
 function Left({ to }: { to: string }) {
-  return <>until {moment(to, now.value)}, {until(to, now.value)}</>;
+  const now = timeUntil(to);
+  return <>until {moment(to, now)}, {until(to, now)}</>;
 }

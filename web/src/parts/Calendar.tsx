@@ -1,11 +1,13 @@
 /** Who has boards when, a week at a time; choosing a time in it begins a booking. */
-import { useRef, useState } from "preact/hooks";
+import { useComputed } from "@preact/signals";
+import { useCallback, useMemo, useRef, useState } from "preact/hooks";
 import type { Board, BoardClass, Me, Span } from "../api/documents";
 import { minute } from "../state/clock";
 import { useFetched } from "../state/fetched";
-import { bookable, free, type Row, steps, taken, within } from "../state/occupancy";
+import { bookable, type Row, steps, taken, within } from "../state/occupancy";
 import { days, longDay, nextQuarter, shortDay } from "../words/days";
 import { Booking } from "./Booking";
+import { kept } from "./kept";
 import "../style/calendar.css";
 
 const DAYS = 7;
@@ -29,15 +31,19 @@ interface Choice {
 
 export function Calendar({ who, classes, spans, booked }: CalendarProps) {
   const [week, setWeek] = useState(0);
-  const [open, setOpen] = useState<string[]>([]);
+  const [open, setOpen] = useState<readonly string[]>([]);
   const [at, setAt] = useState({ row: 0, day: 0 });
   const [choice, setChoice] = useState<Choice | null>(null);
   const boards = useFetched<Board[]>(open.length > 0 ? "/boards" : null);
   const table = useRef<HTMLTableElement>(null);
   const byBoard = useRef(false);
   const moment = minute.value;
-  const starts = days(week * DAYS, DAYS, moment);
-  const rows = rowsOf(classes, open, boards.value ?? [], taken(spans, moment));
+  const [midnight] = days(0, 0, moment);
+  const starts = useMemo(() => days(week * DAYS, DAYS, moment), [week, midnight]);
+  // Where no end is known it is taken to move on with the time.
+  const endless = spans.some((span) => span.end === null) ? moment : 0;
+  const times = useMemo(() => taken(spans, moment), [spans, endless]);
+  const rows = useMemo(() => rowsOf(classes, open, boards.value ?? [], times), [classes, open, boards.value, times]);
   const chosen = rows.find((row) => row.title === choice?.row);
 
   function move(event: KeyboardEvent): void {
@@ -60,15 +66,18 @@ export function Calendar({ who, classes, spans, booked }: CalendarProps) {
     setWeek(Math.min(Math.max(to, 0), WEEKS - 1));
     setChoice(null);
   }
-  function choose(event: MouseEvent, row: Row, place: { row: number; day: number }): void {
-    const [from = 0, to = 0] = starts.slice(place.day, place.day + 2);
+  const choose = useCallback((event: MouseEvent, row: Row, place: { row: number; day: number }, from: number, to: number): void => {
     byBoard.current = event.detail === 0; // a key was pressed, and not a button of a mouse
+    const now = minute.value;
     const cell = event.currentTarget as HTMLElement;
     const pointed = from + Math.floor((event.offsetX / cell.clientWidth) * ((to - from) / HOUR)) * HOUR;
-    const start = byBoard.current ? firstFree(row, from, to, moment) : pointed;
+    const start = byBoard.current ? firstFree(row, from, to, now) : pointed;
     setAt(place);
-    setChoice({ row: row.title, day: from, start: start > moment ? start : nextQuarter(moment) });
-  }
+    setChoice({ row: row.title, day: from, start: start > now ? start : nextQuarter(now) });
+  }, []);
+  const toggle = useCallback((title: string): void => {
+    setOpen((last) => last.includes(title) ? last.filter((one) => one !== title) : [...last, title]);
+  }, []);
   return (
     <section class="calendar" aria-labelledby="calendar-name">
       <h2 id="calendar-name">Calendar</h2>
@@ -90,27 +99,9 @@ export function Calendar({ who, classes, spans, booked }: CalendarProps) {
         </thead>
         <tbody>
           {rows.map((row, place) => (
-            <tr key={row.title}>
-              <th scope="row">
-                {row.claim && "class" in row.claim ? (
-                  <button type="button" class="plain" aria-expanded={open.includes(row.title)} tabIndex={0}
-                    onClick={() => setOpen((last) => last.includes(row.title) ? last.filter((one) => one !== row.title) : [...last, row.title])}>
-                    {row.title}
-                  </button>
-                ) : <span class="one">{row.title}</span>}
-                {row.claim && "class" in row.claim && <span class="quiet"> {row.boards}</span>}
-              </th>
-              {starts.slice(0, DAYS).map((day, column) => (
-                <td key={day}>
-                  <button type="button" data-place={`${place} ${column}`} class="day"
-                    tabIndex={at.row === place && at.day === column ? 0 : -1}
-                    aria-pressed={choice?.row === row.title && choice.day === day}
-                    onClick={(event) => choose(event, row, { row: place, day: column })}>
-                    <Day row={row} from={day} to={starts[column + 1] ?? day} now={moment} />
-                  </button>
-                </td>
-              ))}
-            </tr>
+            <Line key={row.title} row={row} place={place} starts={starts} open={open.includes(row.title)}
+              reached={at.row === place ? at.day : -1} chosen={choice?.row === row.title ? choice.day : 0}
+              choose={choose} toggle={toggle} />
           ))}
         </tbody>
       </table>
@@ -122,17 +113,56 @@ export function Calendar({ who, classes, spans, booked }: CalendarProps) {
   );
 }
 
+interface LineProps {
+  row: Row;
+  place: number;
+  starts: readonly number[];
+  open: boolean;
+  /** Which of its days the keyboard is at; -1: none. */
+  reached: number;
+  /** Which of its days is chosen, by its start; 0: none. */
+  chosen: number;
+  choose: (event: MouseEvent, row: Row, place: { row: number; day: number }, from: number, to: number) => void;
+  toggle: (title: string) => void;
+}
+
+/** A row: drawn again only when it is another one, as there may be hundreds. */
+const Line = kept(({ row, place, starts, open, reached, chosen, choose, toggle }: LineProps) => (
+  <tr>
+    <th scope="row">
+      {row.claim && "class" in row.claim ? (
+        <button type="button" class="plain" aria-expanded={open} tabIndex={0} onClick={() => toggle(row.title)}>
+          {row.title}
+        </button>
+      ) : <span class="one">{row.title}</span>}
+      {row.claim && "class" in row.claim && <span class="quiet"> {row.boards}</span>}
+    </th>
+    {starts.slice(0, DAYS).map((day, column) => {
+      const to = starts[column + 1] ?? day;
+      return (
+        <td key={day}>
+          <button type="button" data-place={`${place} ${column}`} class="day" tabIndex={reached === column ? 0 : -1}
+            aria-pressed={chosen === day} onClick={(event) => choose(event, row, { row: place, day: column }, day, to)}>
+            <Day row={row} from={day} to={to} />
+          </button>
+        </td>
+      );
+    })}
+  </tr>
+));
+
 /** A day of a row: how much of it is taken, hour by hour, and the same in words. */
-function Day({ row, from, to, now }: { row: Row; from: number; to: number; now: number }) {
+const Day = kept(({ row, from, to }: { row: Row; from: number; to: number }) => {
   const across = (at: number): number => ((at - from) / (to - from)) * 24;
   const high = Math.max(row.boards, 1);
-  const most = row.boards - free(row, from, to);
-  const names = [...new Set(within(row.spans, from, to).map((one) => one.span.principal))];
+  const pieces = steps(row.spans, from, to);
+  const most = Math.max(0, ...pieces.map((step) => step.kept));
+  const names = pieces.length === 0 ? [] : [...new Set(within(row.spans, from, to).map((one) => one.span.principal))];
   return (
     <>
       <svg viewBox={`0 0 24 ${high}`} preserveAspectRatio="none" aria-hidden="true">
-        {from < now && <rect class="past" width={Math.min(across(now), 24)} height={high} />}
-        {steps(row.spans, from, to).map((step) => {
+        <Past from={from} to={to} high={high} />
+        {pieces.map((step) => {
           const x = across(step.from);
           const width = across(step.to) - x;
           return (
@@ -148,9 +178,15 @@ function Day({ row, from, to, now }: { row: Row; from: number; to: number; now: 
       </span>
     </>
   );
+});
+
+/** What is over of a day; apart from it, as only that of today grows. */
+function Past({ from, to, high }: { from: number; to: number; high: number }) {
+  const part = useComputed(() => Math.min(Math.max((minute.value - from) / (to - from), 0), 1)).value;
+  return part > 0 ? <rect class="past" width={part * 24} height={high} /> : null;
 }
 
-function rowsOf(classes: BoardClass[], open: string[], boards: Board[], spans: ReturnType<typeof taken>): Row[] {
+function rowsOf(classes: BoardClass[], open: readonly string[], boards: Board[], spans: ReturnType<typeof taken>): Row[] {
   const rows: Row[] = [];
   for (const one of classes) {
     const own = spans.filter(({ span }) => span.class === one.name);

@@ -2,11 +2,12 @@
 import { useState } from "preact/hooks";
 import { call, path } from "../api/call";
 import type { Claim, Me } from "../api/documents";
-import { now } from "../state/clock";
+import { minute, timeUntil } from "../state/clock";
 import { mayControl } from "../state/session";
 import { duration, moment, until } from "../words/amounts";
 import { line } from "../words/shell";
 import { Act } from "./Act";
+import { kept } from "./kept";
 import { Link } from "./Link";
 import { Mark } from "./States";
 
@@ -17,7 +18,7 @@ const STATES = {
   closed: { sign: "–", tone: "quiet" },
 } as const;
 
-export function ClaimRow({ claim, who }: { claim: Claim; who: Me }) {
+export const ClaimRow = kept(({ claim, who }: { claim: Claim; who: Me }) => {
   const { sign, tone } = STATES[claim.state];
   return (
     <li class="claim">
@@ -28,13 +29,13 @@ export function ClaimRow({ claim, who }: { claim: Claim; who: Me }) {
           <span key={board}><Link to={`/boards/${encodeURIComponent(board)}`}>{board}</Link> </span>
         )) : wanted(claim)}
       </span>
-      <span class="quiet">{when(claim, now.value)}</span>
+      <span class="quiet"><When claim={claim} /></span>
       {mayControl(who, claim) && claim.state !== "closed" && claim.state !== "releasing" && (
         <ClaimActions claim={claim} />
       )}
     </li>
   );
-}
+});
 
 function ClaimActions({ claim }: { claim: Claim }) {
   const at = path("claims", claim.id);
@@ -95,6 +96,12 @@ function Sharing({ claim }: { claim: Claim }) {
       </span>
     </details>
   );
+}
+
+/** Apart from its row, as it is another one with the time. */
+function When({ claim }: { claim: Claim }) {
+  const end = claim.state === "active" ? claim.expires : claim.start;
+  return <>{when(claim, end ? timeUntil(end) : minute.value)}</>;
 }
 
 function wanted(claim: Claim): string {

@@ -68,7 +68,7 @@ function Disk({ diff, size }: { diff: Difference; size: number }) {
     x: (offset / size) * WIDTH,
     width: Math.max((length / size) * WIDTH, 1.5), // what is small is still seen
   }));
-  const words = `${diff.stretches.length} ${diff.stretches.length === 1 ? "stretch" : "stretches"} of the disk differ`;
+  const words = `${diff.stretches.length} ${diff.stretches.length === 1 ? "stretch of the disk differs" : "stretches of the disk differ"}`;
   return (
     <figure>
       <svg viewBox={`0 0 ${WIDTH} 14`} preserveAspectRatio="none" role="img" aria-label={words}>

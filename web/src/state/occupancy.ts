@@ -46,16 +46,23 @@ export function within(spans: Taken[], from: number, to: number): Taken[] {
 
 /** Return how many boards are taken, piece by piece from a moment to another; pieces with none are left out. */
 export function steps(spans: Taken[], from: number, to: number): Step[] {
-  const here = within(spans, from, to);
-  const edges = [...new Set([from, to, ...here.flatMap((one) => [one.from, one.to])])]
-    .filter((at) => at >= from && at <= to)
-    .sort((a, b) => a - b);
-  return edges.slice(0, -1).flatMap((at, place) => {
-    const end = edges[place + 1] ?? to;
-    const now = here.filter((one) => one.from <= at && one.to >= end);
-    const expected = now.filter((one) => one.span.certainty === "expected").length;
-    return now.length === 0 ? [] : [{ from: at, to: end, kept: now.length - expected, expected }];
+  // By what begins and ends in the order of time: a class of a thousand boards has thousands of spans a day.
+  const edges: { at: number; by: number; expected: boolean }[] = [];
+  for (const one of within(spans, from, to)) {
+    const expected = one.span.certainty === "expected";
+    edges.push({ at: Math.max(one.from, from), by: 1, expected }, { at: Math.min(one.to, to), by: -1, expected });
+  }
+  edges.sort((a, b) => a.at - b.at);
+  const found: Step[] = [];
+  let kept = 0;
+  let expected = 0;
+  edges.forEach((edge, place) => {
+    if (edge.expected) expected += edge.by;
+    else kept += edge.by;
+    const next = edges[place + 1]?.at ?? to;
+    if (next > edge.at && kept + expected > 0) found.push({ from: edge.at, to: next, kept, expected });
   });
+  return found;
 }
 
 /** Return how many boards of a row are free all the time from a moment to another, as far as is known. */

@@ -2,6 +2,11 @@
 
 const QUARTER = 15 * 60_000;
 
+// Made once: there are hundreds of days in a calendar.
+const SHORT_DAY = new Intl.DateTimeFormat([], { weekday: "short", day: "numeric" });
+const LONG_DAY = new Intl.DateTimeFormat([], { weekday: "long", day: "numeric", month: "long" });
+const TIME = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" });
+
 /** Return the first moment of each of so many days, and of the one after them; `from` is days from today. */
 export function days(from: number, count: number, now: number): number[] {
   const today = new Date(now);
@@ -11,17 +16,17 @@ export function days(from: number, count: number, now: number): number[] {
 
 /** Return a day in few letters: `Tue 24`. */
 export function shortDay(at: number): string {
-  return new Date(at).toLocaleDateString([], { weekday: "short", day: "numeric" });
+  return SHORT_DAY.format(at);
 }
 
 /** Return a day in words: `Tuesday, 24 November`. */
 export function longDay(at: number): string {
-  return new Date(at).toLocaleDateString([], { weekday: "long", day: "numeric", month: "long" });
+  return LONG_DAY.format(at);
 }
 
 /** Return a time of day, with the day where it is another one than that. */
 export function clock(at: number, day?: number): string {
-  const time = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const time = TIME.format(at);
   const same = day === undefined || new Date(at).toDateString() === new Date(day).toDateString();
   return same ? time : `${shortDay(at)} ${time}`;
 }
