@@ -36,12 +36,13 @@ def board(number: int, index_id: str, folder: Path) -> dict[str, object]:
             file.truncate(index.size)
         with Media(disk, write=True) as media:
             install(index, media, rack, Work(lambda _line: None), verify=False, look=False)
+        seconds = time.monotonic() - began
         with disk.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except StepError as error:
         return {"board": number, "error": str(error)}
     disk.unlink()
-    return {"board": number, "sha256": digest, "seconds": time.monotonic() - began}
+    return {"board": number, "sha256": digest, "seconds": seconds}
 
 
 def main(index: str, folder: Path, boards: int) -> None:
