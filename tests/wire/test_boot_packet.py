@@ -44,7 +44,7 @@ def test_what_a_file_says_is_not_kept() -> None:
     block = ip4(udp(40000, 2000, struct.pack("!HH", 3, 1) + TOKEN * 9), 17, outgoing=True)
     found = boot_packet(block, PORTS, outgoing=True)
     assert found is not None
-    assert (found.kind, found.client) == (Kind.TRANSFER, ("10.77.0.5", 2000))
+    assert (found.kind, found.client) == (Kind.TRANSFER, (bytes((10, 77, 0, 5)), 2000))
     assert found.kept == block[: 14 + 20 + 8 + 4]
     answer = ip4(tcp(8067, 3000, b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n#!ipxe " + TOKEN), 6, outgoing=True)
     found = boot_packet(answer, PORTS, outgoing=True)

@@ -9,19 +9,19 @@ kept.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import select
 import socket
-import struct
 import threading
 import time
 from collections import OrderedDict, defaultdict
 from ipaddress import ip_address
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hostler.netboot.packet_files import FOLDER, MOST_A_BOOT, PacketFiles
+from hostler.netboot.packet_ring import PacketRing
 from hostler.wire.boot_packet import BootPacket, BootPorts, Kind, boot_packet
 from hostler.wire.packet_filter import EACH_BLOCKS, FIRST_BLOCKS, SNAP, boot_filter
 from hostler.wire.pcapng import lost, packet, section
@@ -36,22 +36,16 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 64
 PAUSE_SECONDS: Final = 0.05
-"""At most a batch of each interface in this time: some 1,300 packets a second, a fiftieth of a core."""
-BUFFER: Final = 2 << 20
-"""Bytes of packets that the kernel holds meanwhile: the begin of a storm."""
+"""At most a batch of each interface in this time: some 1,300 packets a second, a fiftieth of a core. It is
+longer than the kernel keeps packets back, so that at the end all that was heard is there."""
 FLOWS: Final = 4096
 """Conversations remembered: an answer is kept when its question was."""
 STOP_SECONDS: Final = 5.0
+REST_SECONDS: Final = 2.0
+"""How long at the end what the kernel still holds is put onto the disk."""
 LOOK_SECONDS: Final = 2.0
 """How long an interface that was removed and made again stays unheard: its old socket does not tell."""
 _QUIET_SECONDS = 60.0
-
-_SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 33, 35
-_SOL_PACKET, _PACKET_STATISTICS, _PACKET_AUXDATA = 263, 6, 8
-_ETH_P_ALL, _OUTGOING = 3, 4
-_AUXILIARY = struct.Struct("=IIIHHHH")  # struct tpacket_auxdata: status, length, what was taken of it …
-_TIME = struct.Struct("@ll")
-_CONTROL = socket.CMSG_SPACE(_AUXILIARY.size) + socket.CMSG_SPACE(_TIME.size)
 
 COMMENT: Final = (
     "What this board and the boot services said, as it passed the server's network interface: DHCP and DHCPv6"
@@ -66,7 +60,7 @@ COMMENT: Final = (
 class _Ear(NamedTuple):
     number: int
     ifindex: int
-    socket: socket.socket
+    ring: PacketRing
 
 
 class PacketRecorder:
@@ -97,7 +91,7 @@ class PacketRecorder:
         )
         self._files = PacketFiles(state_dir / FOLDER, section(self._interfaces, SNAP, COMMENT))
         self._ears: list[_Ear] = []
-        self._asked: OrderedDict[tuple[bool, tuple[str, int]], None] = OrderedDict()
+        self._asked: OrderedDict[tuple[bool, tuple[bytes, int]], None] = OrderedDict()
         self._wake = -1
         self._stopping = False
         self._quiet_until = 0.0
@@ -125,7 +119,7 @@ class PacketRecorder:
         self._thread.join(STOP_SECONDS)
         if not self._thread.is_alive():
             for ear in self._ears:
-                ear.socket.close()
+                ear.ring.close()
             os.close(self._wake)
         self._ears.clear()
         self._thread = None
@@ -134,20 +128,18 @@ class PacketRecorder:
         with select.epoll() as poll:
             poll.register(self._wake, select.EPOLLIN)
             for ear in self._ears:
-                poll.register(ear.socket.fileno(), select.EPOLLIN)
+                poll.register(ear.ring.fileno(), select.EPOLLIN)
             look = time.monotonic() + LOOK_SECONDS
             while not self._stopping:
                 poll.poll(LOOK_SECONDS)
-                try:
-                    self._take()
-                    if time.monotonic() >= look:
-                        look = time.monotonic() + LOOK_SECONDS
-                        self._hear_again(poll)
-                except OSError as error:
-                    self._complain(f"packets of boots are not kept: {error}")
-                except Exception:
-                    log.exception("packets of boots could not be kept")
+                self._take()
+                if time.monotonic() >= look:
+                    look = time.monotonic() + LOOK_SECONDS
+                    self._hear_again(poll)
                 time.sleep(PAUSE_SECONDS)
+            until = time.monotonic() + REST_SECONDS
+            while self._take() and time.monotonic() < until:
+                pass
 
     def _hear(self, number: int, interface: str) -> _Ear:
         """Listen on an interface.
@@ -157,7 +149,7 @@ class PacketRecorder:
             ValueError: The networks have too many ports.
         """
         ifindex = socket.if_nametoindex(interface)
-        return _Ear(number, ifindex, _listen(interface, self._ports))
+        return _Ear(number, ifindex, PacketRing(interface, boot_filter(self._ports)))
 
     def _hear_again(self, poll: select.epoll) -> None:
         """Listen anew on interfaces that were removed and made again: a socket stays with the old one."""
@@ -167,37 +159,39 @@ class PacketRecorder:
                 if socket.if_nametoindex(interface) == ear.ifindex:
                     continue
                 again = self._hear(ear.number, interface)
-                ear.socket.close()
+                ear.ring.close()
                 self._ears[place] = again
-                poll.register(again.socket.fileno(), select.EPOLLIN)
+                poll.register(again.ring.fileno(), select.EPOLLIN)
                 log.info("packets on %s are kept again", interface)
 
-    def _take(self) -> None:
-        """Fetch a batch of each interface and put it where it belongs."""
+    def _take(self) -> bool:
+        """Fetch a batch of each interface and put it where it belongs; returns whether one was full."""
+        full = False
         blocks: dict[tuple[str, str], list[bytes]] = defaultdict(list)
         for ear in self._ears:
             try:
-                self._take_from(ear, blocks)
+                full |= self._take_from(ear, blocks) == BATCH
             except OSError as error:  # such as that it is down; the others are heard all the same
                 self._complain(f"packets on {self._interfaces[ear.number]} are not kept: {error}")
+            except Exception:
+                log.exception("packets of boots could not be kept")
         for (board, boot), found_blocks in blocks.items():
-            self._files.add(board, boot, b"".join(found_blocks))
+            try:
+                self._files.add(board, boot, b"".join(found_blocks))
+            except OSError as error:
+                self._complain(f"packets of boots are not kept: {error}")
+        return full
 
-    def _take_from(self, ear: _Ear, blocks: dict[tuple[str, str], list[bytes]]) -> None:
-        """Add a batch of one interface to the blocks of boards and boots.
+    def _take_from(self, ear: _Ear, blocks: dict[tuple[str, str], list[bytes]]) -> int:
+        """Add a batch of one interface to the blocks of boards and boots; returns how many packets it had.
 
         Raises:
             OSError: It is no longer heard; what was heard before is added.
         """
         heard: set[tuple[str, str]] = set()
-        at = time.time_ns()
-        for _ in range(BATCH):
-            try:
-                frame, control, _, sender = ear.socket.recvmsg(SNAP, _CONTROL)
-            except BlockingIOError:
-                break
-            at, length = _measured(control, at, len(frame))
-            outgoing = sender[2] == _OUTGOING
+        at, taken = time.time_ns(), 0
+        for at, frame, length, outgoing in islice(ear.ring.frames(), BATCH):
+            taken += 1
             found = boot_packet(frame, self._ports, outgoing=outgoing)
             target = self._whose(found) if found is not None else None
             if found is None or target is None or target.boot is None:
@@ -207,9 +201,10 @@ class PacketRecorder:
             key = (target.board, target.boot)
             heard.add(key)
             blocks[key].append(packet(ear.number, at, kept, length, outgoing=outgoing, comment=comment))
-        if heard and (missed := _missed(ear.socket)):
+        if heard and (missed := ear.ring.missed()):
             for key in heard:
                 blocks[key].append(lost(ear.number, at, missed))
+        return taken
 
     def _whose(self, found: BootPacket) -> Target | None:
         """Return the board a packet concerns, or None: nobody's, or an answer to what was left out."""
@@ -240,49 +235,3 @@ def _covered(kept: bytes, target: Target) -> bytes:
     """Return bytes without the token of the boot, wherever it may stand."""
     token = (target.token or "").encode()
     return kept.replace(token, b"*" * len(token)) if token else kept
-
-
-def _measured(control: Sequence[tuple[int, int, bytes]], at: int, length: int) -> tuple[int, int]:
-    """Return when the kernel saw a packet, in nanoseconds, and how long it was on the wire."""
-    for level, kind, data in control:
-        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _TIME.size:
-            seconds, nanoseconds = _TIME.unpack_from(data)
-            at = seconds * 1_000_000_000 + nanoseconds
-        elif (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA) and len(data) >= _AUXILIARY.size:
-            length = max(length, _AUXILIARY.unpack_from(data)[1])
-    return at, length
-
-
-def _missed(ear: socket.socket) -> int:
-    """Return how many packets the kernel dropped since this was asked last."""
-    statistics = ear.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
-    return int(struct.unpack("@II", statistics)[1])
-
-
-def _listen(interface: str, ports: BootPorts) -> socket.socket:
-    """Return a socket that hears boots on an interface; needs CAP_NET_RAW.
-
-    Raises:
-        OSError: It cannot be had.
-        ValueError: The networks have too many ports.
-    """
-    program = boot_filter(ports)
-    code = ctypes.create_string_buffer(program)
-    ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
-    try:
-        ear.setsockopt(
-            socket.SOL_SOCKET,
-            _SO_ATTACH_FILTER,
-            struct.pack("@HP", len(program) // 8, ctypes.addressof(code)),
-        )
-        try:
-            ear.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
-        except PermissionError:
-            ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        ear.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        ear.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
-        ear.bind((interface, _ETH_P_ALL))
-    except OSError:
-        ear.close()
-        raise
-    return ear

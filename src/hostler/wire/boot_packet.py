@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 _ETHERNET = 14
 _IP4, _IP6, _UDP, _TCP = 0x0800, 0x86DD, 17, 6
@@ -56,20 +55,19 @@ class BootPorts:
     http: frozenset[int] = field(default=frozenset({8067}))
 
 
-@dataclass(frozen=True, slots=True)
-class BootPacket:
+class BootPacket(NamedTuple):
     """A packet that may belong to a boot.
 
     Attributes:
         kind: What it is.
         mac: MAC of the client, or of the router it is behind.
-        client: The client's address and port, as far as it has them.
+        client: The client's address, 4 or 16 bytes, and its port, as far as it has them.
         kept: The bytes that may be kept.
     """
 
     kind: Kind
     mac: str
-    client: tuple[str, int]
+    client: tuple[bytes, int]
     kept: bytes
 
 
@@ -99,35 +97,39 @@ def _read(frame: bytes, ports: BootPorts, *, outgoing: bool) -> BootPacket | Non
         return None
     source_port, target_port = struct.unpack_from("!HH", frame, at)
     mac = (frame[:6] if outgoing else frame[6:12]).hex(":")
-    address = str(ip_address(target if outgoing else source))
-    found = BootPacket(Kind.DHCP, mac, (address, target_port if outgoing else source_port), frame)
+    client = (target, target_port) if outgoing else (source, source_port)
     both = {source_port, target_port}
     if protocol == _UDP:
-        return _datagram(found, at + 8, ports, both, older=version == 4)
+        return _datagram(frame, mac, client, at + 8, ports, both, older=version == 4)
     if protocol == _TCP and not both.isdisjoint(ports.http):
-        return _segment(found, at)
+        return _segment(frame, mac, client, at)
     return None
 
 
 def _datagram(
-    found: BootPacket, at: int, ports: BootPorts, both: set[int], *, older: bool
-) -> BootPacket | None:
+    frame: bytes,
+    mac: str,
+    client: tuple[bytes, int],
+    at: int,
+    ports: BootPorts,
+    both: set[int],
+    *,
+    older: bool,
+) -> BootPacket:
     """Read what follows a UDP header at a place."""
-    frame = found.kept
     if older and not both.isdisjoint(ports.dhcp):
         # By whom it is about, not by who put it on this wire: that may be a relay, or go to all.
-        return replace(found, mac=frame[at + _CHADDR : at + _CHADDR + 6].hex(":"))
+        return BootPacket(Kind.DHCP, frame[at + _CHADDR : at + _CHADDR + 6].hex(":"), client, frame)
     if not older and not both.isdisjoint(ports.dhcp6):
-        return found
+        return BootPacket(Kind.DHCP, mac, client, frame)
     if ports.tftp in both:
-        return replace(found, kind=Kind.FILE_REQUEST)
+        return BootPacket(Kind.FILE_REQUEST, mac, client, frame)
     (opcode,) = struct.unpack_from("!H", frame, at)
-    return replace(found, kind=Kind.TRANSFER, kept=frame[: at + 4] if opcode == _DATA else frame)
+    return BootPacket(Kind.TRANSFER, mac, client, frame[: at + 4] if opcode == _DATA else frame)
 
 
-def _segment(found: BootPacket, at: int) -> BootPacket | None:
+def _segment(frame: bytes, mac: str, client: tuple[bytes, int], at: int) -> BootPacket:
     """Read a TCP segment at a place."""
-    frame = found.kept
     body = at + (frame[at + 12] >> 4) * 4
     said = frame[body:]
     if said.startswith(_METHODS):
@@ -135,10 +137,10 @@ def _segment(found: BootPacket, at: int) -> BootPacket | None:
     elif said.startswith(b"HTTP/"):
         kind = Kind.ANSWER
     else:
-        return replace(found, kind=Kind.CONNECTION, kept=frame[:body])
+        return BootPacket(Kind.CONNECTION, mac, client, frame[:body])
     end = said.find(b"\r\n\r\n")
     head = said if end < 0 else said[: end + 4]
-    return replace(found, kind=kind, kept=frame[:body] + _without_secrets(head))
+    return BootPacket(kind, mac, client, frame[:body] + _without_secrets(head))
 
 
 def _without_secrets(head: bytes) -> bytes:
