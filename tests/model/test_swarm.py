@@ -78,6 +78,24 @@ def test_many_boards_take_little_longer_than_few() -> None:
     assert many <= 1.5 * few
 
 
+def test_the_rack_gives_each_board_its_share() -> None:
+    """Who asks first, four times, leaves something for others: they have nothing to trade before."""
+    swarm = Swarm(64)
+    swarm.join("b0", 0, all_of(64), 0.0)
+    swarm.join("b1", 0, all_of(64), 0.0)
+    asked = [swarm.job(name, 1, 0.0) for name in ["b0"] * RACK_UPLOADS + ["b1"] * RACK_UPLOADS]
+    half = RACK_UPLOADS // 2
+    assert [job is not None for job in asked] == 2 * ([True] * half + [False] * half)
+
+
+def test_a_board_alone_has_the_whole_rack() -> None:
+    """Nobody else lacks anything."""
+    swarm = Swarm(64)
+    swarm.join("done", 0, 0, 0.0)
+    swarm.join("b0", 0, all_of(64), 0.0)
+    assert None not in [swarm.job("b0", 1, 0.0) for _ in range(RACK_UPLOADS)]
+
+
 def test_what_only_a_board_gives_that_failed_comes_from_the_rack() -> None:
     """Whoever it failed asks it no more; when two say so, nobody does."""
     swarm = Swarm(4)

@@ -433,6 +433,27 @@ async def test_boards_of_other_networks_are_not_told_of(tmp_path: Path, index: C
     assert await peers.ask("b3", NETWORK, index.id, here, joining(b"", b"")) is None
 
 
+async def test_what_broke_off_with_a_board_that_left_is_fetched_at_once(
+    tmp_path: Path, index: ChunkIndex
+) -> None:
+    """The board's number is known no more when somebody tells that it gave nothing."""
+    peers = Peers(tmp_path.joinpath, lambda *_: None)
+    giver, here = IPv4Address("10.77.0.5"), IPv4Address("10.77.0.9")
+    await peers.ask("b5", SHARING, index.id, giver, joining(b"\x0f", b""))
+    joined = await peers.ask("b1", SHARING, index.id, here, joining(b"", b"\x01"))
+    assert joined is not None
+    job = await peers.ask("b1", SHARING, index.id, here, {"session": joined["session"], "most": 1})
+    assert job is not None
+    source = job["from"]
+    assert isinstance(source, dict)
+    await peers.ask("b5", SHARING, index.id, giver, {"leave": "it has everything"})
+    failed: Document = {"chunks": [0], "from": source["peer"], "why": "connection reset"}
+    told: Document = {"session": joined["session"], "failed": [failed], "most": 1}
+    again = await peers.ask("b1", SHARING, index.id, here, told)
+    assert again is not None
+    assert (again["job"], again["from"]) == ([0], None)
+
+
 async def test_who_has_everything_waits_for_nothing(tmp_path: Path, index: ChunkIndex) -> None:
     """Of a board's workers the last ones ask when another has told already that nothing lacks."""
     peers = Peers(tmp_path.joinpath, lambda *_: None)

@@ -32,8 +32,9 @@ IDLE_SECONDS = 30.0
 """Likewise from others, who write what they got to a slow disk meanwhile."""
 SEND_SECONDS = 30.0
 """How long a whole frame may take; who takes it more slowly is better served by the rack."""
-LINGER_SECONDS = 2.0
-"""How long what is being sent at the end may go on, on all connections together."""
+LINGER_SECONDS = 5.0
+"""How long what is being sent at the end may go on, on all connections together: at 20 Mbit/s chunks take two
+seconds, and all their bytes would be sent in vain."""
 _LONGEST = 1024
 _REQUEST = re.compile(rb"GET /chunk/([0-9]{1,9}) HTTP/1\.1\r\n")
 _TICKET = re.compile(rb"\r\nAuthorization: Bearer ([0-9a-f]{64})\r\n")

@@ -1,9 +1,9 @@
 """Which chunk a board fetches next, and from whom, where boards that install one image fetch from each other.
 
-The rack gives out every chunk about once, the lowest first, and to no more boards at a time than fill its
-link; from then on the boards that have it give it on. What a board gets is, of the lowest that it lacks and
-somebody may give, the one that the fewest have. Nobody gives to more than a few at once: what comes whole
-early can be given on early.
+The rack gives out every chunk about once, the lowest first, to no more boards at a time than fill its link,
+and to each the same share; from then on the boards that have it give it on. What a board gets is, of the
+lowest that it lacks and somebody may give, the one that the fewest have. Nobody gives to more than a few at
+once: what comes whole early can be given on early.
 
 Nothing here is trusted to last: a board that is silent is gone; one that gave what is wrong, or nothing, is
 left by whoever says so, and by all when two say so, each time for twice as long: on boards that were merely
@@ -173,12 +173,12 @@ class Swarm:
         Args:
             board: Who wanted them.
             chunks: Which.
-            source: From whom; None: the rack.
+            source: From whom; None: the rack; "": a board that has left.
             blame: Whether it takes nothing from there for a while; False: they were there no more.
         """
         member, bits = self._members[board], _bits(chunks)
         giver = self._members.get(source) if source is not None else None
-        mine = [job for job in member.jobs if job.left & bits and _source(job) == source]
+        mine = [job for job in member.jobs if job.left & bits and self._source(job) == source]
         for job in mine:
             self._drop(member, job, job.left & bits)
         if giver is None or all(job.source is not giver for job in mine):
@@ -211,7 +211,11 @@ class Swarm:
             for other in self._members.values()
             if other is not member and not other.left_by(member, now)
         ]
-        rack_free = sum(job.since >= now - patience for job in self._from_rack) < RACK_UPLOADS
+        given = [job for job in self._from_rack if job.since >= now - patience]
+        share = -(
+            -RACK_UPLOADS // self.lacking
+        )  # or who asks first gets all, and the others nothing to trade
+        rack_free = len(given) < RACK_UPLOADS and sum(job in member.jobs for job in given) < share
         if rack_free:
             coming = 0
             for other in others:
@@ -263,13 +267,15 @@ class Swarm:
         else:
             job.source.uploads -= 1
 
+    def _source(self, job: _Running) -> str | None:
+        """Return from whom a job is, as ``failed`` names it."""
+        if job.source is None:
+            return None
+        return job.source.name if self._members.get(job.source.name) is job.source else ""
+
     def _count(self, bits: int, by: int) -> None:
         for chunk in _each(bits):
             self._copies[chunk] += by
-
-
-def _source(job: _Running) -> str | None:
-    return job.source.name if job.source is not None else None
 
 
 def _flying(member: _Member, after: float) -> int:
