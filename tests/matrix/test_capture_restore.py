@@ -72,7 +72,8 @@ SYSTEMS = (
     System(
         "arm64", "tiny-arm64", "arm64-uboot", Loader.PXELINUX, (DiskKind.VIRTIO, 512), (DiskKind.VIRTIO, 256),
         "/dev/vda2",
-        "cd /etc; tr -d - </proc/sys/kernel/random/uuid >machine-id; mkdir ssh; echo key >ssh/ssh_host_x.pub",
+        "cd /etc; tr -d - </proc/sys/kernel/random/uuid >machine-id; "
+        "mkdir ssh; echo key >ssh/ssh_host_rsa_key.pub",
         renews=False,
     ),
 )  # fmt: skip
