@@ -54,6 +54,11 @@ def container(arch: str, place: Path, init: bytes = b"") -> Path:
     return place / "layout.tar"
 
 
+def loaders() -> dict[str, Path]:
+    """Return what an agent for amd64 brings."""
+    return {**build_loaders("amd64", BUILT, CACHE), **build_media_loaders("amd64", BUILT, CACHE)}
+
+
 def disk(source: Path, place: Path, terms: DiskTerms) -> Disk:
     """Import it."""
     store = ImageStore(place / "store")
@@ -63,9 +68,8 @@ def disk(source: Path, place: Path, terms: DiskTerms) -> Disk:
 def test_a_container_without_an_init_boots_to_a_shell(tmp_path: Path) -> None:
     """BIOS: Debian's kernel, its modules where modprobe finds them, and the root to be written to."""
     terms = DiskTerms(
-        "amd64", ("x86-bios",), loaders=build_loaders("amd64", BUILT, CACHE),
-        kernel=build_disk_kernel("amd64", BUILT, CACHE),
-    )  # fmt: skip
+        "amd64", ("x86-bios",), loaders=loaders(), kernel=build_disk_kernel("amd64", BUILT, CACHE)
+    )
     made = disk(container("amd64", tmp_path), tmp_path, terms)
     drive = f"file={made.path},format=raw,if=virtio"
     with Board("amd64", "-drive", drive, "-nic", "none") as board:
