@@ -42,6 +42,12 @@ def test_cuts_change_nothing(cuts: list[int]):
     assert [getattr(item, "name", None) for item in found] == [getattr(item, "name", None) for item in whole]
 
 
+def test_firmware_that_resets_the_terminal_is_known():
+    """SeaBIOS as Debian's QEMU starts it: a full reset, no wrapping, a clear screen, and then its name."""
+    (stage,) = Scanner().feed(b"\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n")
+    assert stage == Stage("firmware", "SeaBIOS (version 1.16.2-debian-1.16.2-1)")
+
+
 def test_a_prompt_is_told_before_its_line_ends():
     """Nobody ends the line of a login prompt but the one who waits for it."""
     assert list(Scanner().feed(b"\r\ntiny login: ")) == [Stage("login", "tiny login:")]

@@ -255,7 +255,7 @@ class FaultLab(WholeLab):
             f"link add {patch} type bridge forward_delay 0 mcast_snooping 0",
             f"link set {patch}w master {patch} up",
             f"link set {own} master {patch}",
-            f"link set {patch} up",
+            f"link set {patch} arp off up",  # else this host answers there, too, for its address on br0
         ):
             self.inside("ip", *line.split())
 

@@ -60,6 +60,10 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
     "wrong port": (Cause.WRONG_PORT, (ON, ASKS, (9, "link", "other-port", "through port 4"))),
     "two identities": (Cause.IDENTITY, (ON, ASKS, (8, "dhcp", "conflict", "its MAC and its UUID"))),
     "firmware does not ask": (Cause.DID_NOT_ASK, (ON, FIRMWARE)),
+    "firmware finds nothing": (
+        Cause.DID_NOT_ASK,
+        (ON, (9, "console", "nothing-to-boot", "No bootable device.")),
+    ),
     "its own disk": (Cause.BOOTED_DISK, (ON, FIRMWARE, RUNS, (30, "console", "login", "pc login:"))),
     "not answered": (Cause.NO_ANSWER, (ON, ASKS, (8, "dhcp", "ignored", "no boot file for EBC", {}))),
     "other server": (
@@ -423,6 +427,10 @@ WELL: dict[str, tuple[Cause, bool, float, tuple[Row, ...]]] = {
             *(*ANSWERED, LOADER, (11, "tftp", "read", "reads grub/kernel", {"file": "kernel"})),
             *looks(11, *(4e6 * n for n in range(1, 8)), source="tftp"),
         ),
+    ),
+    "crashed once, and is started again": (
+        Cause.UNDER_WAY, True, 1,
+        (*FETCHED, RUNS, ADDRESS, trouble(24, "the agent ended with status 1 (try 1 of 3)", "ended")),
     ),
     "crashed once, and works": (
         Cause.UNDER_WAY, True, 1800,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LONGEST_LINE = 8192
 
 _MARKER = re.compile(rb"@hostler (\{.*\})")
-_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Za-z]|[=>78])")
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-Za-z]|[=>78cDEHMZ])")
 _UNSEEN = re.compile(r"[^\x20-\x7e\u00a0-\uffff]")
 
 

@@ -278,7 +278,7 @@ class BootStory:
             (Reached.KERNEL, self.kernel_runs),
             (Reached.FILE, self.whole_files),
             (Reached.ANSWERED, self.answers),
-            (Reached.ASKED, self.firmware_asks or self.first("console", "firmware")),
+            (Reached.ASKED, self.firmware_asks or self.first("console", "firmware", "nothing-to-boot")),
             (Reached.POWER, self.powered),
         )
         return next((stage for stage, seen in steps if seen), Reached.NOTHING)

@@ -20,7 +20,9 @@ def agent(story: BootStory) -> Verdict | None:
     ended = _ended(story)
     if ended is not None:
         return ended
-    trouble = story.last("agent", "trouble")
+    # One that ended is started again, and is then heard or ends once more: see above.
+    troubles = [one for one in story.all("agent", "trouble") if one.data.get("cause") != "ended"]
+    trouble = troubles[-1] if troubles else None
     if failed is not None and failed.kind == "timed_out" and story.reached is Reached.SYSTEM:
         return found(
             story, Cause.STEP, f"What it was to do was not done in time: {failed.text}.",

@@ -112,7 +112,7 @@ def never_asked(story: BootStory) -> Verdict | None:
             "Put the network first in its firmware's boot order, or give it a boot control (bootctl).",
             story.system_asks[-1],
         )  # fmt: skip
-    firmware = story.first("console", "firmware")
+    firmware = story.first("console", "firmware", "nothing-to-boot")
     if firmware is not None:
         return found(
             story, Cause.DID_NOT_ASK, "Its firmware ran and did not ask the network.",
