@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from netns import Lan, joined
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 # A run in the background ignores Ctrl-C, and all it starts would inherit that; tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("without-clock", settings(), deadline=None)
+settings.load_profile("without-clock")
 
 
 @pytest.fixture
