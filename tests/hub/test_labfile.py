@@ -120,7 +120,7 @@ def test_a_good_file_is_an_inventory(tmp_path: Path):
         "relayed": None, "subnet": "10.77.0.0/24", "router": None,
             "address6": None, "subnet6": None, "range6": None, "dns": [], "http_port": 8067,
         "lease": 3600.0,
-        "multicast": None, "installs": None, "peers": False,
+        "multicast": None, "installs": None, "peers": True,
         "netns_pidfile": str(tmp_path / "lab.pid"),
     }  # fmt: skip
     board = inventory.boards["pc-1"]

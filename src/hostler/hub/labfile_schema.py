@@ -268,7 +268,7 @@ class NetworkTable(_Closed):
     netns_pidfile: str | None = None
     multicast: MulticastTable | None = None
     installs: InstallsTable | None = None
-    peers: bool = False
+    peers: bool = True
 
     @model_validator(mode="after")
     def _here_or_relayed(self) -> NetworkTable:
