@@ -1,6 +1,6 @@
 /** Every board of the lab, live. */
 import { computed } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Me } from "../api/documents";
 import { BoardRow } from "../parts/BoardRow";
 import { WallChoices } from "../parts/WallChoices";
@@ -10,6 +10,7 @@ import { fits, groupOf } from "../state/filter";
 import { query } from "../state/route";
 
 const NOTHING: readonly Group[] = [];
+const AT_ONCE = 100; // rows drawn in one frame, more than are in sight
 
 interface Group {
   title: string;
@@ -23,6 +24,7 @@ export function Wall({ who }: { who: Me }) {
   }, []);
   const groups = useMemo(() => shownGroups(who), [who]);
   const count = groups.value.reduce((sum, group) => sum + group.names.length, 0);
+  const drawn = useGrowing(groups.value, count);
   return (
     <>
       <h1 class="hidden">Boards</h1>
@@ -33,9 +35,9 @@ export function Wall({ who }: { who: Me }) {
       <p class="row head" aria-hidden="true">
         <span>Board</span><span>State</span><span>Power</span><span>Held by</span><span>Doing</span>
       </p>
-      {groups.value.map((group) => (
+      {drawn.map((group) => (
         <section key={group.title}>
-          {group.title && <h2>{group.title} <span class="quiet">{group.names.length}</span></h2>}
+          {group.title && <h2>{group.title} <span class="quiet">{group.count}</span></h2>}
           <ul class="wall">
             {group.names.map((name) => <BoardRow key={name} name={name} />)}
           </ul>
@@ -43,6 +45,26 @@ export function Wall({ who }: { who: Me }) {
       ))}
     </>
   );
+}
+
+/** The groups as far as they are drawn: of very many rows those in sight come first, and the others frame by frame. */
+function useGrowing(groups: readonly Group[], count: number): (Group & { count: number })[] {
+  const [, again] = useState({});
+  const last = useRef(0);
+  const most = last.current + AT_ONCE;
+  let left = most;
+  const shown = groups.flatMap((group) => {
+    const names = group.names.slice(0, left);
+    left -= names.length;
+    return names.length > 0 ? [{ ...group, names, count: group.names.length }] : [];
+  });
+  last.current = Math.min(count, most);
+  useEffect(() => {
+    if (last.current >= count) return undefined;
+    const frame = requestAnimationFrame(() => again({}));
+    return () => cancelAnimationFrame(frame);
+  });
+  return shown;
 }
 
 /** Recomputed with every change of a board, but another value only when a row comes, goes or moves. */
