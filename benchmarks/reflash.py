@@ -92,8 +92,11 @@ def measure(place: Path, options: argparse.Namespace) -> int:
         }
         times: dict[str, list[float]] = {name: [] for name in ways}
         results: dict[str, Installed | None] = {}
-        for _ in range(options.repeat):  # in turn, so that a noisy moment hits all
-            for name, (before, way) in ways.items():
+        names = list(ways)
+        for turn in range(options.repeat):  # in turn, so that a noisy moment hits all
+            first = turn % len(names)  # what comes before it must not favour any
+            for name in [*names[first:], *names[:first]]:
+                before, way = ways[name]
                 fill(disk, before)
                 begun = time.perf_counter()
                 results[name] = way()
