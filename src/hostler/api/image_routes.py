@@ -113,7 +113,8 @@ _STREAMED: dict[str, Any] = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     },
     "responses": {
-        "200": {"content": {"application/x-ndjson": {}}, "description": "Progress, then the image"}
+        "200": {"content": {"application/x-ndjson": {}}, "description": "Progress, then the image"},
+        "204": {"description": "The terms of a dry run are good"},
     },
 }
 

@@ -65,7 +65,7 @@ class PieceTypeError(Refusal):
     title = "Another kind of content"
 
 
-@router.options("/uploads")
+@router.options("/uploads", status_code=204, response_class=Response)
 async def describe_uploads() -> Response:
     """Tell what of tus is spoken."""
     return Response(status_code=204, headers={"Tus-Version": VERSION, "Tus-Extension": _EXTENSIONS})
