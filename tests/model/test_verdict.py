@@ -23,6 +23,7 @@ from boot_traces import (
     WANTS,
     WELL,
     Row,
+    looks,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,6 +123,14 @@ def test_a_crossed_console_is_told_of_a_boot_that_came_up_too() -> None:
     rows = HEALTHY["vx-bios, to the agent"]["events"]
     other = (rows[-1][0], "console", "other-board", "the agent of pi speaks", {})
     assert judge(story([*rows, other])).cause is Cause.OTHER_CONSOLE
+
+
+def test_what_does_not_arrive_after_its_power_was_cut_is_no_standstill() -> None:
+    """The connection lives on for a while: it is looked at, and its transfer was slow all the same."""
+    asked = (12, "http", "get", "pc: kernel", {"file": "kernel"})
+    events = events_of((*ANSWERED, asked, *looks(12, 1e6, 2e6, 3e6, 3e6, 3e6, 3e6)))
+    assert judge(BootStory(events, True, 1e9 + 75)).cause is Cause.SLOW
+    assert judge(BootStory(events, True, 1e9 + 400)).cause is Cause.TRANSFER
 
 
 def test_of_a_board_without_a_console_less_is_said() -> None:

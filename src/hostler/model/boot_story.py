@@ -145,7 +145,8 @@ class BootStory:
     @cached_property
     def looks(self) -> list[TraceEvent]:
         """The looks at the long transfer that is under way, oldest first; empty: none is, as far as seen."""
-        seen = [one for one in self.events if one.kind == "slow" and one.source in ("http", "tftp")]
+        slow = [one for one in self.events if one.kind == "slow" and one.source in ("http", "tftp")]
+        seen = [one for one in slow if one.at <= self.until]  # nothing arrives after its power was cut
         if not seen:
             return []
         last = seen[-1]
