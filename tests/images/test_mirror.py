@@ -206,6 +206,8 @@ def test_an_upstream_that_is_away_is_waited_for(upstream: Upstream, tmp_path: Pa
             f"chunks from {upstream.url}: link lost 0 s ago (it answered 503: not this time)"
             in here.waiting()
         )
+        with pytest.raises(NotYetError, match=r"index of image .debian. is not here yet, and .* 503"):
+            here.index(upstream.index_id)
         upstream.status = 200
         assert landing.result(SECONDS).exists()
         assert here.waiting() == f"chunks from {upstream.url}"

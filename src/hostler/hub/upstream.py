@@ -206,24 +206,34 @@ class UpstreamImages:
         self._own = files
         self._reveal = reveal
         self._problem = ""
+        self._followed: UpstreamTerms | None = None
+        self._settled = False
+        self._due = 0.0
 
     async def run(self) -> None:
         """Follow until cancelled."""
         if self._own is None:
             return
-        followed: UpstreamTerms | None = None
-        due, settled = 0.0, False
         while True:
-            plan = self._hub.state.inventory.upstream
-            terms = await asyncio.to_thread(self._terms, plan) if plan is not None else None
-            # One whose secret cannot be read just now is followed as before.
-            if (terms is not None or plan is None) and (terms != followed or not settled):
-                followed, due, settled = terms, 0.0, True
-                await asyncio.to_thread(self._files.follow, terms, self._names())
-            if settled and time.monotonic() >= due:
-                await self._look(followed)
-                due = time.monotonic() + LOOK_SECONDS
+            try:
+                await self._round()
+            except Exception as error:  # a cache that cannot be written costs its images, and not the lab
+                if self._problem != str(error):
+                    log.exception("the upstream is not followed")
+                self._problem = str(error)
             await asyncio.sleep(_CHANGE_SECONDS)
+
+    async def _round(self) -> None:
+        plan = self._hub.state.inventory.upstream
+        terms = await asyncio.to_thread(self._terms, plan) if plan is not None else None
+        # One whose secret cannot be read just now is followed as before.
+        if (terms is not None or plan is None) and (terms != self._followed or not self._settled):
+            self._settled = False
+            await asyncio.to_thread(self._files.follow, terms, self._names())
+            self._followed, self._settled, self._due = terms, True, 0.0
+        if self._settled and time.monotonic() >= self._due:
+            await self._look(self._followed)
+            self._due = time.monotonic() + LOOK_SECONDS
 
     async def index(self, image: ImageRecord) -> None:
         """Have the index of an image of the upstream here, and see that its signatures hold for it.
@@ -280,6 +290,9 @@ class UpstreamImages:
                 return
             self._say("")
             found = offered(documents, terms.url, time.time())
+            # Before they are seen: who sees one may deploy it.
+            coming = self._names() | {image.index: image.name for image in found.values()}
+            await asyncio.to_thread(self._files.offers, coming)
         if found or any(image.upstream for image in self._hub.state.images.values()):
             try:
                 await self._hub.change(lambda draft: take_over(draft, found))

@@ -43,6 +43,8 @@ AHEAD_BYTES = 128 << 20
 GIVE_UP_SECONDS = 600.0
 DAMAGED_TRIES = 3
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+_FORGOTTEN_SECONDS = 60.0
+"""Who waits for an index asks more often than this; what is asked for later begins to wait anew."""
 _INDEXES = 16
 _READERS = 4096
 _OUTSTANDING = 2 * CONNECTIONS * BATCH  # of a whole image being fetched
@@ -129,6 +131,7 @@ class Mirror:
         self._places: OrderedDict[str, _Places] = OrderedDict()
         self._readers: OrderedDict[tuple[str, str], Readahead] = OrderedDict()
         self._index_lock = threading.Lock()
+        self._asked_for: dict[str, tuple[float, float]] = {}  # indexes: since when, when last
         self._links = [UpstreamLink(place) for _ in range(CONNECTIONS)]
         self._catalogue_link = UpstreamLink(place)
         self._catalogue_lock = threading.Lock()
@@ -172,7 +175,10 @@ class Mirror:
 
         Raises:
             NoUpstreamError: the upstream offers no such image.
-            StoreError: it cannot be had: the link is lost, the image gone, its bytes are other ones.
+            NotYetError: the line is lost.
+            UpstreamLostError: it was lost for too long.
+            GoneError: the image is no longer there.
+            StoreError: its bytes are other ones.
         """
         path = self.cache.index(artefact)
         if path.is_file():
@@ -189,11 +195,21 @@ class Mirror:
             except GoneError as error:
                 raise GoneError(f'image "{name}" is no longer at {self.place.url}: {error}') from error
             except LinkError as error:
-                raise StoreError(
-                    f'the index of image "{name}" is not here yet, and {self.place.url} cannot be reached: '
-                    f"{error}"
-                ) from error
+                raise self._late(artefact, name, str(error)) from error
+            self._asked_for.pop(artefact, None)
             return self.cache.keep_index(artefact, data)
+
+    def _late(self, artefact: str, name: str, reason: str) -> StoreError:
+        """Return what is said of an index that cannot be had now."""
+        now = time.monotonic()
+        asked, last = self._asked_for.get(artefact, (now, now))
+        if now - last > _FORGOTTEN_SECONDS:
+            asked = now
+        self._asked_for[artefact] = (asked, now)
+        text = f'the index of image "{name}" is not here yet, and {self.place.url} cannot be reached'
+        if now - asked > self._give_up:
+            return UpstreamLostError(f"{text} for {now - asked:.0f} s: {reason}")
+        return NotYetError(f"{text}: {reason}")
 
     def chunk(self, digest: str, index: str, reader: str = "") -> Future[Path]:
         """Ask for a chunk; the future gives its path, or raises. It must not be cancelled: others wait too.
