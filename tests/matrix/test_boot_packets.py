@@ -73,7 +73,7 @@ SHOWN = {
     "uefi-http-uki": Shown(pages=("/boot/uki.efi",)),
     "uefi-ipv6": Shown(("snponly.efi",), ("/boot/ipxe", "/boot/file/"), ipv6=True),
     "uboot": Shown(("boot/kernel", "boot/initrd")),
-    "arm64-uefi-pxe": Shown(("boot/kernel", "boot/initrd")),
+    "arm64-uefi-pxe": Shown(("grub/shimaa64.efi", "grub/kernel", "grub/initrd")),
 }
 
 
