@@ -48,6 +48,14 @@ def test_firmware_that_resets_the_terminal_is_known():
     assert stage == Stage("firmware", "SeaBIOS (version 1.16.2-debian-1.16.2-1)")
 
 
+def test_the_agents_first_process_tells_that_its_kernel_runs():
+    """A quiet kernel says nothing of itself, and one without an address nothing on the network."""
+    (stage,) = Scanner().feed(
+        b"\x1b[2Jhostler: [39.33] drivers loaded in 2 rounds\r\nhostler: [40] asking\r\n"
+    )
+    assert stage == Stage("kernel", "hostler: [39.33] drivers loaded in 2 rounds")
+
+
 def test_a_prompt_is_told_before_its_line_ends():
     """Nobody ends the line of a login prompt but the one who waits for it."""
     assert list(Scanner().feed(b"\r\ntiny login: ")) == [Stage("login", "tiny login:")]

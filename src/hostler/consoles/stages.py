@@ -7,6 +7,8 @@ import re
 STAGES = (
     ("firmware", re.compile(rb"^(?:SeaBIOS \(version|U-Boot (?:SPL )?20\d\d\.|iPXE \d|BdsDxe: starting )")),
     ("kernel", re.compile(rb"Linux version \d[^ ]*")),
+    # The agent's first process: its kernel may have been told to be quiet.
+    ("kernel", re.compile(rb"^hostler: \[[\d.]+\] drivers loaded")),
     ("panic", re.compile(rb"Kernel panic - not syncing.*")),
     ("oops", re.compile(rb"(?:Internal error: |BUG: |Oops: ).*")),
     ("login", re.compile(rb"^(?!Last )\S+ login:(?: |$)")),
@@ -62,7 +64,8 @@ ADVICE = {
 }
 
 ANY = re.compile(
-    rb"@hostler |SeaBIOS|U-Boot|iPXE|BdsDxe|Linux version|Kernel panic|Internal error: |BUG: |Oops: |login:"
+    rb"@hostler |drivers loaded|SeaBIOS|U-Boot|iPXE|BdsDxe|Linux version|Kernel panic|Internal error: |BUG: "
+    rb"|Oops: |login:"
     rb"|ipxe\.org/|SCRIPT FAILED|Wrong Image|Bad Linux|(?:ERROR|error): |device tree|bootable"
     rb"|Gave up waiting|ALERT!|No root device|dracut-initqueue|You are in |I/O error"
     rb"|Access Denied|Security (?:Policy )?Violation"
