@@ -29,7 +29,7 @@ def check(fault: Fault, verdicts: Verdicts, config: pytest.Config) -> None:
     except Exception as error:
         config.stash[SAID][fault.key] = Said.of(fault, "", f"{type(error).__name__}: {error}")
         raise
-    said = Said.of(fault, why["cause"], why["text"])
+    said = Said.of(fault, why["cause"], why["text"].replace(f"{labs[fault.key].state}/", ""))
     config.stash[SAID][fault.key] = said
     assert said.right, f"{said.line}\n{labs[fault.key].told(fault)}"
     assert said.text
