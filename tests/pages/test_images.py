@@ -140,31 +140,6 @@ def test_an_upload_is_stopped(admin: Visitor, lab: SimulatedLab, tmp_path: Path)
         client.remove_image("big")
 
 
-def test_an_upload_outlasts_the_network(admin: Visitor, lab: SimulatedLab, tmp_path: Path):
-    """While the network is away the page says so; when it is back the file goes on, and comes whole."""
-    page = admin.page
-    disk = tmp_path / "away.raw"
-    disk.write_bytes(os.urandom(12 * MB))
-    network = admin.context.new_cdp_session(page)
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": MB}
-    network.send("Network.emulateNetworkConditions", slow)
-    admin.open("/images")
-    fill(admin, "away")
-    page.get_by_label("File", exact=True).set_input_files(disk)
-    admin.press("Import")
-    with Client(lab.settings) as client:
-        for _ in range(600):
-            if any(upload["offset"] > MB for upload in client.uploads()):
-                break
-            page.wait_for_timeout(100)
-        network.send("Network.emulateNetworkConditions", {**slow, "offline": True})
-        page.get_by_text("the server is away").wait_for()
-        network.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
-        said(admin, "away is here.")
-        assert b"".join(client.image_content("away")) == disk.read_bytes()
-        client.remove_image("away")
-
-
 def test_an_image_that_runs_live_is_in_use(admin: Visitor):
     """Beside the button that removes it stands which board has it, installed or not."""
     page = admin.page
