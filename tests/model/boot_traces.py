@@ -299,6 +299,29 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
         Cause.REFUSED,
         (*ANSWERED, (11, "console", "loader-error", "ipxe... Connection reset (http://ipxe.org/0f0a6039)")),
     ),
+    "HTTP reset in the midst of a kernel": (
+        Cause.TRANSFER,
+        (
+            *(*ANSWERED, LOADER, (13, "http", "get", "pc: kernel", {"file": "kernel"})),
+            (16, "http", "aborted", "pc: kernel broke off after 3 MB", {"file": "kernel"}),
+            (16.1, "console", "loader-error", "Connection reset (http://ipxe.org/0f0a6039)"),
+        ),
+    ),
+    "HTTP reset by a server that ended": (
+        Cause.TRANSFER,
+        (
+            *(*ANSWERED, LOADER, (13, "http", "get", "pc: kernel", {"file": "kernel"})),
+            (16.1, "console", "loader-error", "Connection reset (http://ipxe.org/0f0a6039)"),
+        ),
+    ),
+    "a kernel that came slowly and broke off": (
+        Cause.TRANSFER,
+        (
+            *(*ANSWERED, LOADER, (12, "http", "get", "pc: kernel", {"file": "kernel"})),
+            *looks(12, 1e6, 2e6, 3e6),
+            (75, "http", "aborted", "pc: kernel broke off after 3 MB", {"file": "kernel"}),
+        ),
+    ),
     "TLS where none is spoken": (Cause.TLS, (*ANSWERED, (11, "http", "tls", "pc speaks TLS to a port"))),
     "no card": (Cause.NO_CARD, (*FETCHED, RUNS, trouble(46, "no driver for 0x10ec:0x8168", "no-card"))),
     "no cable": (Cause.SYSTEM_NETWORK, (*FETCHED, RUNS, trouble(46, "no network cable found", "no-cable"))),
@@ -317,6 +340,13 @@ TO_AGENT: dict[str, tuple[Cause, tuple[Row, ...]]] = {
             RUNS,
             ADDRESS,
             *(trouble(25 + n, "the agent ended with status 1", "ended") for n in range(3)),
+        ),
+    ),
+    "crashed, and then not answered": (
+        Cause.SYSTEM_NETWORK,
+        (
+            *(*FETCHED, RUNS, ADDRESS, trouble(30, "the agent ended with status 1", "ended")),
+            trouble(40, "no DHCP answer on eth0", "no-answer"),
         ),
     ),
     "crashed at its work": (

@@ -150,9 +150,12 @@ class BootStory:
         if not seen:
             return []
         last = seen[-1]
-        if any(
-            one.at >= last.at and one.data.get("file") == last.data.get("file") for one in self.whole_files
-        ):
+        over = [
+            *self.whole_files,
+            *self.all("http", "aborted", "failed"),
+            *self.all("tftp", "timeout", "error"),
+        ]
+        if any(one.at >= last.at and one.data.get("file") == last.data.get("file") for one in over):
             return []
         begun = [one.at for one in self.events if one.source == last.source and one.kind in ("get", "read")]
         since = max((at for at in begun if at <= last.at), default=0.0)

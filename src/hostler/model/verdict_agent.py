@@ -72,7 +72,7 @@ def agent(story: BootStory) -> Verdict | None:
 def _ended(story: BootStory) -> Verdict | None:
     """Its process ended, which it never does by itself, and it was not heard after that."""
     ends = [one for one in story.all("agent", "trouble") if one.data.get("cause") == "ended"]
-    if not ends or any(one.at > ends[-1].at for one in story.all("agent") if one.kind != "trouble"):
+    if not ends or any(one.at > ends[-1].at for one in story.all("agent")):
         return None
     if not story.late and len(ends) < _MOST_STARTS:
         return None  # it is started again

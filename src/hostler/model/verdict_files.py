@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _REFUSED = re.compile(r"Connection (?:reset|refused)")
 """As iPXE calls a connection that is rejected (its errors ECONNRESET and ECONNREFUSED)."""
+_BROKE_OFF = "Look at the cable, the switch port's errors, and whether the board was reset meanwhile."
 _LOOKS = 3
 """How many looks, 20 s apart, tell a slow transfer from a moment's pause."""
 _SLOW = 100_000.0
@@ -37,12 +38,21 @@ def medium(story: BootStory) -> Verdict | None:
 
 
 def refused(story: BootStory) -> Verdict | None:
-    """Its boot loader was refused a connection, and says so."""
+    """Its boot loader was refused a connection, or lost it in the midst of a file, and says so."""
     said = story.last("console", "loader-error")
     if said is None or _REFUSED.search(said.text) is None or not story.to_agent or not story.late:
         return None
     if story.reached >= Reached.KERNEL or any(one.at > said.at for one in story.whole_files):
         return None
+    asked = story.kernel_missing
+    if asked is not None:  # it was connected: what is reset in the midst of a file is called the same
+        if asked.at > said.at:
+            return None  # it went on
+        aborted = story.last("http", "aborted", "failed")
+        return found(
+            story, Cause.TRANSFER, f"A transfer to it broke off: {(aborted or said).text}.", _BROKE_OFF,
+            asked, aborted, said,
+        )  # fmt: skip
     return found(
         story, Cause.REFUSED, f"Its boot loader was refused a connection: {said.text}.",
         "A firewall on this host or between may reject it; or the address that it was told, perhaps by "
@@ -69,8 +79,7 @@ def transfers(story: BootStory) -> Verdict | None:
         return found(story, Cause.FILE_MISSING, f"It did not get a file: {last.text}.", "", last)
     if last is not None:
         return found(
-            story, Cause.TRANSFER, f"A transfer to it broke off: {last.text}.",
-            "Look at the cable, the switch port's errors, and whether the board was reset meanwhile.", last,
+            story, Cause.TRANSFER, f"A transfer to it broke off: {last.text}.", _BROKE_OFF, last
         )  # fmt: skip
     if (
         not story.whole_files
