@@ -145,15 +145,15 @@ async def test_a_verb_ends_with_its_session(tmp_path: Path):
     async with ssh_lab(tmp_path) as lab:
         verbs = lab.gateway._commands._verbs
         async with lab.going("anna", "lab@bench", "events --follow"):
-            await until(lambda: verbs.held == 1, 20)
-        await until(lambda: verbs.held == 0, 20)
+            await until(lambda: verbs.held == 1)
+        await until(lambda: verbs.held == 0)
         async with lab.going("anna", "lab@bench", "events --follow") as ssh:
-            await until(lambda: verbs.held == 1, 20)
+            await until(lambda: verbs.held == 1)
             await lab.lab.hub.remove_principal(HUB, "anna")
             assert ssh.stderr is not None
             told = await asyncio.wait_for(ssh.stderr.read(), 60)
             assert b"anna was removed" in told
-            await until(lambda: verbs.held == 0, 20)
+            await until(lambda: verbs.held == 0)
 
 
 async def test_people_and_keys_by_ssh(tmp_path: Path):

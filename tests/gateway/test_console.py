@@ -46,7 +46,7 @@ class Person:
         return before
 
     def leave(self) -> int:
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def close(self) -> None:
         self.process.kill()
@@ -201,6 +201,6 @@ async def test_several_sessions_on_one_connection(tmp_path: Path):
         await held(lab)
         control = ("-o", f"ControlPath={tmp_path}/c", "-o", "ControlMaster=auto")
         async with lab.going("anna", *control, "-N", "lab@bench"):
-            await until(lambda: (tmp_path / "c").exists(), 20)
+            await until(lambda: (tmp_path / "c").exists())
             done = await lab.ssh("anna", *control, "lab@bench", "show pc-1", proxy="/bin/false")
             assert done.status == 0, done.err

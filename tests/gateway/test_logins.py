@@ -168,7 +168,7 @@ async def test_who_says_nothing_is_sent_away(tmp_path: Path):
             assert any(isinstance(event, Closed) for event in heard)
         await until(lambda: lab.gateway._strangers.held == 0)
         async with lab.going("anna", "lab@bench", "events --follow") as ssh:
-            await until(lambda: lab.gateway._commands._verbs.held == 1, 20)
+            await until(lambda: lab.gateway._commands._verbs.held == 1)
             await asyncio.sleep(0.7)
             assert ssh.returncode is None, "who is logged in stays"
 

@@ -97,11 +97,10 @@ def test_a_btrfs_is_shrunk_with_its_subvolumes(tmp_path: Path) -> None:
         (root / "first").unlink()
     disk = tmp_path / "disk"
     disk_of(disk, 800, [Part(700, source)])
-    before = tool("losetup", "--all")
     done = shrink(disk, lambda: None)
     assert done.note == ""
     assert done.size < 500 * MIB
-    assert tool("losetup", "--all") == before
+    assert str(disk) not in tool("losetup", "--all")  # other tests have loop devices of their own
     after = piece(disk, partitions_of(disk)[0], tmp_path / "after")
     tool("btrfs", "check", "--readonly", after)
     with mounted(after, tmp_path) as root:

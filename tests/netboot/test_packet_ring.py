@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostler.netboot.packet_ring import BLOCKS, PacketRing
+from hostler.netboot.packet_ring import BLOCKS, HAND_OVER_SECONDS, PacketRing
 from hostler.wire.boot_packet import BootPorts
 from hostler.wire.packet_filter import boot_filter
 from netns import CLIENT_INTERFACE, SERVER_INTERFACE
@@ -80,6 +80,16 @@ def test_reading_may_stop_at_any_packet(lan: Lan, ring: PacketRing) -> None:
         assert heard(ring, 2) == [19, 20]
     assert ring.missed() == 0
     assert list(ring.frames()) == []
+
+
+def test_a_trickle_that_nobody_reads_for_a_while_is_kept(lan: Lan, ring: PacketRing) -> None:
+    """Packets of a boot come one by one, each in a block of its own, while the reader waits for its disk."""
+    with sender(lan) as sock:
+        for at in range(40):
+            sock.send(frame(lan, at))
+            time.sleep(2 * HAND_OVER_SECONDS)
+        assert heard(ring, 40) == list(range(40))
+    assert ring.missed() == 0
 
 
 def test_a_storm_that_nobody_reads_is_cut_and_counted(lan: Lan, ring: PacketRing) -> None:

@@ -53,7 +53,7 @@ async def test_what_arrived_is_told_while_the_rest_is_awaited() -> None:
 @pytest.mark.netns
 def test_how_far_a_slow_client_is_is_told() -> None:
     """One that has taken one block of ten and thinks: 512 of 5,120 bytes have arrived."""
-    with serving(TftpLimits(look_seconds=0.1)) as site:
+    with serving(TftpLimits(look_seconds=1.0)) as site:
         site.files[BOARD] = {"kernel": content(10 * 512)}
         with site.lan.client.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(60)

@@ -166,7 +166,7 @@ console = "127.0.0.1:{self.consoles[name]}"
         stack.callback(_end, server)
         assert server.stdout is not None
         _record(server.stdout.raw.read, self.said["dnsmasq"])  # type: ignore[attr-defined]
-        self.wait_for("dnsmasq", "sockets bound exclusively", 10)
+        self.wait_for("dnsmasq", "sockets bound exclusively", 60)
         stack.callback(_end, subprocess.Popen(self.enter(sys.executable, "-c", _NO_ROUTER)))
 
     def qemus(self) -> list[int]:

@@ -137,6 +137,7 @@ class PacketRecorder:
                     look = time.monotonic() + LOOK_SECONDS
                     self._hear_again(poll)
                 time.sleep(PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)  # it may have been told to end only now
             until = time.monotonic() + REST_SECONDS
             while self._take() and time.monotonic() < until:
                 pass

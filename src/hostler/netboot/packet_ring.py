@@ -18,10 +18,12 @@ from hostler.wire.packet_filter import SNAP
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCK: Final = 32 << 10
-"""Bytes the kernel hands over at once: some 250 small packets."""
-BLOCKS: Final = 16
-"""In all half a MiB for each interface, which counts as this process's memory: the begin of a storm."""
+BLOCK: Final = 4 << 10
+"""Bytes the kernel hands over at once, a page: some 30 small packets, or one of the longest."""
+BLOCKS: Final = 128
+"""In all half a MiB for each interface, which counts as this process's memory. A block is handed over after
+``HAND_OVER_SECONDS`` however little is in it, so few blocks would be full of next to nothing: of a slow
+trickle these hold 2.5 s, as long as a busy disk may keep the reader."""
 HAND_OVER_SECONDS: Final = 0.02
 """How long a block waits at most for more packets."""
 
