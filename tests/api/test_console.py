@@ -8,9 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from starlette.types import Message
+from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from hostler.api.console_routes import _bridge
+from hostler.link.frames import pack
+from hostler.link.memory_stream import MemoryStream
 from served_lab import served
 from simulated_rack import until
 
@@ -84,6 +89,32 @@ async def test_a_viewer_that_goes_away_closes_the_stream(tmp_path: Path):
             with pytest.raises(ConnectionClosed) as closed:
                 await drain(socket)
             assert closed.value.rcvd.code == 1003
+
+
+async def test_who_types_and_goes_away_at_once_is_no_fault() -> None:
+    """Its last words come in at the moment in which what the board says finds out that it has gone."""
+    left = asyncio.Event()
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        if not sent:
+            return {"type": "websocket.connect"}
+        await left.wait()
+        return {"type": "websocket.receive", "bytes": b"\x01last"}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+        if message["type"] == "websocket.send":
+            left.set()
+            raise OSError("gone")
+
+    socket = WebSocket({"type": "websocket"}, receive, send)
+    await socket.accept()
+    near, far = MemoryStream.pair()
+    await far.write(pack(1, b"login: "))
+    async with asyncio.timeout(60):
+        await _bridge(socket, near)
+    assert sent == ["websocket.accept", "websocket.send"]
 
 
 async def test_who_gives_a_board_back_has_no_hands_on_it(tmp_path: Path):

@@ -114,8 +114,8 @@ def visiting(chromium: Browser, url: str, also: str = "", **options: Any) -> Ite
         yield visitor
     finally:
         context.close()
-    assert visitor.foreign == []
-    assert visitor.faults == []
+    assert visitor.foreign == [], visitor.foreign
+    assert visitor.faults == [], visitor.faults
 
 
 def someone(lab_settings: Settings, name: str, role: str) -> Settings:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any, Literal
 
 from fastapi import APIRouter, Query, Response, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
-from starlette.websockets import WebSocketState
+from starlette.websockets import WebSocketDisconnected, WebSocketState
 
 from hostler.api.documents import iso
 from hostler.api.gate import Caller, TheHub
@@ -113,7 +114,7 @@ async def console(
         )
     except Refusal as refusal:
         code = _CLOSE.get(refusal.status, _CLOSE_OTHER)
-        await socket.close(code, refusal.detail.encode()[:_REASON_BYTES].decode(errors="ignore"))
+        await _close(socket, code, refusal.detail.encode()[:_REASON_BYTES].decode(errors="ignore"))
         return
     try:
         await _bridge(socket, stream)
@@ -136,10 +137,16 @@ async def _bridge(socket: WebSocket, stream: Stream) -> None:
         socket.client_state is WebSocketState.CONNECTED
         and socket.application_state is WebSocketState.CONNECTED
     ):
-        await socket.close(codes[0] if codes else 1011)
+        await _close(socket, codes[0] if codes else 1011)
     for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+async def _close(socket: WebSocket, code: int, reason: str = "") -> None:
+    """Say why it ends, if the viewer has not gone away meanwhile."""
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(code, reason)
 
 
 async def _down(socket: WebSocket, stream: Stream) -> int:
@@ -166,8 +173,8 @@ async def _up(socket: WebSocket, stream: Stream) -> int:
             if not message or message[0] not in (0, 1) or len(message) > LIMIT:
                 return _CLOSE_BAD_MESSAGE
             await stream.write(pack(message[0], message[1:]))
-    except WebSocketDisconnect:
-        return 1000
+    except (WebSocketDisconnect, WebSocketDisconnected):
+        return 1000  # the second: what was on its way to the viewer found out that it went away
     except KeyError:
         return _CLOSE_BAD_MESSAGE  # a text message
     except LinkError:
