@@ -133,6 +133,14 @@ def test_what_does_not_arrive_after_its_power_was_cut_is_no_standstill() -> None
     assert judge(BootStory(events, True, 1e9 + 400)).cause is Cause.TRANSFER
 
 
+def test_packets_that_a_board_without_power_does_not_take_are_not_too_large() -> None:
+    """The server goes on sending for a while after the power was cut, and tells of it."""
+    mtu = (25, "http", "mtu", "pc takes no packet of 1500 bytes")
+    events = events_of((*ANSWERED, (12, "http", "get", "pc: kernel", {"file": "kernel"}), mtu))
+    assert judge(BootStory(events, True, 1e9 + 20)).cause is not Cause.PACKET_SIZE
+    assert judge(BootStory(events, True, 1e9 + 30)).cause is Cause.PACKET_SIZE
+
+
 def test_of_a_board_without_a_console_less_is_said() -> None:
     """What would only be seen on a console does not lack."""
     rows = events_of([ON, *ANSWERED])

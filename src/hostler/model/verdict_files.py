@@ -65,7 +65,8 @@ def transfers(story: BootStory) -> Verdict | None:
     if not story.to_agent or story.reached >= Reached.SYSTEM:
         return None
     mtu = story.last("tftp", "mtu") or story.last("http", "mtu")
-    if mtu is not None and not story.kernel_fetched:
+    # What is told after its power was cut tells of that alone.
+    if mtu is not None and mtu.at <= story.until and not story.kernel_fetched:
         return found(story, Cause.PACKET_SIZE, f"{mtu.text}.", "", mtu)
     if not story.late or (story.kernel_fetched is not None and story.kernel_missing is None):
         return None
