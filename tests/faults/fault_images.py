@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MiB = 1 << 20
 _RESETS = b"#!/bin/sh\nmount -t proc proc /proc\nsleep 2\necho b > /proc/sysrq-trigger\n"
-# What Debian's installer, Ubuntu's and curl come to say, each in its own words, before 2020.
+# The words are given here, and are curl's: no TLS is spoken. What is shown is that they arrive and are known.
 _NEEDS_TIME = b"""#!/bin/sh
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mkdir -p /run/hostler
 modprobe -a virtio_pci virtio_net

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +74,7 @@ def keep(said: Mapping[str, Said], path: Path = RECORD) -> dict[str, Said]:
         file.seek(0)
         before = json.loads(file.read() or '{"rows": []}')["rows"]
         joined = {row["fault"]: Said(**row) for row in before} | dict(said)
-        kept = {fault.key: joined[fault.key] for fault in ROWS if fault.key in joined}
+        kept = {fault.key: _held(fault, joined[fault.key]) for fault in ROWS if fault.key in joined}
         record = {
             "right": sum(row.right for row in kept.values()),
             "of": len(ROWS),
@@ -84,3 +84,8 @@ def keep(said: Mapping[str, Said], path: Path = RECORD) -> dict[str, Said]:
         file.truncate(0)
         file.write(json.dumps(record, indent=1) + "\n")
     return kept
+
+
+def _held(fault: Fault, said: Said) -> Said:
+    """Hold what was said, perhaps long ago, against what is right today."""
+    return replace(said, title=fault.title, right=said.cause in fault.causes)

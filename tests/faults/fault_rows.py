@@ -311,7 +311,8 @@ FAULTS = (
     Fault("agent-killed", "the agent is killed again and again", (Cause.AGENT_CRASHED,), agent="killed"),
     Fault("no-route", "the agent has an address without a route", (Cause.NO_ROUTE,), inject=_astray),
     Fault(
-        "wrong-clock", "its clock is decades behind, and an installer's TLS fails by it", (Cause.CLOCK,),
+        "wrong-clock", "its clock is decades behind, and it posts what curl would say of a certificate",
+        (Cause.CLOCK,),
         machine='clock = "1999-01-01T00:00:00"\n', image="needs-time",
     ),
     Fault(
