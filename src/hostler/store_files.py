@@ -13,7 +13,7 @@ from hostler.images.importer import import_image
 from hostler.images.netboot_files import Keeper
 from hostler.images.shrink_estimate import estimate
 from hostler.images.shrink_tools import NotShrunkError
-from hostler.images.source import SourceError
+from hostler.images.source import DamagedSourceError, SourceError
 from hostler.images.store_errors import StoreError, StoreFullError
 from hostler.images.sweeping import remove_image, sweep
 from hostler.images.verify import verify
@@ -34,6 +34,7 @@ class StoreFiles:
     """What ``hub.images.ImageFiles`` asks for, done by an image store."""
 
     bad_source: tuple[type[Exception], ...] = (SourceError, DiffError, NotShrunkError)
+    damaged_source: tuple[type[Exception], ...] = (DamagedSourceError,)
     no_space: tuple[type[Exception], ...] = (StoreFullError,)
     bad_store: tuple[type[Exception], ...] = (StoreError,)
 

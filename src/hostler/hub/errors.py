@@ -84,6 +84,10 @@ class InvalidError(Refusal):
     title = "Invalid request"
 
 
+class DamagedFileError(InvalidError):
+    """The bytes of a file are spoiled; they are to be sent again."""
+
+
 class UnavailableError(Refusal):
     """Something the hub needs does not answer or has no room; try again later."""
 

@@ -244,8 +244,9 @@ class Hub:
         return await self.change(lambda draft: principals.create(draft, by, name, role))
 
     async def remove_principal(self, by: Principal, name: str) -> None:
-        """Take a principal and its tokens away."""
+        """Take a principal, its tokens and its uploads away."""
         await self.change(lambda draft: principals.remove(draft, by, name))
+        self.uploads.forget(name)  # or whoever gets the name next would have them
 
     # The inventory
 

@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 
 from hostler import __version__
 from hostler.hub import images
-from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, NotFoundError, UnavailableError
+from hostler.hub.errors import (
+    ConflictError,
+    DamagedFileError,
+    InvalidError,
+    NoSpaceError,
+    NotFoundError,
+    UnavailableError,
+)
 from hostler.hub.image_limits import share_left
 from hostler.hub.image_names import being_captured
 from hostler.hub.image_records import ImageRecord, Provenance
@@ -361,6 +368,8 @@ class ImageDesk:
 
         try:
             return await doing
+        except self._files.damaged_source as error:
+            raise DamagedFileError(plain(error), kind="bad-source") from error
         except self._files.bad_source as error:
             raise InvalidError(plain(error), kind="bad-source") from error
         except self._files.no_space as error:

@@ -160,6 +160,11 @@ class ImageFiles(StoreCare, Protocol):
         ...
 
     @property
+    def damaged_source(self) -> tuple[type[Exception], ...]:
+        """Those of ``bad_source`` that say that its bytes are spoiled, and not only the terms wrong."""
+        ...
+
+    @property
     def no_space(self) -> tuple[type[Exception], ...]:
         """What the methods raise when there is no room left."""
         ...

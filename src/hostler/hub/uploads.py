@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from hostler.hub.access import member_only
-from hostler.hub.errors import ConflictError, InvalidError, NoSpaceError, NotFoundError
+from hostler.hub.errors import ConflictError, DamagedFileError, InvalidError, NoSpaceError, NotFoundError
 from hostler.hub.image_desk import disk_refusal
 from hostler.model.store_room import kept_free
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hostler.hub.records import Principal
+
+log = logging.getLogger(__name__)
 
 LIFE_SECONDS = 24 * 3600.0
 """How long an upload waits for its next byte: over a night in which a laptop sleeps."""
@@ -67,7 +70,8 @@ class _Writer:
     def stop(self) -> None:
         self.unwanted = True
         if self.waiting is not None:
-            self.waiting.reschedule(asyncio.get_running_loop().time())
+            with suppress(RuntimeError):  # it is over at this very moment
+                self.waiting.reschedule(asyncio.get_running_loop().time())
 
 
 class Uploads:
@@ -103,9 +107,9 @@ class Uploads:
                 f"{by.name} has {len(own)} unfinished uploads, and no more are kept; finish or remove some",
                 kind="uploads",
             )
-        self._refuse_too_long(by, length, own)
         upload = Upload(secrets.token_hex(16), by.name, length, filename, fingerprint)
         try:
+            self._refuse_too_long(by, length, own)
             self._data(upload.key).touch(0o600)
             # The second file makes it an upload: one alone is what a crash left.
             scratch = self._folder / f"{upload.key}.new"
@@ -118,12 +122,12 @@ class Uploads:
 
     def of(self, by: Principal) -> list[Upload]:
         """Return somebody's uploads."""
-        return [upload for upload in self._known.values() if upload.owner == by.name]
+        return [upload for upload in self._there() if upload.owner == by.name]
 
     def find(self, by: Principal, key: str) -> Upload:
         """Return an upload of somebody's; raises NotFoundError, also for those of others."""
         upload = self._known.get(key)
-        if upload is None or upload.owner != by.name:
+        if upload is None or upload.owner != by.name or not self._is_there(upload):
             raise NotFoundError(
                 f'there is no upload "{key[:40]}": it was imported or removed, or nothing came for '
                 f"{LIFE_SECONDS / 3600:.0f} hours; send the file anew",
@@ -181,13 +185,25 @@ class Uploads:
         upload = await self.settled(by, key)
         if key in self._used:
             raise ConflictError("it is being imported at this moment", kind="upload-in-use")
-        self._drop(upload)
+        try:
+            self._drop(upload)
+        except OSError as error:
+            raise disk_refusal(error) from error
+
+    def forget(self, owner: str) -> None:
+        """Forget all that somebody who is no more has sent, or sends or imports now."""
+        gone = [upload for upload in self._known.values() if upload.owner == owner]
+        for upload in gone:
+            if (writer := self._writers.get(upload.key)) is not None:
+                writer.stop()
+        self._forget(gone)
 
     @contextmanager
     def imported(self, by: Principal, keys: Sequence[str]) -> Iterator[list[Path]]:
         """Give out files that have come whole, in the block.
 
-        They are gone after it, unless it ends with an error that is not theirs: then it can be tried again.
+        They are gone after it, unless it ends with an error other than that one of them is damaged: then it
+        can be tried again, with other terms too.
 
         Raises:
             ConflictError: One of them has not come whole, or is imported already.
@@ -205,7 +221,7 @@ class Uploads:
         self._used |= set(keys)
         try:
             yield [self._data(upload.key) for upload in found]
-        except InvalidError:
+        except DamagedFileError:
             self._forget(found)
             raise
         else:
@@ -222,16 +238,17 @@ class Uploads:
     def sweep(self) -> None:
         """Forget what nobody has gone on with."""
         now = self._clock()
-        for upload in list(self._known.values()):
+        for upload in self._there():
             if upload.key in self._used or upload.key in self._writers:
                 continue
-            if self.expires(upload) < now:
-                self._drop(upload)
+            with _told(upload):
+                if self.expires(upload) < now:
+                    self._drop(upload)
 
     def _refuse_too_long(self, by: Principal, length: int, own: Sequence[Upload]) -> None:
         disk = shutil.disk_usage(self._folder)
-        come = {upload.key: self.offset(upload) for upload in self._known.values()}
-        awaited = sum(upload.length - come[upload.key] for upload in self._known.values())
+        come = {upload: self.offset(upload) for upload in self._there()}
+        awaited = sum(upload.length - there for upload, there in come.items())
         room = disk.free - kept_free(disk.total) - awaited
         if not by.admin:
             # An import needs about as much again for the image, and others want to send something too.
@@ -256,12 +273,25 @@ class Uploads:
             if path.stem not in self._known or path.suffix not in (_DATA, _TERMS):
                 path.unlink(missing_ok=True)
 
+    def _there(self) -> list[Upload]:
+        """Return the uploads; those whose data somebody has removed from the folder are forgotten."""
+        self._forget([upload for upload in self._known.values() if not self._is_there(upload)])
+        return list(self._known.values())
+
+    def _is_there(self, upload: Upload) -> bool:
+        try:
+            return self._data(upload.key).exists()
+        except OSError:
+            return True  # a disk that does not say is no reason to forget
+
     def _forget(self, uploads: Sequence[Upload]) -> None:
         for upload in uploads:
-            self._drop(upload)
+            with _told(upload):
+                self._drop(upload)
 
     def _drop(self, upload: Upload) -> None:
-        del self._known[upload.key]
+        """Forget an upload; raises OSError when its files stay: it is there again after a restart."""
+        self._known.pop(upload.key, None)
         # The terms first: data alone is cleared away at the next start.
         self._terms(upload.key).unlink(missing_ok=True)
         self._data(upload.key).unlink(missing_ok=True)
@@ -271,6 +301,15 @@ class Uploads:
 
     def _terms(self, key: str) -> Path:
         return self._folder / f"{key}{_TERMS}"
+
+
+@contextmanager
+def _told(upload: Upload) -> Iterator[None]:
+    """Log a disk that refuses: it costs this upload's room, and not the server."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("the files of upload %s cannot be cleared away: %s", upload.key, error)
 
 
 async def _next(writer: _Writer, body: AsyncIterator[bytes]) -> bytes | None:

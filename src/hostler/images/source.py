@@ -33,6 +33,10 @@ class SourceError(Exception):
     """The image cannot be read: absent, truncated, damaged or of an unknown kind. The message says which."""
 
 
+class DamagedSourceError(SourceError):
+    """Its bytes are not what they were: to be fetched or sent again."""
+
+
 class Source:
     """Plain bytes of an image, and how far its reading has come.
 
@@ -96,9 +100,10 @@ class Source:
         except (disk_format.FormatError, TreeError, ToolError) as error:
             raise SourceError(f"{self.name}: {error}") from error
         except (*ERRORS, DamagedError) as error:
-            raise SourceError(f"{self.name}: the {self.compression} data is damaged: {error}") from error
+            text = f"{self.name}: the {self.compression} data is damaged: {error}"
+            raise DamagedSourceError(text) from error
         except EOFError as error:
-            raise SourceError(
+            raise DamagedSourceError(
                 f"{self.name}: the {self.compression} data ends too early, after {self.taken} bytes"
             ) from error
 
