@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import bcrypt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 SYSTEM = "da69abcc-dae0-4913-9a7b-d344043097c0"
@@ -22,13 +22,14 @@ SYSTEM = "da69abcc-dae0-4913-9a7b-d344043097c0"
 _EMULATOR = (
     "import random, sys; random.seed(3587); from sushy_tools.emulator.main import main; sys.exit(main())"
 )
-_START_SECONDS = 15.0
+_START_SECONDS = 60.0
+_STARTS = 5
+"""How often it is tried: between two looks a free port may have become another's."""
 
 
 @asynccontextmanager
 async def sushy_emulator(folder: Path, user: str, password: str) -> AsyncIterator[str]:
     """Run a Redfish controller with one system, which is off; yields ``host:port``."""
-    port = _free_port()
     login = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, prefix=b"2b")).decode()
     (folder / "htpasswd").write_text(f"{user}:{login}\n")
     system = {"uuid": SYSTEM, "name": "node-1", "power_state": "Off", "fake_ipa": False, "nics": []}
@@ -37,48 +38,85 @@ async def sushy_emulator(folder: Path, user: str, password: str) -> AsyncIterato
         f"SUSHY_EMULATOR_AUTH_FILE = {str(folder / 'htpasswd')!r}\n"
         f"SUSHY_EMULATOR_FAKE_SYSTEMS = [{system!r}]\n"
     )
-    arguments = ("--config", str(folder / "sushy.conf"), "--fake", "-i", "127.0.0.1", "-p", str(port))
-    async with _running(port, sys.executable, "-c", _EMULATOR, *arguments):
+
+    def command(port: int) -> list[str]:
+        config = str(folder / "sushy.conf")
+        return [
+            sys.executable,
+            "-c",
+            _EMULATOR,
+            "--config",
+            config,
+            "--fake",
+            "-i",
+            "127.0.0.1",
+            "-p",
+            str(port),
+        ]
+
+    async with _running(command) as port:
         yield f"127.0.0.1:{port}"
 
 
 @asynccontextmanager
 async def pdudaemon(folder: Path) -> AsyncIterator[str]:
     """Run a pdudaemon with the PDU ``rack1``, whose outlets are files in ``folder``; yields ``host:port``."""
-    port = _free_port()
     outlets = {f"cmd_{state}": f"echo {state} > {folder}/outlet-%s" for state in ("on", "off")}
-    config = {
-        "daemon": {"hostname": "127.0.0.1", "port": port, "dbname": "none", "listener": "http"},
-        "pdus": {"rack1": {"driver": "localcmdline", **outlets}},
-        "aliases": {"nuc": {"hostname": "rack1", "port": "7"}},
-    }
-    (folder / "pdudaemon.conf").write_text(json.dumps(config))
-    arguments = ("--conf", str(folder / "pdudaemon.conf"), "--logfile", str(folder / "pdudaemon.log"))
-    async with _running(port, "/usr/sbin/pdudaemon", *arguments, "--listener", "http"):
+
+    def command(port: int) -> list[str]:
+        config = {
+            "daemon": {"hostname": "127.0.0.1", "port": port, "dbname": "none", "listener": "http"},
+            "pdus": {"rack1": {"driver": "localcmdline", **outlets}},
+            "aliases": {"nuc": {"hostname": "rack1", "port": "7"}},
+        }
+        path = folder / "pdudaemon.conf"
+        path.write_text(json.dumps(config))
+        log = str(folder / "pdudaemon.log")
+        return ["/usr/sbin/pdudaemon", "--conf", str(path), "--logfile", log, "--listener", "http"]
+
+    async with _running(command) as port:
         yield f"127.0.0.1:{port}"
 
 
 @asynccontextmanager
-async def _running(port: int, *argv: str) -> AsyncIterator[None]:
-    """Run a server until it listens, and end it afterwards."""
+async def _running(command: Callable[[int], list[str]]) -> AsyncIterator[int]:
+    """Run a server until it listens at a free port, which is yielded, and end it afterwards."""
     quiet = asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*argv, stdin=quiet, stdout=quiet, stderr=quiet)
+    async with asyncio.timeout(_START_SECONDS):
+        for _ in range(_STARTS):
+            argv = command(port := _free_port())
+            process = await asyncio.create_subprocess_exec(*argv, stdin=quiet, stdout=quiet, stderr=quiet)
+            if await _listens(process, port):
+                break
+        else:
+            raise AssertionError(f"{argv[0]} has ended {_STARTS} times, the last with {process.returncode}")
     try:
-        async with asyncio.timeout(_START_SECONDS):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except ConnectionRefusedError:
-                    assert process.returncode is None, f"{argv[0]} has ended with {process.returncode}"
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    break
-        yield
+        yield port
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        await _ended(process)
+
+
+async def _listens(process: asyncio.subprocess.Process, port: int) -> bool:
+    """Wait until a server listens; False: it has ended."""
+    try:
+        while process.returncode is None:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return process.returncode is None
+    except BaseException:
+        await _ended(process)
+        raise
+    return False
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    await process.wait()
 
 
 def _free_port() -> int:

@@ -19,6 +19,7 @@ import pytest
 import zstandard
 from netboot_peers import NETWORK
 
+from hostler.agent import peers as agent_peers
 from hostler.agent.console import Console
 from hostler.agent.install import install
 from hostler.agent.media import Media
@@ -31,6 +32,7 @@ from hostler.images.store import ImageStore
 from hostler.model.boot import BootIntent
 from hostler.model.chunkindex import ChunkIndex
 from hostler.model.peer_ticket import ticket
+from hostler.model.swarm import SILENT_SECONDS
 from hostler.netboot.http_server import BootHttp
 from hostler.netboot.peers import Peers
 from hostler.netboot.refused import Refused
@@ -265,6 +267,37 @@ async def test_a_board_that_gives_nothing_right_is_left(site: Site, bad: Any) ->
     assert site.from_rack <= 3 * SIZE // MIB
 
 
+def test_two_boards_that_do_not_reach_each_other_notice() -> None:
+    """Behind isolated ports there is only one other to try, and it is tried no more than a few times."""
+    jobs: list[Document] = []
+    lines: list[str] = []
+
+    class Sending:
+        """A rack that sends whoever asks to the one other board, whatever came of it before."""
+
+        def peers(self, artefact: str, body: Document, *, wait: bool) -> Document | None:
+            del artefact, wait
+            if "session" not in body or len(jobs) == 100:
+                return {"session": "s"} if not jobs else None
+            jobs.append(body)
+            return {"session": "s", "job": [0], "from": other}
+
+        def address_here(self) -> str:
+            return HERE
+
+    class Nothing:
+        def chunk(self, digest: str, into: memoryview) -> int:
+            raise AssertionError(digest, into)
+
+    with socket.socket() as deaf:
+        deaf.bind((HERE, 0))
+        other: Document = {"peer": 7, "host": HERE, "port": deaf.getsockname()[1], "ticket": KEY}
+        with agent_peers.Peers(Sending(), "0" * 64, Nothing(), Work(lines.append), MIB) as peers:
+            assert peers.fetch([0], [KEY], lambda *_: True) == {0}
+    assert any("other boards gave nothing 3 times" in line for line in lines), lines
+    assert len(jobs) < 100
+
+
 async def test_a_restart_of_the_rack_costs_time_and_nothing_else(site: Site) -> None:
     """The boards join again with what they have."""
     halfway, restarted = threading.Event(), threading.Event()
@@ -453,6 +486,30 @@ async def test_what_broke_off_with_a_board_that_left_is_fetched_at_once(
     again = await peers.ask("b1", SHARING, index.id, here, told)
     assert again is not None
     assert (again["job"], again["from"]) == ([0], None)
+
+
+async def test_what_broke_off_with_a_board_that_fell_silent_is_fetched_at_once(
+    tmp_path: Path, index: ChunkIndex
+) -> None:
+    """Its power was cut, so it never left; where chunks take long, nobody waits for them so long again."""
+    now = 0.0
+    peers = Peers(tmp_path.joinpath, lambda *_: None, clock=lambda: now)
+    giver, here = IPv4Address("10.77.0.5"), IPv4Address("10.77.0.9")
+    await peers.ask("b5", SHARING, index.id, giver, joining(b"\x0f", b""))
+    joined = await peers.ask("b1", SHARING, index.id, here, joining(b"", b"\x03"))
+    assert joined is not None
+    asks: Document = {"session": joined["session"], "most": 1}
+    first = await peers.ask("b1", SHARING, index.id, here, asks)
+    assert first is not None
+    now = 8.0
+    second = await peers.ask("b1", SHARING, index.id, here, {**asks, "got": first["job"]})
+    assert second is not None
+    assert isinstance(second["from"], dict)
+    now = 8.0 + SILENT_SECONDS
+    failed: Document = {"chunks": second["job"], "from": second["from"]["peer"], "why": "timed out"}
+    again = await peers.ask("b1", SHARING, index.id, here, {**asks, "failed": [failed]})
+    assert again is not None
+    assert (again["job"], again["from"]) == (second["job"], None)
 
 
 async def test_who_has_everything_waits_for_nothing(tmp_path: Path, index: ChunkIndex) -> None:

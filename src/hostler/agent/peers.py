@@ -30,7 +30,7 @@ JOB_SECONDS = 0.5
 TELL_SECONDS = 2.0
 """How often the rack is told what this board has, whatever it does."""
 UNREACHABLE = 3
-"""When so many boards gave nothing, and none anything, boards do not reach each other here."""
+"""When so many attempts brought nothing, and none anything, boards do not reach each other here."""
 _MOST_CHUNKS = 16
 _RACK_TRIES = 3
 _USUAL_WEIGHT = 0.3
@@ -88,7 +88,8 @@ class Peers:
         self._got: list[int] = []
         self._dropped: list[int] = []
         self._failed: list[Document] = []
-        self._bad: set[int] = set()
+        self._bad_at: dict[int, float] = {}  # when the last attempt at a board failed
+        self._bad_attempts = 0
         self._spoilt: dict[int, int] = {}
         self._failures: list[BaseException] = []
         self._seconds = 0.0
@@ -267,6 +268,7 @@ class Peers:
         """Carry out a job at another board; return whether all went well."""
         peer = int(cast("int", source["peer"]))
         left = list(numbers)
+        began = time.monotonic()
         try:
             with Peer(source) as other:
                 while left and not self._failures:
@@ -287,10 +289,14 @@ class Peers:
         except PeerError as error:
             self._fail(left, peer, str(error))
             with self._lock:
-                self._bad.add(peer)
-                hopeless = len(self._bad) >= UNREACHABLE and not self.fetched_bytes
+                if began >= self._bad_at.get(peer, 0.0):  # several workers at once are one attempt
+                    self._bad_at[peer] = time.monotonic()
+                    self._bad_attempts += 1
+                hopeless = self._bad_attempts >= UNREACHABLE and not self.fetched_bytes
             if hopeless:
-                raise NoPeersError(f"{UNREACHABLE} other boards gave nothing, the last: {error}") from None
+                raise NoPeersError(
+                    f"other boards gave nothing {UNREACHABLE} times, the last: {error}"
+                ) from None
             return False
         return True
 

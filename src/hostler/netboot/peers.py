@@ -220,6 +220,8 @@ class Peers:
         swarm.dropped(board, dropped)
         for chunks, number, why in failed:
             source = shared.names.get(number, "") if isinstance(number, int) else None
+            if source is not None and source not in swarm:
+                source = ""  # it was forgotten because it was silent: nobody took its number back
             swarm.failed(board, chunks, source, blame=why is not None)
             if source and why is not None:
                 self._say(board, f"takes nothing more from {source} for now: {printable(str(why), 200)}")
