@@ -19,7 +19,7 @@ import pytest
 import zstandard
 from netboot_peers import NETWORK
 
-from hostler.agent.carousel import _joined, listen
+from hostler.agent.carousel import DEAF_SECONDS, REPORT_SECONDS, _joined, listen
 from hostler.agent.install import install
 from hostler.agent.media import Media
 from hostler.agent.work import Work
@@ -28,12 +28,12 @@ from hostler.netboot.carousel_sender import CarouselSender
 from hostler.netboot.carousels import IDLE_SECONDS, INTEREST_SECONDS, Carousels, lacking_of
 from hostler.netboot.multicast_group import MulticastGroup
 from hostler.netboot.refused import Refused
-from hostler.wire.carousel import HEADER, Kind
-from hostler.wire.carousel_receiver import Lacking
+from hostler.wire.carousel import DATAGRAM, HEADER, Kind
+from hostler.wire.carousel_receiver import Lacking, Receiver
 from netns import CLIENT_INTERFACE, Lan, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hostler.model.json import Document
 
@@ -64,6 +64,11 @@ class Store:
         frame = (self.root / digest).read_bytes()
         into[: len(frame)] = frame
         return len(frame)
+
+
+def frames_in(root: Path) -> Callable[[str, str, Callable[[], None]], Path]:
+    """Return what finds a chunk's frame, none of which is ever late."""
+    return lambda _index, digest, _waits: root / digest
 
 
 class Wire:
@@ -121,9 +126,7 @@ def carousels(store: Store, lan: Lan) -> Iterator[Carousels]:
             with lan.server.entered():
                 return await super().ask(*arguments)
 
-    made = There(
-        lambda artefact: store.root / artefact, lambda _, digest: store.root / digest, lambda *_: None
-    )
+    made = There(lambda artefact: store.root / artefact, frames_in(store.root), lambda *_: None)
     yield made
     made.close()
 
@@ -285,7 +288,7 @@ def test_what_arrives_as_it_ends_is_not_lost(store: Store, lan: Lan, carousels: 
 def test_no_word_has_another_end_sent(lan: Lan) -> None:
     """All who hear of an end tell at once; if each word brought another end, that would never stop."""
     with lan.server.entered():
-        sender = CarouselSender(5, GROUP, IPv4Address("10.77.0.1"), lambda _: bytes(100))
+        sender = CarouselSender(5, GROUP, IPv4Address("10.77.0.1"), lambda *_: bytes(100))
     with lan.client.entered():
         ear = _joined(str(GROUP.address), GROUP.port, "10.77.0.2")
     ear.settimeout(60)
@@ -307,6 +310,86 @@ def test_no_word_has_another_end_sent(lan: Lan) -> None:
 
 
 @pytest.mark.netns
+def test_a_chunk_that_is_late_makes_nobody_leave(lan: Lan) -> None:
+    """While it comes from another server it is said that the turns before are over, and no more than that."""
+
+    def late(_chunk: int, waits: Callable[[], None]) -> bytes:
+        for _ in range(3):
+            waits()
+        return bytes(100)
+
+    with lan.server.entered():
+        sender = CarouselSender(5, GROUP, IPv4Address("10.77.0.1"), late)
+    with lan.client.entered():
+        ear = _joined(str(GROUP.address), GROUP.port, "10.77.0.2")
+    ear.settimeout(60)
+    sender.start()
+    receiver = Receiver(5, [0], 1000)
+    try:
+        sender.report("b1", receiver.lacking())
+        heard: list[tuple[int, int]] = []
+        whole: list[tuple[int, memoryview]] = []
+        while not whole:
+            data = ear.recv(65536)
+            heard += [HEADER.unpack_from(data, at)[2:5:2] for at in range(0, len(data), DATAGRAM)]
+            whole = receiver.receive(memoryview(data))
+            sender.report("b1", receiver.lacking())  # nothing of it is sent again
+    finally:
+        sender.stop()
+        ear.close()
+    assert heard == [*3 * [(Kind.NOTHING, 1)], (Kind.FRAGMENT, 1)]
+    assert receiver.heard == 4
+
+
+@pytest.mark.netns
+def test_a_sender_that_waits_for_a_chunk_ends_at_once(lan: Lan) -> None:
+    """What it waits for may come from the very loop that ends it."""
+    waiting, ended = threading.Event(), threading.Event()
+
+    def never(_chunk: int, waits: Callable[[], None]) -> bytes:
+        try:
+            while True:
+                waits()
+                waiting.set()
+                time.sleep(0.05)
+        finally:
+            ended.set()
+
+    with lan.server.entered():
+        sender = CarouselSender(5, GROUP, IPv4Address("10.77.0.1"), never)
+    sender.start()
+    sender.report("b1", Lacking(0, 1, {}, 0, 0))
+    assert waiting.wait(60)
+    sender.end()
+    assert ended.wait(60)
+    sender.stop()
+
+
+@pytest.mark.netns
+def test_a_slow_disk_makes_nobody_leave(store: Store, lan: Lan, carousels: Carousels) -> None:
+    """Who has heard it all and writes has nothing more to hear: it is not deaf."""
+    wire = Wire(carousels)
+    left: list[frozenset[int]] = []
+
+    def take(_number: int, _frame: memoryview) -> bool:
+        time.sleep(DEAF_SECONDS + 2 * REPORT_SECONDS)
+        return True
+
+    def run() -> None:
+        with lan.client.entered():
+            offer = wire.carousel(store.index.id, {})
+            assert offer is not None
+            work = Work(lambda _line: None)
+            left.append(listen(offer, [0, 1], 2 * GRID, wire, store.index.id, take, work))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(60)
+    assert left == [frozenset()]
+    assert not any("leave" in body for body in wire.bodies)
+
+
+@pytest.mark.netns
 async def test_two_images_share_what_may_be_sent(store: Store, carousels: Carousels) -> None:
     """The rate is the network's, however many images are sent on it."""
     other = "0" * 64
@@ -321,7 +404,7 @@ async def test_who_asks_first_waits_a_moment_for_those_who_are_to_come(store: St
     """All are told at once when the second asks: none of them has fetched anything by itself then."""
     two = replace(HERE, address=IPv4Interface("127.0.0.1/8"), multicast=replace(GROUP, boards=2))
     carousels = Carousels(
-        lambda artefact: store.root / artefact, store.root.joinpath, lambda *_: None, expected=lambda *_: 3
+        lambda artefact: store.root / artefact, frames_in(store.root), lambda *_: None, expected=lambda *_: 3
     )
     try:
         first = asyncio.create_task(carousels.ask("b1", two, store.index.id, {}))
@@ -339,7 +422,7 @@ async def test_nobody_waits_long_for_others_who_do_not_come(store: Store) -> Non
     """Who waited is told to go on by HTTP."""
     two = replace(HERE, multicast=replace(GROUP, boards=2))
     carousels = Carousels(
-        store.root.joinpath, store.root.joinpath, lambda *_: None, hold=0.05, expected=lambda *_: 9
+        store.root.joinpath, frames_in(store.root), lambda *_: None, hold=0.05, expected=lambda *_: 9
     )
     async with asyncio.timeout(60):
         assert await carousels.ask("b1", two, store.index.id, {}) is None
@@ -350,7 +433,7 @@ async def test_a_board_alone_waits_for_nobody(store: Store) -> None:
     two = replace(HERE, multicast=replace(GROUP, boards=2))
     expected = 1
     carousels = Carousels(
-        store.root.joinpath, store.root.joinpath, lambda *_: None, hold=3600.0, expected=lambda *_: expected
+        store.root.joinpath, frames_in(store.root), lambda *_: None, hold=3600.0, expected=lambda *_: expected
     )
     async with asyncio.timeout(60):
         assert await carousels.ask("b1", two, store.index.id, {}) is None
@@ -362,7 +445,7 @@ async def test_a_slow_store_keeps_nobody_waiting(tmp_path: Path) -> None:
     """While an index is read for one board, others are answered."""
     slow = tmp_path / "index"
     os.mkfifo(slow)
-    carousels = Carousels(lambda _: slow, tmp_path.joinpath, lambda *_: None)
+    carousels = Carousels(lambda _: slow, frames_in(tmp_path), lambda *_: None)
     first = asyncio.create_task(carousels.ask("b1", HERE, "0" * 64, {}))
     await asyncio.sleep(0)
     async with asyncio.timeout(60):
@@ -376,7 +459,7 @@ async def test_it_ends_when_nobody_asks_for_anything_any_more(store: Store) -> N
     """Its thread does not look for listeners for ever after the last board was switched off."""
     here = replace(HERE, address=IPv4Interface("127.0.0.1/8"))
     carousels = Carousels(
-        lambda artefact: store.root / artefact, store.root.joinpath, lambda *_: None, idle=0.05
+        lambda artefact: store.root / artefact, frames_in(store.root), lambda *_: None, idle=0.05
     )
     assert await carousels.ask("b1", here, store.index.id, {}) is not None
     (running,) = carousels._running.values()
@@ -389,7 +472,7 @@ async def test_it_goes_on_for_boards_that_read_their_disks(store: Store) -> None
     """They ask meanwhile without telling what they lack; without such questions it ends."""
     here = replace(HERE, address=IPv4Interface("127.0.0.1/8"))
     now = 100.0
-    carousels = Carousels(store.root.joinpath, store.root.joinpath, lambda *_: None, lambda: now)
+    carousels = Carousels(store.root.joinpath, frames_in(store.root), lambda *_: None, lambda: now)
     try:
         first = await carousels.ask("b1", here, store.index.id, {})
         for _ in range(4):
@@ -405,7 +488,7 @@ async def test_nobody_is_remembered_for_ever(tmp_path: Path) -> None:
     """Who wanted an image and asks no more is forgotten with it, whatever is asked for next."""
     seconds = iter(range(100))
     carousels = Carousels(
-        tmp_path.joinpath, tmp_path.joinpath, lambda *_: None, clock=lambda: float(next(seconds))
+        tmp_path.joinpath, frames_in(tmp_path), lambda *_: None, clock=lambda: float(next(seconds))
     )
     two = replace(HERE, multicast=replace(GROUP, boards=2))
     for number in range(50):

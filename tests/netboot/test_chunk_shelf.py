@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 INDEX, CHUNK = "1" * 64, "c" * 64
 
 
+def nothing() -> None:
+    """Nobody is to be told that a carousel waits."""
+
+
 class Home:
     """A supply that puts what it is asked for into the cache, or answers as it is told."""
 
@@ -71,7 +75,7 @@ async def test_an_own_chunk_asks_nobody(tmp_path: Path) -> None:
     own.parent.mkdir(parents=True)
     own.write_bytes(b"own")
     assert await shelf.chunk("b1", INDEX, CHUNK) == own
-    assert await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel") == own
+    assert await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel", nothing) == own
     assert not shelf.home.asked
     assert not shelf.home.reads
 
@@ -108,13 +112,41 @@ async def test_a_carousel_waits_in_its_thread(tmp_path: Path) -> None:
     """It has a chunk when that has come; one that is late is no reason to end."""
     shelf = Shelf(tmp_path)
     with pytest.raises(OSError, match="not known"):
-        await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel")
+        await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel", nothing)
     shelf.follow()
-    path = await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel")
+    path = await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel", nothing)
     assert path.read_bytes() == b"bytes"
-    await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel")
+    await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel", nothing)
     assert shelf.home.reads == [(INDEX, CHUNK, "carousel")]
     path.unlink()
     shelf.home.answer = Fetched(503, "waits")
     with pytest.raises(OSError, match="not here yet: waits"):
-        await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel")
+        await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel", nothing)
+
+
+async def test_a_carousel_says_that_it_waits(tmp_path: Path) -> None:
+    """Its listeners would take it for gone; and whoever ends it need not wait for the chunk."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Late(Home):
+        async def fetch(self, index: str, chunk: str, board: str) -> Fetched:
+            await told.wait()
+            return await super().fetch(index, chunk, board)
+
+    late = Late(tmp_path / "cache")
+    shelf = ChunkShelf(BootTable(), tmp_path / "store", Elsewhere(late.cache, late), lambda *_: None)
+    shelf.follow()
+
+    def tell() -> None:
+        loop.call_soon_threadsafe(told.set)
+
+    path = await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel", tell)
+    path.unlink()
+    told.clear()
+
+    def end() -> None:
+        raise OSError("the carousel ends")
+
+    with pytest.raises(OSError, match="the carousel ends"):
+        await asyncio.to_thread(shelf.awaited, INDEX, CHUNK, "carousel", end)

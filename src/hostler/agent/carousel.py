@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 0.5
 DEAF_SECONDS = 3.0
-"""Hearing nothing of the session for so long is reason to leave: the sender has always something to say."""
+"""Hearing nothing of the session for so long is reason to leave: while anything lacks the sender always
+says something, also when it waits for a chunk itself."""
 HOPELESS_LOSS = 0.25
 HOPELESS_SECONDS = 3.0
 """Losing more than this share for so long, without getting any of it again, is reason to leave."""
@@ -167,8 +168,8 @@ class _Listening:
             self._work.check()
             with self._lock:
                 lacking = self._receiver.lacking()
-                done = not self._receiver.wanted and not self._pending
-            if done:
+                wants, pending = self._receiver.lacks, self._pending
+            if not wants and not pending:
                 return
             body: Document = {
                 "session": session,
@@ -181,6 +182,10 @@ class _Listening:
             answer = self._caller.carousel(self._artefact, body)
             if answer is None or answer.get("session") != session:
                 raise NoCarouselError("the carousel has ended")
+            if pending:
+                self._heard_at = time.monotonic()  # it may look away: what it heard waits for the disk
+            if not wants:
+                self._got_at = time.monotonic()
             if time.monotonic() > self._heard_at + DEAF_SECONDS:
                 raise NoCarouselError(f"nothing was heard of the carousel for {DEAF_SECONDS:g} s")
             if time.monotonic() > self._got_at + self._vain_seconds:
@@ -212,13 +217,13 @@ class _Listening:
                 if level == socket.SOL_UDP and kind == _UDP_GRO:
                     (size,) = struct.unpack("i", data[:4])
             with self._lock:
-                before = self._receiver.turn
+                turn, heard = self._receiver.turn, self._receiver.heard
                 whole = self._receiver.receive(view[:count], size)
                 self._pending += len(whole)
-                if self._receiver.turn != before:
+                if self._receiver.heard != heard:
                     self._heard_at = time.monotonic()
-                    if self._receiver.over and self._receiver.lacks:
-                        self._news.set()  # not when frames only wait for the disk
+                if self._receiver.turn != turn and self._receiver.over and self._receiver.lacks:
+                    self._news.set()  # not when frames only wait for the disk
             for one in whole:
                 self._put(one)
 

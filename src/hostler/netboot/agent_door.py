@@ -97,7 +97,7 @@ class AgentDoor:
         self._shelf = ChunkShelf(table, store, elsewhere, self._tell_upstream)
         self._carousels = Carousels(
             self._shelf.index_path,
-            lambda index, digest: self._shelf.awaited(index, digest, "carousel"),
+            lambda index, digest, waits: self._shelf.awaited(index, digest, "carousel", waits),
             self._tell_carousel,
             expected=self._installing,
         )

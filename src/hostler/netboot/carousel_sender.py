@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import struct
@@ -40,11 +41,16 @@ class CarouselSender:
         session: Its number on the wire.
         group: Where to.
         source: The host's own address on the network.
-        frame: Returns the frame of a chunk by its number; raises OSError if it cannot be read.
+        frame: Returns the frame of a chunk by its number; raises OSError if it cannot be read. While it waits
+            for it, it calls what it is given more than once a second, and lets pass what that raises.
     """
 
     def __init__(
-        self, session: int, group: MulticastGroup, source: IPv4Address, frame: Callable[[int], bytes]
+        self,
+        session: int,
+        group: MulticastGroup,
+        source: IPv4Address,
+        frame: Callable[[int, Callable[[], None]], bytes],
     ) -> None:
         self.session = session
         self.group = group
@@ -137,8 +143,10 @@ class CarouselSender:
 
     def _send_turn(self, turn: Turn) -> None:
         try:
-            frame = self._frame(turn.chunk)
+            frame = self._frame(turn.chunk, lambda: self._wait_for(turn))
         except OSError as error:
+            if self._stop.is_set():
+                return
             log.warning("carousel %x: chunk %d cannot be read: %s", self.session, turn.chunk, error)
             return  # its listeners leave in the end and ask for it by HTTP, where they are told
         wanted = turn.fragments
@@ -150,6 +158,12 @@ class CarouselSender:
             if wait > 0 and self._stop.wait(wait):
                 return
             self._send(batch)
+
+    def _wait_for(self, turn: Turn) -> None:
+        """Tell listeners that this is still there, and what is over; raises OSError when it is to end."""
+        if self._stop.is_set():
+            raise OSError(errno.ECANCELED, "the carousel ends")
+        self._send([nothing(self.session, turn.number)])
 
     def _send(self, batch: list[bytes]) -> None:
         try:

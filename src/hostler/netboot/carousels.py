@@ -53,8 +53,8 @@ class Carousels:
 
     Args:
         index: Returns the path of a chunk index by its id.
-        chunk: Returns the path of a chunk's frame by the image's index and its digest; may block, raises
-            OSError.
+        chunk: Returns the path of a chunk's frame by the image's index and its digest; raises OSError. It may
+            block, and then calls what it is given now and then (see ``CarouselSender``).
         say: Takes a board's name and a line about it.
         clock: Seconds, only forward.
         idle: See ``IDLE_SECONDS``.
@@ -66,7 +66,7 @@ class Carousels:
     def __init__(
         self,
         index: Callable[[str], Path],
-        chunk: Callable[[str, str], Path],
+        chunk: Callable[[str, str, Callable[[], None]], Path],
         say: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
         idle: float = IDLE_SECONDS,
@@ -178,8 +178,8 @@ class Carousels:
             index = ChunkIndex.decode(self._index(key[1]).read_bytes())
             digests = index.distinct()
 
-            def frame(number: int) -> bytes:
-                return self._chunk(key[1], digests[number]).read_bytes()
+            def frame(number: int, waits: Callable[[], None]) -> bytes:
+                return self._chunk(key[1], digests[number], waits).read_bytes()
 
             sender = CarouselSender(secrets.randbits(31), group, source, frame)
         except (OSError, ChunkIndexError) as error:

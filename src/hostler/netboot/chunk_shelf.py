@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import time
+from concurrent import futures
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 TOLD_SECONDS = 30.0
 """How often it is told of a board that it waits."""
 _PIPE_SECONDS = 2.0  # for the answer to come through the pipe
+_TELL_SECONDS = 0.5  # between two words that somebody waits
 
 
 class Supply(Protocol):
@@ -117,19 +119,30 @@ class ChunkShelf:
             self._elsewhere.supply.read(index, digest, board)
         return path
 
-    def awaited(self, index: str, digest: str, reader: str) -> Path:
-        """As ``chunk``, from a thread; raises OSError."""
+    def awaited(self, index: str, digest: str, reader: str, waits: Callable[[], None]) -> Path:
+        """As ``chunk``, from a thread; raises OSError.
+
+        Args:
+            index: The image it is part of.
+            digest: Its name.
+            reader: Who wants it.
+            waits: Called twice a second as long as it is not here; what it raises ends the wait.
+        """
         path = self._here(digest)
         if self._elsewhere is None or (path.exists() and not path.is_relative_to(self._elsewhere.cache)):
             return path
         if self._loop is None:
             raise OSError(errno.EAGAIN, "the loop to ask by is not known")
         asked = asyncio.run_coroutine_threadsafe(self.chunk(reader, index, digest), self._loop)
+        until = time.monotonic() + WAIT_SECONDS + _PIPE_SECONDS
         try:
-            return asked.result(WAIT_SECONDS + _PIPE_SECONDS)
+            while not futures.wait([asked], _TELL_SECONDS).done and time.monotonic() < until:
+                waits()
+            return asked.result(0)
         except (TimeoutError, Refused) as error:
-            asked.cancel()
             raise OSError(errno.EAGAIN, f"it is not here yet: {error}") from error
+        finally:
+            asked.cancel()
 
     def follow(self) -> None:
         """Take note of the running loop, to which ``awaited`` brings its questions."""

@@ -83,6 +83,7 @@ class Receiver:
         self._partial: OrderedDict[int, _Partial] = OrderedDict()
         self._spare: list[bytearray] = []
         self._turn = 0
+        self._heard = 0
         self._before = 0  # fragments of the turn it came into that were sent before: they are not lost
         self._over = False
         self._expected = 0
@@ -111,6 +112,11 @@ class Receiver:
         return self._turn
 
     @property
+    def heard(self) -> int:
+        """How often something of the session was heard."""
+        return self._heard
+
+    @property
     def over(self) -> bool:
         """Whether the sender said last that it has nothing more to send."""
         return self._over
@@ -132,6 +138,7 @@ class Receiver:
             run = 1
             if session == self._session and magic == MAGIC and version == VERSION and turn >= self._turn:
                 # A late one is left alone: what it brings is asked for again if it lacks.
+                self._heard += 1
                 if not self._turn:
                     self._before = number
                 elif turn != self._turn:
