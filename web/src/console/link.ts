@@ -64,8 +64,11 @@ export function join(board: string, write: boolean, columns: number, lines: numb
     type: (data) => send(BYTES, data),
     command: (words) => send(COMMANDS, new TextEncoder().encode(JSON.stringify(words))),
     close: () => {
+      socket.onmessage = null;
       socket.onclose = null;
-      socket.close();
+      // One that is closed before it is open is a fault to the browser.
+      if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+      else socket.close();
     },
   };
 }

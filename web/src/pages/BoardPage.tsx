@@ -42,7 +42,7 @@ export function BoardPage({ who, name }: { who: Me; name: string }) {
       <Section title="Last boot"><BootStory board={board} /></Section>
       {board.console !== null && (
         <Section title="Console">
-          <ConsoleDoor name={name} claim={board.claim?.id ?? null}
+          <ConsoleDoor name={name} claim={board.claim?.id ?? null} waiting={claim.waiting && !claim.value}
             mayType={claim.value ? mayUse(who, claim.value) : who.role === "admin"} />
         </Section>
       )}
@@ -64,8 +64,12 @@ interface DoorProps {
   claim: string | null;
 }
 
-/** The terminal is larger than all the rest and most who look at a board open none: it is fetched when asked for. */
-function ConsoleDoor({ name, mayType, claim }: DoorProps) {
+/**
+ * The terminal is larger than all the rest and most who look at a board open none: it is fetched when asked for.
+ *
+ * While it is not known yet whether they may type, it cannot be opened: it would be joined twice.
+ */
+function ConsoleDoor({ name, mayType, claim, waiting }: DoorProps & { waiting: boolean }) {
   const [Terminal, setTerminal] = useState<ComponentType<DoorProps & { close: () => void }> | null>(null);
   const point = (): void => show(line("console", name));
   async function open(): Promise<void> {
@@ -78,7 +82,9 @@ function ConsoleDoor({ name, mayType, claim }: DoorProps) {
   }
   if (Terminal) return <Terminal name={name} mayType={mayType} claim={claim} close={() => setTerminal(null)} />;
   return (
-    <button type="button" onFocus={point} onMouseEnter={point} onClick={() => void open()}>Open the console</button>
+    <button type="button" disabled={waiting} onFocus={point} onMouseEnter={point} onClick={() => void open()}>
+      Open the console
+    </button>
   );
 }
 
