@@ -146,6 +146,22 @@ def test_a_switch_is_seen_and_a_board_switched_from_its_port(chromium: Browser, 
         expect(end(visitor, "port 9")).to_have_accessible_name(re.compile("pc-1.*not connected"))
 
 
+def test_equipment_that_leaves_takes_nothing_else_along(chromium: Browser, poe: Poe) -> None:
+    """Who looks at fronts when one leaves lab.toml is shown the others, and that it is gone."""
+    with Client(poe.settings) as client, visiting(chromium, poe.settings.url) as visitor:
+        text = client.inventory()["text"]
+        client.apply(f'{text}\n[equipment.leaving]\ndriver = "telnet"\nhost = "127.0.0.1"\n')
+        visitor.log_in(poe.settings.token)
+        visitor.open("/switches")
+        left = visitor.page.get_by_role("link", name="leaving 0")
+        left.wait_for()
+        client.apply(text)
+        expect(left).to_have_count(0)
+        ends = visitor.page.get_by_role("toolbar", name="Ends of poe1").get_by_role("button")
+        expect(ends).to_have_count(8)
+        visitor.sees("and other equipment, 2")
+
+
 def test_a_chosen_port_stays_or_goes_but_is_never_another(chromium: Browser, poe: Poe) -> None:
     """Ports come and go between readings; what switches power is that of the port chosen, or is not there."""
     missing: list[str] = ["port 3"]

@@ -18,10 +18,11 @@ export function Switches({ who }: { who: Me }) {
   useEffect(() => show(line("equipment", chosen)), [chosen]);
   const all = units.value ?? [];
   const shown = chosen ? all.filter((unit) => unit.name === chosen) : all.slice(0, AT_ONCE);
-  const fronts = useFronts(shown.map((unit) => unit.name));
+  const fronts = useFronts(shown.map((unit) => unit.name), units.again);
+  const live = shown.length === 0 || fronts.live.value;
   return (
     <>
-      <h1>Switches <span class="quiet">and other equipment, {all.length}</span></h1>
+      <h1>Switches <span class="quiet">{live ? `and other equipment, ${all.length}` : "Connecting …"}</span></h1>
       {units.trouble && <p class="bad" role="alert">{units.trouble}</p>}
       {units.value?.length === 0 && <p>No equipment is in lab.toml: boards have wires of their own, or none.</p>}
       {all.length > 1 && (

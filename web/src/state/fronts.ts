@@ -1,7 +1,8 @@
 /** Fronts of equipment, live: each end has a signal of its own, so that only its button is drawn again. */
 import { type Signal, signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import type { Front, LiveEnd } from "../api/documents";
+import { call } from "../api/call";
+import type { EquipmentRow, Front, LiveEnd } from "../api/documents";
 import { follow } from "../api/stream";
 
 /** A front, and when this was heard, Unix time in milliseconds. */
@@ -13,6 +14,8 @@ export interface SeenFront {
 export class Fronts {
   readonly #fronts = new Map<string, Signal<SeenFront | null | undefined>>();
   readonly #ends = new Map<string, Signal<LiveEnd>>();
+  /** Whether the page is connected: what is shown is as it is now. */
+  readonly live = signal(false);
 
   /** One equipment: undefined until it was heard of, null when it is no more. */
   front(name: string): Signal<SeenFront | null | undefined> {
@@ -44,8 +47,8 @@ export class Fronts {
   }
 }
 
-/** Follow the fronts of equipment while they are shown. */
-export function useFronts(names: readonly string[]): Fronts {
+/** Follow the fronts of equipment while they are shown; `gone` is told when one of them is no more. */
+export function useFronts(names: readonly string[], gone: () => void): Fronts {
   const [fronts, setFronts] = useState(() => new Fronts());
   const asked = JSON.stringify(names);
   useEffect(() => {
@@ -53,7 +56,35 @@ export function useFronts(names: readonly string[]): Fronts {
     if (wanted.length === 0) return undefined;
     const fresh = new Fronts();
     setFronts(fresh);
-    return follow("/equipment", [["follow", "true"], ...wanted.map((name) => ["unit", name])], (kind, data) => fresh.hear(kind, data));
+    let followed = true;
+    const lost = (name: string): void => {
+      fresh.hear("gone", { name });
+      gone();
+    };
+    const end = follow(
+      "/equipment",
+      [["follow", "true"], ...wanted.map((name) => ["unit", name])],
+      (kind, data) => {
+        if (kind === "gone") lost((data as { name: string }).name);
+        else fresh.hear(kind, data);
+      },
+      (connected) => {
+        fresh.live.value = connected;
+        if (connected) return;
+        // Who follows one that went meanwhile is refused, however often it is asked.
+        call<EquipmentRow[]>("/equipment").then(
+          (units) => {
+            const missing = wanted.find((name) => !units.some((unit) => unit.name === name));
+            if (followed && missing !== undefined) lost(missing);
+          },
+          () => undefined,
+        );
+      },
+    );
+    return () => {
+      followed = false;
+      end();
+    };
   }, [asked]);
   return fronts;
 }
