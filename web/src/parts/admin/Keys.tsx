@@ -1,7 +1,8 @@
 /** ssh keys that log somebody in: one's own, of everybody for admins. */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { call, path } from "../../api/call";
 import type { Key, Me } from "../../api/documents";
+import { show } from "../../state/command";
 import { useFetched } from "../../state/fetched";
 import { exactly } from "../../words/amounts";
 import { line, quote } from "../../words/shell";
@@ -10,6 +11,7 @@ import { Act } from "../Act";
 export function Keys({ who }: { who: Me }) {
   const [everybody, setEverybody] = useState(false);
   const keys = useFetched<Key[]>(everybody ? "/keys?principal=*" : "/keys");
+  useEffect(() => show(line("key", "list", ...(everybody ? ["--of", "*"] : []))), [everybody]);
   return (
     <section aria-labelledby="keys">
       <h2 id="keys">ssh keys <span class="quiet">{keys.value?.length ?? ""}</span></h2>
