@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hostler.hub.access import narrowed
 from hostler.hub.adopting import board_table
 from hostler.hub.errors import ConflictError, ForbiddenError, UnavailableError
 from hostler.hub.records import HUB, Principal, Role
@@ -137,6 +138,23 @@ async def test_a_test_that_is_called_off_leaves_the_board_as_it_was(tmp_path: Pa
             with pytest.raises(ConflictError, match="admin called it off"):
                 await testing
             assert kinds(lab, board)[-1] == "wires.interrupted"
+
+
+async def test_who_may_not_use_a_claim_calls_no_test_of_its_board_off(tmp_path: Path) -> None:
+    """A token that was narrowed to looking on ends nothing that its principal began."""
+    async with running(tmp_path) as lab:
+        anna = Principal("anna", Role.MEMBER)
+        await lab.hub.create_principal(HUB, "anna", "member")
+        claim = await lab.hub.claim(anna, "pc")
+        board = lab.hub.state.claims[claim.id].board
+        lab.rack.trying = asyncio.Event()
+        testing = asyncio.ensure_future(lab.hub.wire_tests.test(anna, board, force=True))
+        await until(lambda: ("active-check", board) in asked(lab), 60)
+        with pytest.raises(ForbiddenError, match="only anna"):
+            await lab.hub.wire_tests.call_off(narrowed(anna, Role.VIEWER, None), board)
+        await lab.hub.wire_tests.call_off(anna, board)
+        with pytest.raises(ConflictError, match="anna called it off"):
+            await testing
 
 
 def asked(lab: Lab) -> list[tuple[str, object]]:

@@ -166,7 +166,7 @@ async def start_check(hub: TheHub, caller: Caller, body: CheckRequest) -> LabChe
 
 @router.delete("/check")
 async def call_off_trial(hub: TheHub, caller: Caller) -> LabCheckDocument:
-    """Call off the trial that goes on (admin); answers when every board is where it was."""
+    """Call off the trial that goes on (admin); answers when every board is put back; power follows."""
     await hub.lab_checks.call_off(caller)
     return _lab_check(hub)
 
@@ -222,7 +222,10 @@ async def check_board(hub: TheHub, caller: Caller, name: str, body: BoardCheckRe
 
 @router.delete("/boards/{name}/check", status_code=204)
 async def call_off_check(hub: TheHub, caller: Caller, name: str) -> None:
-    """Call off the trial of a board's wires (admin, or who has them tried); answers when it is put back."""
+    """Call off the trial of a board's wires (admin, or who has them tried).
+
+    It answers when the board is put back; its power follows.
+    """
     await hub.wire_tests.call_off(caller, name)
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from hostler.cli.output import Output
     from hostler.client.documents import Check, CheckReport
 
+_TIMEOUT_SECONDS = 180.0
+"""Longest time from power-on until a board asks for an address, unless somebody says otherwise."""
+
 _LISTEN_SECONDS = 5.0
 """How long is waited for the stream of events; without it the rows are printed at the end."""
 
@@ -47,7 +50,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="with --active: also a board you hold, whose power is cut"
     )
     parser.add_argument(
-        "--timeout", type=duration, default="3m", metavar="TIME",
+        "--timeout", type=duration, metavar="TIME",
         help="with --active: longest time from power-on until a board asks for an address (3m)",
     )  # fmt: skip
 
@@ -59,7 +62,7 @@ def check(args: argparse.Namespace, out: Output) -> int:
     if args.last:
         return _last(args, out)
     if not args.active:
-        for option in ("all", "force", "board_class", "at_once"):
+        for option in ("all", "force", "board_class", "at_once", "timeout"):
             if getattr(args, option):
                 return _usage(out, f"--{option.replace('board_', '').replace('_', '-')} goes with --active")
         with Client() as client:
@@ -81,10 +84,11 @@ def check(args: argparse.Namespace, out: Output) -> int:
 
 def _try(client: Client, args: argparse.Namespace, out: Output) -> CheckReport:
     """Have wires tried, and call that off when whoever waits presses Ctrl-C."""
+    seconds = _TIMEOUT_SECONDS if args.timeout is None else args.timeout
     try:
         if args.board is not None:
-            return client.test_wires(args.board, force=args.force, seconds=args.timeout)
-        return client.test_all_wires(args.board_class, seconds=args.timeout, at_once=args.at_once)
+            return client.test_wires(args.board, force=args.force, seconds=seconds)
+        return client.test_all_wires(args.board_class, seconds=seconds, at_once=args.at_once)
     except KeyboardInterrupt:
         out.note("hostler: calling it off …")
         try:
@@ -92,23 +96,23 @@ def _try(client: Client, args: argparse.Namespace, out: Output) -> CheckReport:
         except ClientError as error:
             out.note(f"hostler: {error}")
         else:
-            out.note("hostler: it is called off, and what was tried is where it was")
+            out.note("hostler: it is called off; what was tried is put back, and its power follows")
         raise
 
 
 def _stop(args: argparse.Namespace, out: Output) -> int:
-    if any((args.active, args.last, args.all, args.force, args.board_class, args.at_once)):
+    if any((args.active, args.last, args.all, args.force, args.board_class, args.at_once, args.timeout)):
         return _usage(out, "--stop goes with a BOARD or alone")
     with Client() as client:
         client.call_off_check(args.board)
     if out.json:
         out.document({"called_off": args.board or "trial"})
-    out.line("called off; what was tried is where it was")
+    out.line("called off; what was tried is put back, and its power follows")
     return 0
 
 
 def _last(args: argparse.Namespace, out: Output) -> int:
-    if any((args.board, args.all, args.force, args.board_class, args.at_once)):
+    if any((args.board, args.all, args.force, args.board_class, args.at_once, args.timeout)):
         return _usage(out, "--last goes with --active or alone")
     with Client() as client:
         slot = client.last_check()["trial" if args.active else "look"]

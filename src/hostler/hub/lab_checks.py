@@ -189,7 +189,7 @@ class LabChecks:
         return self._try(by, 1, work)
 
     async def call_off(self, by: Principal) -> None:
-        """End the trial that goes on; returns when every board is where it was.
+        """End the trial that goes on; returns when every board is put back; their power follows.
 
         Raises:
             ForbiddenError: They are no admin.

@@ -215,31 +215,36 @@ class WireTests:
             report = {"ok": False, "checks": [], "interrupted": error.detail}
             raise
         finally:
-            del self._under_way[test]
-            try:
-                # Whoever asked may be gone; the board is put back all the same.
-                await asyncio.shield(self._hub.surely(lambda draft: finish(draft, board, test, report)))
-            finally:
-                under_way.over.set()
+            # Whoever asked may be gone; the board is put back all the same.
+            await asyncio.shield(self._put_back(board, test, report))
         return report
 
+    async def _put_back(self, board: str, test: str, report: Document) -> None:
+        try:
+            await self._hub.surely(lambda draft: finish(draft, board, test, report))
+        finally:
+            self._under_way.pop(test).over.set()
+
     async def call_off(self, by: Principal, board: str) -> None:
-        """End the test of a board, and return when the board is where it was.
+        """End the test of a board, and return when the board is put back; its power follows.
 
         Raises:
             NotFoundError: There is no such board.
             ConflictError: It is not being tested.
-            ForbiddenError: They are neither an admin nor who had it tested.
+            ForbiddenError: They are neither an admin nor who had it tested and may still use it.
             UnavailableError: It has not ended in time; it will.
         """
-        test = self._hub.reading.board(board).wire_test
+        record = self._hub.reading.board(board)
+        test = record.wire_test
         if test is None:
             raise ConflictError(f'the wires of board "{board}" are not being tried', kind="no-check")
-        if not by.admin and by.name != test.by:
+        claim = self._hub.state.claims.get(record.claim or "")
+        theirs = by.name == test.by and claim is not None and access.may_use(by, claim)
+        if not by.admin and not theirs:
             raise ForbiddenError(f"only {test.by}, who has them tried, and admins may call that off")
         under_way = self._under_way.get(test.id)
         if under_way is None:
-            return  # it is being put back at this moment
+            return  # it was put back at this moment
         under_way.called_off.ask(by.name)
         await called_off(under_way.over)
 

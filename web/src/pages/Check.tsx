@@ -14,7 +14,7 @@ import "../style/lab.css";
 
 const SECONDS = 15;
 const SOON = 1; // while a check goes on
-const CALL_OFF_SECONDS = 90; // the server answers when every board is where it was
+const CALL_OFF_SECONDS = 90; // the server answers when every board is put back
 
 export function Check({ who }: { who: Me }) {
   const [busy, setBusy] = useState(false);
@@ -49,7 +49,7 @@ export function Check({ who }: { who: Me }) {
               : <p class="quiet">Admins may try them; yours you try with <code>hostler check BOARD --active --force</code>.</p>}
             {who.role === "admin" && state.value.trial.running && (
               <div class="actions">
-                <Act line={line("check", "--stop")} said={() => "It is called off; what was tried is where it was."}
+                <Act line={line("check", "--stop")} said={() => "It is called off; what was tried is put back, and its power follows."}
                   work={async () => {
                     await call<LabCheck>("/check", "DELETE", undefined, CALL_OFF_SECONDS);
                     state.again();
