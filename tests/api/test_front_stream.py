@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from served_lab import Served, served
-from simulated_rack import LAB, PANEL
+from simulated_rack import LAB, PANEL, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,6 +62,8 @@ def read_again(api: Served) -> None:
 async def test_a_front_is_told_whole_and_then_only_the_end_that_changed(tmp_path: Path) -> None:
     """A claim, a power-up and a new reading are each told by the ends they change, and by no other."""
     async with served(tmp_path) as api:
+        # Each end changes by itself when its board was seen first.
+        await until(lambda: len(api.lab.hub.state.observed) == 3, 60)
         stream = followed(api.admin, "rack1")
         ends, front = await until_front(stream)
         by_id = {end["id"]: end for end in ends}
