@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.images.importer import ImportProgress
-from hostler.images.mirror import NotYetError, NoUpstreamError
+from hostler.images.upstream_errors import NotYetError, NoUpstreamError
 from hostler.images.upstream_link import GoneError, LinkError, UpstreamPlace
 from hostler.model.stored_images import FaultKind, StoreFault, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from hostler.hub.images import Progress
@@ -45,8 +46,8 @@ class FollowedUpstream:
         """Take note of which images may be deployed here."""
         self._upstream.offers(names)
 
-    def bring_index(self, index: str) -> Path:
-        """Return where an index is, fetched if need be."""
+    def bring_index(self, index: str) -> Future[Path]:
+        """Ask for an index."""
         return self._upstream.index(index)
 
     def fetch(self, index: str, progress: Callable[[Progress], None]) -> None:

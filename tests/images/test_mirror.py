@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.server
+import itertools
 import os
 import random
+import re
+import shutil
 import struct
 import threading
 import time
@@ -20,21 +23,20 @@ import pytest
 from hostler.images.chunk_cache import ChunkCache
 from hostler.images.chunk_frame import DamagedChunkError
 from hostler.images.importer import import_image
-from hostler.images.mirror import (
-    DAMAGED_TRIES,
+from hostler.images.mirror import CONNECTIONS, DAMAGED_TRIES, Mirror
+from hostler.images.store import ImageStore
+from hostler.images.store_errors import StoreError, StoreFullError
+from hostler.images.upstream import Upstream as Followed
+from hostler.images.upstream_errors import (
     DamagedUpstreamError,
-    Mirror,
     NotYetError,
     NoUpstreamError,
     UpstreamLostError,
 )
-from hostler.images.store import ImageStore
-from hostler.images.store_errors import StoreError, StoreFullError
-from hostler.images.upstream import Upstream as Followed
 from hostler.images.upstream_link import GoneError, LinkError, UpstreamPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 GRID = 64 * 1024
@@ -54,11 +56,16 @@ class Upstream:
         self.missing: set[str] = set()
         self.damaged: Counter[str] = Counter()
         self.status = 200
+        self.breaking = ""
+        self.asked: Counter[str] = Counter()
         self.hold = threading.Event()
         self.hold.set()
         self.url = ""
 
     def chunk(self, digest: str) -> bytes:
+        """One chunk of an answer; an empty one breaks the answer off."""
+        if digest == self.breaking:
+            return b""
         self.given[digest] += 1
         if digest in self.missing:
             return struct.pack(">Q", 0)
@@ -79,21 +86,25 @@ def upstream(tmp_path: Path) -> Iterator[Upstream]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            made.hold.wait(SECONDS)
             parts = urlsplit(self.path)
-            status, body = made.status, b'{"detail": "not this time"}'
+            made.asked[parts.path] += 1
+            made.hold.wait(SECONDS)
+            status, body, broken = made.status, b'{"detail": "not this time"}', False
             if self.headers["Authorization"] != f"Bearer {TOKEN}":
                 status = 401
             elif status == 200 and parts.path == "/api/v1/images/debian/index":
                 body = store.artefact_path(made.index_id).read_bytes()
             elif status == 200 and parts.path == "/api/v1/images/debian/chunks":
-                body = b"".join(made.chunk(digest) for digest in parse_qs(parts.query)["sha256"])
+                wanted = parse_qs(parts.query)["sha256"]
+                whole = list(itertools.takewhile(bool, map(made.chunk, wanted)))
+                body, broken = b"".join(whole), len(whole) < len(wanted)
             elif status == 200:
                 status = 404
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(body) + broken))
             self.end_headers()
             self.wfile.write(body)
+            self.close_connection = broken
 
         def log_message(self, *_: object) -> None:
             pass
@@ -130,10 +141,17 @@ def mirror(
         made.close()
 
 
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_many_who_ask_have_one_flight(upstream: Upstream, tmp_path: Path) -> None:
     """Eight readers of a whole image: every chunk is asked for once, and each has it."""
     with mirror(upstream, tmp_path) as here:
-        here.index(upstream.index_id)
+        here.index(upstream.index_id).result(SECONDS)
         failed: list[BaseException] = []
 
         def read(reader: str) -> None:
@@ -185,12 +203,12 @@ def test_what_is_gone_at_home_is_told(upstream: Upstream, tmp_path: Path) -> Non
         with pytest.raises(GoneError, match="is no longer at"):
             here.chunk(upstream.digests[0], upstream.index_id).result(SECONDS)
         with pytest.raises(NoUpstreamError, match="offers no image"):
-            here.index("0" * 64)
+            here.index("0" * 64).result(SECONDS)
         upstream.status = 404
         with pytest.raises(GoneError, match=r'image "debian" is no longer at .*not this time'):
             here.chunk(upstream.digests[1], upstream.index_id).result(SECONDS)
         with pytest.raises(GoneError, match='image "debian" is no longer at'):
-            here.index(upstream.index_id)
+            here.index(upstream.index_id).result(SECONDS)
 
 
 def test_an_upstream_that_is_away_is_waited_for(upstream: Upstream, tmp_path: Path) -> None:
@@ -198,16 +216,11 @@ def test_an_upstream_that_is_away_is_waited_for(upstream: Upstream, tmp_path: Pa
     upstream.status = 503
     with mirror(upstream, tmp_path) as here:
         landing = here.chunk(upstream.digests[0], upstream.index_id)
-        end = time.monotonic() + SECONDS
-        while "link lost" not in here.waiting():
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        assert (
-            f"chunks from {upstream.url}: link lost 0 s ago (it answered 503: not this time)"
-            in here.waiting()
-        )
+        until(lambda: "link lost" in here.waiting())
+        told = rf"chunks from {upstream.url}: link lost \d+ s ago \(it answered 503: not this time\)"
+        assert re.fullmatch(told, here.waiting())
         with pytest.raises(NotYetError, match=r"index of image .debian. is not here yet, and .* 503"):
-            here.index(upstream.index_id)
+            here.index(upstream.index_id).result(SECONDS)
         upstream.status = 200
         assert landing.result(SECONDS).exists()
         assert here.waiting() == f"chunks from {upstream.url}"
@@ -216,6 +229,52 @@ def test_an_upstream_that_is_away_is_waited_for(upstream: Upstream, tmp_path: Pa
         pytest.raises(UpstreamLostError, match=r"could not be reached for .*401"),
     ):
         refused.chunk(upstream.digests[1], upstream.index_id).result(SECONDS)
+
+
+def test_what_lands_after_it_was_given_up_costs_no_thread(upstream: Upstream, tmp_path: Path) -> None:
+    """An answer to a flight that was given up ends the one that is queued meanwhile, and nothing else."""
+    upstream.hold.clear()
+    with mirror(upstream, tmp_path) as here:
+        busy = [here.chunk(digest, upstream.index_id) for digest in upstream.digests[:CONNECTIONS]]
+        until(lambda: upstream.asked.total() == CONNECTIONS)
+        queued = here.chunk(upstream.digests[CONNECTIONS], upstream.index_id)
+        here._end(upstream.digests[CONNECTIONS], tmp_path)
+        assert queued.result(SECONDS) == tmp_path
+        upstream.hold.set()
+        for one in busy:
+            assert one.result(SECONDS).exists()
+        for digest in upstream.digests:
+            assert here.chunk(digest, upstream.index_id).result(SECONDS).exists()
+
+
+def test_an_answer_that_breaks_at_one_chunk(
+    upstream: Upstream, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its readers are told after the deadline, though others come well all the time; the log stays short."""
+    upstream.breaking = upstream.digests[5]
+    with mirror(upstream, tmp_path, give_up=0.5) as here:
+        landing = [here.chunk(digest, upstream.index_id) for digest in upstream.digests]
+        with pytest.raises(UpstreamLostError, match=f"broke off at chunk {upstream.breaking}"):
+            landing.pop(5).result(SECONDS)
+        for one in landing:
+            assert one.result(SECONDS).exists()
+    assert sum("gives no chunks" in record.message for record in caplog.records) <= 1
+
+
+def test_an_index_is_asked_for_once(upstream: Upstream, tmp_path: Path) -> None:
+    """However many want it: they share one answer, and nobody holds a thread meanwhile."""
+    upstream.hold.clear()
+    with mirror(upstream, tmp_path) as here:
+        landing = [here.index(upstream.index_id) for _ in range(8)]
+        assert len({id(one) for one in landing}) == 1
+        upstream.hold.set()
+        assert landing[0].result(SECONDS).exists()
+        assert upstream.asked["/api/v1/images/debian/index"] == 1
+        upstream.hold.clear()
+        here.cache.drop_index(upstream.index_id)
+        left = here.index(upstream.index_id)
+    with pytest.raises(NotYetError, match="any more"):
+        left.result(SECONDS)
 
 
 def test_who_waits_is_told_when_the_upstream_is_given_up(upstream: Upstream, tmp_path: Path) -> None:
@@ -282,6 +341,27 @@ def test_a_full_disk_costs_old_chunks_first(
     with pytest.raises(StoreFullError, match="no space left for the cache of images"):
         cache.keep(upstream.digests[0], frames[upstream.digests[0]])
     assert not list((tmp_path / "cache/tmp").iterdir())
+
+
+def test_what_is_left_to_others_on_the_disk(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old chunks go before the disk is full: some of it is the lab's own; without any, it is said."""
+    cache = ChunkCache(tmp_path / "cache", 1 << 30)
+    total, others = 200 * GRID, 180 * GRID  # so 10 are to stay free, and 10 are the cache's
+
+    def used(_path: object) -> tuple[int, int, int]:
+        return shutil._ntuple_diskusage(total, 0, total - others - cache.held)  # type: ignore[attr-defined, no-any-return]
+
+    monkeypatch.setattr(shutil, "disk_usage", used)
+    for digest in upstream.digests:
+        assert cache.keep(digest, upstream.store.chunk_path(digest).read_bytes()).exists()
+        assert used("")[2] >= total // 20
+    assert cache.held > 5 * GRID
+    others = total
+    with pytest.raises(StoreFullError, match="left to others"):
+        cache.keep(upstream.digests[0], upstream.store.chunk_path(upstream.digests[0]).read_bytes())
+    assert cache.held == 0
 
 
 def test_an_upstream_that_is_not_settled_yet(upstream: Upstream, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from hostler.model.bootable import DiskTerms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from hostler.hub.hub import Hub
@@ -354,6 +355,10 @@ class ImageDesk:
     async def in_thread(self, work: Callable[[], T], path: str = "", told: str = "") -> T:
         """Do what blocks for moments; its errors become refusals, with ``told`` in place of ``path``."""
         return await self._refusing(asyncio.to_thread(work), path, told)
+
+    async def in_time(self, coming: Future[T]) -> T:
+        """Wait for what others may wait for too; its errors become refusals."""
+        return await self._refusing(asyncio.shield(asyncio.wrap_future(coming)), "", "")
 
     async def at_length(self, work: Callable[[], T], path: str = "", told: str = "") -> T:
         """Do what may take minutes to hours, as ``in_thread``; what it tells progress to is ``heeding``."""

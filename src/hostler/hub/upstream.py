@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from hostler.model.trace import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Future
 
     from hostler.hub.hub import Hub
     from hostler.hub.images import Progress
@@ -59,7 +61,7 @@ class UpstreamTerms:
 
 
 class UpstreamFiles(Protocol):
-    """Where the bytes of the upstream's images come from. Every method blocks and is called from a thread."""
+    """Where the bytes of the upstream's images come from. Methods block, and are called from a thread."""
 
     @property
     def unreachable(self) -> tuple[type[Exception], ...]:
@@ -78,8 +80,8 @@ class UpstreamFiles(Protocol):
         """Take note of which images may be deployed here: names by the ids of their indexes."""
         ...
 
-    def bring_index(self, index: str) -> Path:
-        """Return where the index of one of them is, fetched if need be."""
+    def bring_index(self, index: str) -> Future[Path]:
+        """Ask for the index of one of them, and where it is; takes moments. Not to be cancelled."""
         ...
 
     def fetch(self, index: str, progress: Callable[[Progress], None]) -> None:
@@ -243,7 +245,7 @@ class UpstreamImages:
             ConflictError: a signature is of something else.
         """
         desk = self._hub.images
-        path = await desk.in_thread(lambda: self._files.bring_index(image.index))
+        path = await desk.in_time(await desk.in_thread(lambda: self._files.bring_index(image.index)))
         encoded = await desk.in_thread(path.read_bytes)
         if not all(signature.holds(encoded) for signature in image.signatures):
             raise ConflictError(
@@ -276,6 +278,10 @@ class UpstreamImages:
             ca = Path(plan.ca.removeprefix("file:")).read_text() if plan.ca else None
         except (OSError, ValueError) as error:
             self._say(f"{plan.url} cannot be asked: {error}")
+            return None
+        # What no header takes would come back in an error, and so in the log.
+        if not re.fullmatch(r"[!-~]+", token):
+            self._say(f"{plan.url} cannot be asked: token in lab.toml must be one word of ASCII, in one line")
             return None
         return UpstreamTerms(plan.url, token, ca, plan.cache)
 

@@ -27,6 +27,7 @@ from hostler.images.store import checked_digest
 from hostler.images.store_errors import StoreError, StoreFullError, UnknownArtefactError
 from hostler.model.cache_eviction import CachedPiece, to_evict
 from hostler.model.chunkindex import ChunkIndex, ChunkIndexError
+from hostler.model.store_room import kept_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,6 +77,7 @@ class ChunkCache(CachePaths):
         self.limit = limit
         self._tmp = root / "tmp"
         self._lock = threading.Lock()
+        self._room_lock = threading.Lock()
         shutil.rmtree(self._tmp, ignore_errors=True)  # what a crash cut off
         for name in ("chunks", "indexes", "tmp"):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -99,11 +101,13 @@ class ChunkCache(CachePaths):
 
         Raises:
             DamagedChunkError: it is not; nothing was written.
-            StoreFullError: no room on the disk, though everything else was cleared away.
+            StoreFullError: no room on the disk, besides what is kept free for others, though old chunks were
+                cleared away.
             OSError: the disk refuses.
         """
         plain_chunk(digest, frame)
         path = self.chunk(digest)
+        self._make_room(len(frame))
         try:
             self._put(path, frame)
         except OSError as error:
@@ -115,11 +119,7 @@ class ChunkCache(CachePaths):
             except OSError as again:
                 if again.errno not in _NO_ROOM:
                     raise
-                free = shutil.disk_usage(self.root).free
-                raise StoreFullError(
-                    f"no space left for the cache of images {self.root} ({free} bytes free): "
-                    "give it another file system, or free some"
-                ) from again
+                raise self._full() from again
         with self._lock:
             self._held += len(frame)
             over = self._held > self.limit
@@ -171,6 +171,27 @@ class ChunkCache(CachePaths):
                 self.chunk(piece.name).unlink(missing_ok=True)
                 held -= piece.size
             self._held = held
+
+    def _make_room(self, size: int) -> None:
+        """Have so many bytes beside what stays free; raises StoreFullError."""
+        if not self._lacking(size):
+            return
+        with self._room_lock:  # one clearing, however many chunks come at once
+            if lacking := self._lacking(size):
+                self.clear(max(0, self._held - lacking))
+                if self._lacking(size):
+                    raise self._full()
+
+    def _lacking(self, size: int) -> int:
+        disk = shutil.disk_usage(self.root)
+        return max(0, kept_free(disk.total) + size - disk.free)
+
+    def _full(self) -> StoreFullError:
+        disk = shutil.disk_usage(self.root)
+        return StoreFullError(
+            f"no space left for the cache of images {self.root} ({disk.free} bytes free, and "
+            f"{kept_free(disk.total)} are left to others): give it another file system, or free some"
+        )
 
     def verify(self, seen: Callable[[int], None] = lambda _: None) -> tuple[int, list[str]]:
         """Decompress and hash every chunk; those that are not what their names say are removed.

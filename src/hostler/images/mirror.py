@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 
 from hostler.images.chunk_cache import ChunkCache, touch
 from hostler.images.chunk_frame import DamagedChunkError
-from hostler.images.store_errors import StoreError, UnknownArtefactError
-from hostler.images.upstream_link import GoneError, LinkError, UpstreamLink, UpstreamPlace
+from hostler.images.store_errors import StoreError
+from hostler.images.upstream_errors import DamagedUpstreamError, NotYetError, UpstreamLostError
+from hostler.images.upstream_indexes import UpstreamIndexes
+from hostler.images.upstream_link import BrokenOffError, GoneError, LinkError, UpstreamLink, UpstreamPlace
 from hostler.model.readahead import Readahead
 
 if TYPE_CHECKING:
@@ -42,28 +44,12 @@ AHEAD_BYTES = 128 << 20
 """How far to fetch ahead of a reader at most."""
 GIVE_UP_SECONDS = 600.0
 DAMAGED_TRIES = 3
+_BROKEN_TRIES = 3
+"""One break may be the line's."""
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-_FORGOTTEN_SECONDS = 60.0
-"""Who waits for an index asks more often than this; what is asked for later begins to wait anew."""
 _INDEXES = 16
 _READERS = 4096
 _OUTSTANDING = 2 * CONNECTIONS * BATCH  # of a whole image being fetched
-
-
-class UpstreamLostError(StoreError):
-    """The upstream could not be reached for so long that it is not waited for any more."""
-
-
-class DamagedUpstreamError(StoreError):
-    """The upstream has other bytes under a chunk's name, time and again."""
-
-
-class NoUpstreamError(UnknownArtefactError):
-    """It is not here, and there is no other server to ask."""
-
-
-class NotYetError(StoreError):
-    """Whom to ask is being settled at this moment: ask again."""
 
 
 @dataclass(slots=True)
@@ -74,6 +60,8 @@ class _Flight:
     since: float = field(default_factory=time.monotonic)
     landed: Future[Path] = field(default_factory=Future)
     tries: int = 0
+    broken: int = 0  # how often an answer broke off at it
+    broken_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +118,8 @@ class Mirror:
         self._closed = False
         self._places: OrderedDict[str, _Places] = OrderedDict()
         self._readers: OrderedDict[tuple[str, str], Readahead] = OrderedDict()
-        self._index_lock = threading.Lock()
-        self._asked_for: dict[str, tuple[float, float]] = {}  # indexes: since when, when last
         self._links = [UpstreamLink(place) for _ in range(CONNECTIONS)]
-        self._catalogue_link = UpstreamLink(place)
-        self._catalogue_lock = threading.Lock()
+        self._indexes = UpstreamIndexes(cache, place, lambda index: self._names.get(index), give_up)
         self._threads = [
             threading.Thread(target=partial(self._work, link, ahead=number > 0), daemon=True)
             for number, link in enumerate(self._links)
@@ -150,15 +135,15 @@ class Mirror:
             self._wake.notify_all()
         for flight in flights.values():
             _fail(flight, NotYetError(f"chunks of {self.place.url} are not fetched any more"))
-        for link in (*self._links, self._catalogue_link):
+        self._indexes.close()
+        for link in self._links:
             link.abort()
 
     # What is asked.
 
     def images(self) -> list[object]:
         """Return the documents of the upstream's images; raises LinkError."""
-        with self._catalogue_lock:
-            return self._catalogue_link.images()
+        return self._indexes.images()
 
     def offers(self, names: Mapping[str, str]) -> None:
         """Take note of which images there are: the id of each index, and the name it is fetched by.
@@ -170,46 +155,9 @@ class Mirror:
             self.cache.drop_index(artefact)
             self._places.pop(artefact, None)
 
-    def index(self, artefact: str) -> Path:
-        """Return where an index is, fetched if need be.
-
-        Raises:
-            NoUpstreamError: the upstream offers no such image.
-            NotYetError: the line is lost.
-            UpstreamLostError: it was lost for too long.
-            GoneError: the image is no longer there.
-            StoreError: its bytes are other ones.
-        """
-        path = self.cache.index(artefact)
-        if path.is_file():
-            return path
-        with self._index_lock:
-            if path.is_file():
-                return path
-            name = self._names.get(artefact)
-            if name is None:
-                raise NoUpstreamError(f"{self.place.url} offers no image with the index {artefact}")
-            try:
-                with self._catalogue_lock:
-                    data = self._catalogue_link.index(name)
-            except GoneError as error:
-                raise GoneError(f'image "{name}" is no longer at {self.place.url}: {error}') from error
-            except LinkError as error:
-                raise self._late(artefact, name, str(error)) from error
-            self._asked_for.pop(artefact, None)
-            return self.cache.keep_index(artefact, data)
-
-    def _late(self, artefact: str, name: str, reason: str) -> StoreError:
-        """Return what is said of an index that cannot be had now."""
-        now = time.monotonic()
-        asked, last = self._asked_for.get(artefact, (now, now))
-        if now - last > _FORGOTTEN_SECONDS:
-            asked = now
-        self._asked_for[artefact] = (asked, now)
-        text = f'the index of image "{name}" is not here yet, and {self.place.url} cannot be reached'
-        if now - asked > self._give_up:
-            return UpstreamLostError(f"{text} for {now - asked:.0f} s: {reason}")
-        return NotYetError(f"{text}: {reason}")
+    def index(self, artefact: str) -> Future[Path]:
+        """Ask for an index; see ``UpstreamIndexes.index``."""
+        return self._indexes.index(artefact)
 
     def chunk(self, digest: str, index: str, reader: str = "") -> Future[Path]:
         """Ask for a chunk; the future gives its path, or raises. It must not be cancelled: others wait too.
@@ -262,7 +210,7 @@ class Mirror:
 
     def fetch_all(self, index: str) -> Iterator[tuple[int, int]]:
         """Fetch a whole image; yields plain bytes that are here, and of how many; raises as ``chunk``."""
-        self.index(index)
+        self.index(index).result()
         lengths = {chunk.digest: chunk.length for chunk in self.cache.read_index(index)}
         here, total = 0, sum(lengths.values())
         waiting: OrderedDict[str, Future[Path]] = OrderedDict()
@@ -337,13 +285,15 @@ class Mirror:
             left = OrderedDict.fromkeys(batch.digests)
             try:
                 for digest, frame in link.chunks(batch.image, batch.digests):
+                    self._found()
                     self._landed(digest, frame)
                     del left[digest]
-                    self._found()
             except GoneError as error:
                 for digest in left:
                     text = f'image "{batch.image}" is no longer at {self.place.url}: {error}'
                     self._end(digest, GoneError(text))
+            except BrokenOffError as error:
+                self._broke_off(left, str(error))
             except LinkError as error:
                 self._back(left)
                 self._wait(str(error))
@@ -403,6 +353,9 @@ class Mirror:
     def _end(self, digest: str, result: Path | StoreError) -> None:
         with self._wake:
             flight = self._flights.pop(digest, None)
+            # It may be another flight than the one that landed: given up meanwhile, and asked for once more.
+            self._asked.pop(digest, None)
+            self._ahead.pop(digest, None)
         if flight is None:
             return
         if isinstance(result, StoreError):
@@ -417,6 +370,36 @@ class Mirror:
                 if digest in self._flights:
                     self._asked[digest] = None
                     self._asked.move_to_end(digest, last=False)
+
+    def _broke_off(self, left: OrderedDict[str, None], reason: str) -> None:
+        """Have what did not come asked for again: the chunk at which it broke off alone, and with a limit.
+
+        It may be that chunk, and not the line; then others come well all the time, and only it must end.
+        """
+        if not left:
+            return  # all had come
+        (first, _), now = left.popitem(last=False), time.monotonic()
+        self._back(left)
+        flight = self._flights.get(first)
+        if flight is None:
+            return  # it was closed meanwhile
+        flight.broken += 1
+        flight.broken_since = flight.broken_since or now
+        failing = now - flight.broken_since
+        if flight.broken >= _BROKEN_TRIES and failing > self._give_up:
+            self._end(first, UpstreamLostError(
+                f"{self.place.url} broke off at chunk {first} {flight.broken} times in {failing:.0f} s: "
+                f"{reason}; `hostler image verify` there tells more"
+            ))  # fmt: skip
+            return
+        if flight.broken == 1:
+            self._wait(reason)
+        else:
+            self._pause(_RETRY_SECONDS[min(flight.broken, len(_RETRY_SECONDS)) - 1])
+        with self._wake:
+            if first in self._flights:
+                self._asked[first] = None
+                self._wake.notify_all()
 
     def _found(self) -> None:
         if self._lost is None:
@@ -449,7 +432,10 @@ class Mirror:
             _fail(flight, UpstreamLostError(
                 f"{self.place.url} could not be reached for {now - lost.since:.0f} s: {reason}"
             ))  # fmt: skip
-        end = now + delay
+        self._pause(delay)
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
         with self._wake:
             while not self._closed and (left := end - time.monotonic()) > 0:
                 self._wake.wait(left)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hostler.images.chunk_cache import CachePaths, ChunkCache
-from hostler.images.mirror import Mirror, NotYetError, NoUpstreamError
+from hostler.images.mirror import Mirror
+from hostler.images.upstream_errors import NotYetError, NoUpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,8 +73,8 @@ class Upstream:
         if self._mirror is not None:
             self._mirror.offers(names)
 
-    def index(self, artefact: str) -> Path:
-        """Return where an index is, fetched if need be; raises as ``Mirror.index``."""
+    def index(self, artefact: str) -> Future[Path]:
+        """Ask for an index; see ``UpstreamIndexes.index``. Raises NoUpstreamError, NotYetError."""
         return self._following().index(artefact)
 
     def chunk(self, digest: str, index: str, reader: str = "") -> Future[Path]:

@@ -31,6 +31,10 @@ class LinkError(Exception):
     """The upstream cannot be reached, or does not answer as it should; later it may. Says why."""
 
 
+class BrokenOffError(LinkError):
+    """It answered, and the answer broke off."""
+
+
 class GoneError(StoreError):
     """The upstream answers, and has no such thing."""
 
@@ -101,7 +105,8 @@ class UpstreamLink:
 
         Raises:
             GoneError: there is no such image.
-            LinkError: the line broke; what was yielded is good.
+            BrokenOffError: the answer broke off; what was yielded is good.
+            LinkError: there was no answer.
         """
         query = urlencode([("sha256", one) for one in digests])
         response = self._ask(f"/api/v1/images/{quote(image, safe='')}/chunks?{query}")
@@ -111,7 +116,7 @@ class UpstreamLink:
                 yield digest, _exactly(response, length) if length else None
             response.read()  # marks it as finished, so that the connection can be used again
         except (OSError, http.client.HTTPException, ChunkStreamError) as error:
-            raise self._lost(error) from error
+            raise BrokenOffError(str(self._lost(error))) from error
         except GeneratorExit:
             self.close()
             raise

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from hostler.images.mirror import NotYetError, NoUpstreamError
 from hostler.images.store_errors import StoreError
+from hostler.images.upstream_errors import NotYetError, NoUpstreamError
 from hostler.images.upstream_link import GoneError
 from hostler.netboot.fetched import WAIT_SECONDS, Fetched
 
@@ -45,12 +46,13 @@ class ChunkSupply:
         """
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                if not chunk:
-                    await asyncio.to_thread(self._upstream.index, index)
-                else:
-                    landing = await asyncio.to_thread(self._upstream.chunk, chunk, index, board)
-                    # Shielded: others may wait for the same.
-                    await asyncio.shield(asyncio.wrap_future(landing))
+                ask = (
+                    partial(self._upstream.chunk, chunk, index, board)
+                    if chunk
+                    else partial(self._upstream.index, index)
+                )
+                # The thread asks only. Shielded: others may wait for the same.
+                await asyncio.shield(asyncio.wrap_future(await asyncio.to_thread(ask)))
         except TimeoutError:
             return Fetched(HTTPStatus.SERVICE_UNAVAILABLE, f"waits for {self._upstream.waiting()}")
         except NotYetError as error:
