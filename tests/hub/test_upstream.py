@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
-from hostler.hub.errors import ConflictError
+from hostler.hub.errors import ConflictError, UnavailableError
 from hostler.hub.image_names import refuse_taken
 from hostler.hub.image_records import ImageRecord
+from hostler.hub.inventory import UpstreamPlan
 from hostler.hub.labfile import LabfileError, read_labfile
+from hostler.hub.records import Principal, Role
 from hostler.hub.state import Draft, State
-from hostler.hub.upstream import offered, take_over
+from hostler.hub.upstream import UpstreamImages, offered, take_over
+from simulated_rack import running
 
 URL = "https://hub.example:8066"
+ANNA = Principal("anna", Role.MEMBER)
 
 
 def document(name: str, **others: Any) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def document(name: str, **others: Any) -> dict[str, Any]:
 def taken(state: State, *documents: object) -> dict[str, ImageRecord]:
     """The images after the upstream has offered these."""
     draft = Draft(state, 1.0)
-    take_over(draft, offered(documents, URL, 1.0))
+    take_over(draft, offered(documents, URL, 1.0, set()))
     draft.apply()
     return state.images
 
@@ -46,6 +50,8 @@ def taken(state: State, *documents: object) -> dict[str, ImageRecord]:
         {"upstream": "https://another.example"},
         {"name": "../../etc"},
         {"arch": "m68k"},
+        {"platforms": ["abacus"]},
+        {"done": {"console": "login: [", "seconds": 600.0}},
         {"index": "a" * 63 + "/"},
         {"size": -1},
         {"chunk_size": 1 << 40},
@@ -55,9 +61,41 @@ def taken(state: State, *documents: object) -> dict[str, ImageRecord]:
 )
 def test_what_cannot_be_deployed_here_is_left_out(others: dict[str, Any]) -> None:
     """Systems of the network, what is not for everybody, what is a third one's, and what is no image."""
-    found = offered([document("bad") | others, document("good"), "nonsense", None], URL, 1.0)
+    found = offered([document("bad") | others, document("good"), "nonsense", None], URL, 1.0, set())
     assert list(found) == ["good"]
     assert found["good"].upstream == URL
+
+
+def test_what_is_wrong_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The upstream is asked every few seconds; the log has each of its faults once."""
+    told: set[str] = set()
+    for _ in range(3):
+        offered([document("odd", arch="m68k")], URL, 1.0, told)
+    assert caplog.text.count("image odd of") == 1
+    offered([document("odd")], URL, 1.0, told)
+    assert not told
+
+
+@pytest.mark.parametrize("token", ["# mine\nhst_secret", "hst_secret two", "hst_secr\u00e9t", ""])
+async def test_a_token_that_is_none_is_not_sent(
+    token: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What no header takes is refused, and nothing of it gets into the log."""
+    async with running(tmp_path) as lab:
+        follower = UpstreamImages(lab.hub, None, lambda _: token)
+        assert follower._terms(UpstreamPlan(URL, "file:t", "", 1 << 30)) is None
+    assert "must be one word" in caplog.text
+    assert "secr" not in caplog.text
+
+
+async def test_a_claim_needs_its_image_as_a_deployment_does(tmp_path: Path) -> None:
+    """An image whose index cannot be had, and checked, is refused while the person waits."""
+    async with running(tmp_path) as lab:
+        found = offered([document("a")], URL, 1.0, set())
+        await lab.hub.change(lambda draft: take_over(draft, found))
+        with pytest.raises(UnavailableError, match="follows no upstream"):
+            await lab.hub.claim(ANNA, "pc", image="a")
+        assert not lab.hub.state.claims
 
 
 def test_the_catalogue_follows() -> None:
@@ -65,7 +103,7 @@ def test_the_catalogue_follows() -> None:
     state = State()
     assert set(taken(state, document("a"), document("b"))) == {"a", "b"}
     draft = Draft(state, 2.0)
-    take_over(draft, offered([document("a"), document("b")], URL, 2.0))
+    take_over(draft, offered([document("a"), document("b")], URL, 2.0, set()))
     assert draft.empty, "nothing has changed"
     assert taken(state, document("b", index="c" * 64))["b"].index == "c" * 64
     assert set(state.images) == {"b"}
@@ -75,7 +113,7 @@ def test_the_catalogue_follows() -> None:
 def test_an_own_image_hides_one_of_its_name() -> None:
     """It stays as it is; and a name of the upstream's is taken for whoever imports."""
     state = State()
-    own = replace(offered([document("a")], URL, 1.0)["a"], upstream="", source="mine")
+    own = replace(offered([document("a")], URL, 1.0, set())["a"], upstream="", source="mine")
     state.images["a"] = own
     assert taken(state, document("a"), document("b"))["a"] == own
     assert set(taken(state)) == {"a"}

@@ -272,6 +272,8 @@ class Hub:
     async def claim(self, by: Principal, *wants: Want | str, **wishes: Any) -> Claim:
         """Claim boards, all or none; text is the name of a class; see ``claims.request``."""
         asked = [Want(want) if isinstance(want, str) else want for want in wants]
+        if image := wishes.get("image"):
+            await self.images.refuse_absent(by, {image})
         return await self.change(lambda draft: claims.request(draft, by, asked, **wishes))
 
     async def release(self, by: Principal, key: str) -> Claim:

@@ -219,6 +219,15 @@ def check_new(
 ) -> None:  # fmt: skip
     """Raise a Refusal, with every reason, when an image may not be imported under these terms."""
     member_only(principal, "import images")
+    faults = term_faults(name, arch, platforms, pattern, seconds)
+    if faults:
+        raise InvalidError("; ".join(fault.text for fault in faults), kind="bad-image", faults=tuple(faults))
+    refuse_over_share(draft, principal, 0)
+    refuse_taken(draft, name)
+
+
+def term_faults(name: str, arch: str, platforms: Iterable[str], pattern: str, seconds: float) -> list[Fault]:
+    """Return what is wrong with the terms of an image, wherever it comes from."""
     faults = []
     if fault := name_fault(name):
         faults.append(Fault(fault, key="name"))
@@ -239,10 +248,7 @@ def check_new(
         faults.append(Fault(f'"{pattern}" is not a regular expression: {error}', key="done_console"))
     if not 0 < seconds <= 86400:
         faults.append(Fault("done_seconds must be more than 0 and at most a day", key="done_seconds"))
-    if faults:
-        raise InvalidError("; ".join(fault.text for fault in faults), kind="bad-image", faults=tuple(faults))
-    refuse_over_share(draft, principal, 0)
-    refuse_taken(draft, name)
+    return faults
 
 
 def add(draft: Draft, principal: Principal, image: ImageRecord) -> ImageRecord:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 from pydantic import BaseModel, Field, ValidationError
 
 from hostler.hub.errors import ConflictError, Refusal, UnavailableError
-from hostler.hub.image_names import being_captured, name_fault
+from hostler.hub.image_names import being_captured
 from hostler.hub.image_records import ImageKind, ImageRecord, Provenance
-from hostler.hub.images import ARCHITECTURES
+from hostler.hub.images import term_faults
 from hostler.model.chunkindex import MAX_CHUNK_SIZE, MAX_SIZE, MIN_CHUNK_SIZE
 from hostler.model.signature import Signature, SignatureError
 from hostler.model.trace import printable
@@ -125,12 +125,14 @@ class _Offer(BaseModel):
     signatures: list[_Signed] = Field(max_length=16)
 
 
-def offered(documents: Iterable[object], url: str, now: float) -> dict[str, ImageRecord]:
-    """Return the images that can be taken over, by name; what is wrong with others is logged.
+def offered(documents: Iterable[object], url: str, now: float, told: set[str]) -> dict[str, ImageRecord]:
+    """Return the images that can be taken over, by name.
 
-    Only images of disks that are the upstream's own and there for everybody are.
+    Only images of disks that are the upstream's own and there for everybody are. What is wrong with others
+    is logged, unless it is among ``told``, which has it all afterwards.
     """
     found: dict[str, ImageRecord] = {}
+    wrong: set[str] = set()
     for document in documents:
         if not isinstance(document, dict) or document.get("kind") != ImageKind.DISK.value:
             continue
@@ -139,11 +141,17 @@ def offered(documents: Iterable[object], url: str, now: float) -> dict[str, Imag
         try:
             offer = _Offer.model_validate(document)
             signatures = tuple(Signature.of(one.key, one.signature) for one in offer.signatures)
-            fault = _fault(offer)
+            fault = "; ".join(
+                one.text
+                for one in term_faults(
+                    offer.name, offer.arch, offer.platforms, offer.done.console, offer.done.seconds
+                )
+            )
         except (ValidationError, SignatureError) as error:
             fault = str(error)
         if fault:
-            log.warning("an image of %s cannot be taken over: %s", url, printable(fault, 300))
+            name = printable(str(document.get("name")), 100)
+            wrong.add(f"image {name} of {url} cannot be taken over: {printable(fault, 300)}")
             continue
         found[offer.name] = ImageRecord(
             offer.name, offer.arch, tuple(offer.platforms), offer.index, offer.size, offer.data_bytes,
@@ -154,13 +162,11 @@ def offered(documents: Iterable[object], url: str, now: float) -> dict[str, Imag
             ),
             upstream=url,
         )  # fmt: skip
+    for text in sorted(wrong - told):
+        log.warning("%s", text)
+    told.clear()
+    told |= wrong
     return found
-
-
-def _fault(offer: _Offer) -> str:
-    if offer.arch not in ARCHITECTURES:
-        return f'there is no architecture "{offer.arch}"'
-    return name_fault(offer.name)
 
 
 def take_over(draft: Draft, found: Mapping[str, ImageRecord]) -> None:
@@ -208,6 +214,7 @@ class UpstreamImages:
         self._own = files
         self._reveal = reveal
         self._problem = ""
+        self._told: set[str] = set()
         self._followed: UpstreamTerms | None = None
         self._settled = False
         self._due = 0.0
@@ -295,7 +302,7 @@ class UpstreamImages:
                 self._say(f"{terms.url} cannot be asked for its images: {error}")
                 return
             self._say("")
-            found = offered(documents, terms.url, time.time())
+            found = offered(documents, terms.url, time.time(), self._told)
             # Before they are seen: who sees one may deploy it.
             coming = self._names() | {image.index: image.name for image in found.values()}
             await asyncio.to_thread(self._files.offers, coming)
