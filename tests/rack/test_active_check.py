@@ -186,3 +186,23 @@ async def test_a_check_that_is_called_off_gives_the_board_back(tmp_path: Path) -
                 await asyncio.sleep(0.01)
         assert made.rack.keepers()["b1"].view.desired.power is PowerState.OFF
         assert (await made.check("b2"))["ok"] is True
+
+
+async def test_the_next_is_switched_on_when_one_that_was_called_off_is_off(tmp_path: Path) -> None:
+    """One that goes on booting for a while would answer for the next, were their wires crossed."""
+    async with bench(tmp_path, b1=RealBoard("b1", None), b2=right("b2")) as made:
+        one, two = made.rack.keepers()["b1"], made.supply("b2")
+        checking = asyncio.ensure_future(made.check("b1", seconds=60))
+        async with asyncio.timeout(60):
+            while one.view.seen.power.state is not PowerState.ON:
+                await asyncio.sleep(0.01)
+        made.supply("b1").misbehaviour.lag = 8  # readings until it is off
+        checking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await checking
+        checking = asyncio.ensure_future(made.check("b2"))
+        async with asyncio.timeout(60):
+            while not checking.done():
+                assert two.state is PowerState.OFF or one.view.seen.power.state is not PowerState.ON
+                await asyncio.sleep(0.01)
+        assert (await checking)["ok"] is True

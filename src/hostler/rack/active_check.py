@@ -32,7 +32,7 @@ from hostler.rack.signs import ANYTHING, Heard, board_named, listen
 from hostler.rack.wire_ends import equipment_of, find_port, wire_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from hostler.model.json import Document
     from hostler.model.seam import Desired, RackPlan
@@ -95,6 +95,7 @@ class ActiveChecks:
         self._bench = bench
         self.turn = asyncio.Semaphore(1)
         self._loans: dict[str, Loan] = {}
+        self._left: set[str] = set()  # boards whose check was called off, since somebody had the turn
 
     async def check(self, body: Document) -> Document:
         """Check one board.
@@ -117,9 +118,12 @@ class ActiveChecks:
         one = _Check(self._bench, keeper, loan, str(body.get("check") or ""))
         interrupted = ""
         try:
-            await one.run(self.turn, float(str(body.get("seconds") or 180.0)), self._idle)
+            await one.run(self.turn, float(str(body.get("seconds") or 180.0)), self._idle, self._others_off)
         except Overtaken as error:
             interrupted = str(error)
+        except asyncio.CancelledError:
+            self._left.add(name)
+            raise
         finally:
             loan.end()
             del self._loans[name]
@@ -153,6 +157,24 @@ class ActiveChecks:
         if _at_work(keeper):
             raise RequestRefusedError(f'board "{name}" is at work; wait until its run has ended')
         return keeper
+
+    async def _others_off(self) -> None:
+        """Wait until boards whose check was called off are off: what they still say would be an answer."""
+        if not self._left:
+            return
+        end = time.monotonic() + SWITCH_SECONDS
+        while True:
+            if not any(map(self._fades, self._left)) or time.monotonic() > end:
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(SETTLE_SECONDS)
+        self._left.clear()
+
+    def _fades(self, name: str) -> bool:
+        keeper = self._bench.keepers().get(name)
+        if keeper is None or keeper.view.desired.power is not PowerState.OFF:
+            return False
+        return keeper.view.seen.power.state is PowerState.ON
 
     def _idle(self) -> dict[str, Keeper]:
         """Return the boards that should be off and silent, by name: who of them is heard has a wrong wire."""
@@ -191,12 +213,17 @@ class _Check:
         )
 
     async def run(
-        self, turn: asyncio.Semaphore, seconds: float, idle: Callable[[], dict[str, Keeper]]
+        self,
+        turn: asyncio.Semaphore,
+        seconds: float,
+        idle: Callable[[], dict[str, Keeper]],
+        others_off: Callable[[], Awaitable[None]],
     ) -> None:
         """Try everything; stops early when its power cannot be controlled."""
         if not self._tell(judge_switching(self._wiring, PowerState.OFF, await self._off())):
             return
         async with turn:
+            await others_off()
             others = {name: keeper for name, keeper in idle().items() if name != self._wiring.board}
             known = self._bench.recent_strangers()
             with self._bench.ears.listen() as asked, ExitStack() as stack:
