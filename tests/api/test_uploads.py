@@ -113,6 +113,8 @@ async def test_what_is_not_the_protocol_is_refused(tmp_path: Path) -> None:
             assert (refused.status_code, refused.headers["content-type"]) == (
                 status, "application/problem+json",
             ), refused.text  # fmt: skip
+            assert refused.headers["tus-resumable"] == "1.0.0"
+            assert refused.headers.get("tus-version") == ("1.0.0" if status == 412 else None)
         assert (await api.anna.head(path, headers=TUS)).headers["upload-offset"] == "0"
         assert (await api.anna.post("/uploads", headers=TUS)).status_code == 422
         odd = {**TUS, "Upload-Length": "4", "Upload-Metadata": "filename ???"}

@@ -60,6 +60,17 @@ def problem_response(refusal: Refusal) -> Response:
     return _response(problem(refusal), headers)
 
 
+def invalid_response(error: RequestValidationError) -> Response:
+    """Return the answer to a request that is not as the API says."""
+    faults = tuple(
+        Fault(f"{key}: {_plain(detail['msg'])}" if key else _plain(detail["msg"]), key=key)
+        for detail in error.errors()
+        for key in [".".join(str(part) for part in detail["loc"] if part not in ("body", "query", "path"))]
+    )
+    text = "; ".join(fault.text for fault in faults)
+    return _response(_document(422, "invalid", "Invalid request", text, faults))
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the app leave as a problem document."""
     app.add_exception_handler(Refusal, _refused)
@@ -76,13 +87,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = tuple(
-        Fault(f"{key}: {_plain(detail['msg'])}" if key else _plain(detail["msg"]), key=key)
-        for detail in error.errors()
-        for key in [".".join(str(part) for part in detail["loc"] if part not in ("body", "query", "path"))]
-    )
-    text = "; ".join(fault.text for fault in faults)
-    return _response(_document(422, "invalid", "Invalid request", text, faults))
+    return invalid_response(error)
 
 
 async def _http(_request: Request, error: Exception) -> Response:

@@ -9,23 +9,24 @@ from __future__ import annotations
 import base64
 import binascii
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import ClientDisconnect
 
 from hostler.api.gate import PREFIX, Caller, TheHub
+from hostler.api.problems import invalid_response, problem_response
 from hostler.hub.errors import InvalidError, Refusal
 from hostler.model.trace import printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from hostler.hub.hub import Hub
     from hostler.hub.uploads import Upload
-
-router = APIRouter()
 
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,expiration,termination"
@@ -36,6 +37,30 @@ _LONGEST_NAME = 255
 Length = Annotated[int, Header(alias="Upload-Length", ge=1)]
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0)]
 Spoken = Annotated[str, Header(alias="Tus-Resumable")]
+
+
+class _TusRoute(APIRoute):
+    """Lets refusals say too which version is spoken, as tus wants of every answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except Refusal as refusal:
+                response = problem_response(refusal)
+            except RequestValidationError as error:
+                response = invalid_response(error)
+            response.headers["Tus-Resumable"] = VERSION
+            if response.status_code == VersionError.status:
+                response.headers["Tus-Version"] = VERSION
+            return response
+
+        return answered
+
+
+router = APIRouter(route_class=_TusRoute)
 
 
 class UploadDocument(BaseModel):
