@@ -152,9 +152,9 @@ class UpstreamLink:
         try:
             response = self._sent(path)
         except (OSError, http.client.HTTPException) as error:
-            self._lost(error)
-            if fresh:
-                raise self._lost(error) from error
+            lost = self._lost(error)
+            if fresh or isinstance(error, TimeoutError):
+                raise lost from error
             try:  # a server may close an idle connection at any time
                 response = self._sent(path)
             except (OSError, http.client.HTTPException) as again:
