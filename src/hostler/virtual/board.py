@@ -9,6 +9,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from hostler.virtual import qemu
+from hostler.virtual.config import Kind
+from hostler.virtual.receive_kick import keep_receiving
 from hostler.virtual.serial import SerialLine
 from hostler.virtual.switch import Load
 from hostler.virtual.uboot_env import NoDefaultEnvironment
@@ -78,10 +80,14 @@ class VirtualBoard(Load):
 
     async def _power_cycle(self) -> None:
         ours, theirs = socket.socketpair()
+        monitor, its_monitor = socket.socketpair()
         ours.setblocking(False)
-        plugs = qemu.Plugs(f"port{self.config.port}", theirs.fileno(), self._accelerator, self._cache)
+        monitor.setblocking(False)
+        plugs = qemu.Plugs(
+            f"port{self.config.port}", theirs.fileno(), self._accelerator, self._cache, its_monitor.fileno()
+        )
         try:
-            with theirs:
+            with theirs, its_monitor:
                 qemu.prepare(self.config, self._directory)
                 with (self._directory / "qemu.log").open("wb") as log:
                     self._process = await asyncio.create_subprocess_exec(
@@ -90,26 +96,32 @@ class VirtualBoard(Load):
                         stdout=log,
                         stderr=log,
                         cwd=self._directory,
-                        pass_fds=[theirs.fileno()],
+                        pass_fds=[theirs.fileno(), its_monitor.fileno()],
                         start_new_session=True,  # Ctrl-C is for us; boards lose power in our order
                     )
                     self._killed = False
         except (OSError, NoDefaultEnvironment, NotAStore) as error:
             ours.close()
+            monitor.close()
             self._fail(str(error))
             return
         if not self._supplied:
             self._pull_the_plug()  # switched off again while it was being started
         _log.info("%s: power on, pid %d", self.config.name, self._process.pid)
-        line = asyncio.ensure_future(self.line.plug_in(ours))
+        wires = [asyncio.ensure_future(self.line.plug_in(ours))]
+        if self.config.kind is Kind.ARM64_UBOOT:
+            wires.append(asyncio.ensure_future(keep_receiving(monitor, qemu.NETDEV)))
+        else:
+            monitor.close()
         try:
             code = await self._process.wait()
         finally:
             self._pull_the_plug()
             # Its last words are still in the socket; the line closes when they have been read.
-            await asyncio.wait([line], timeout=1.0)
-            line.cancel()
-            await asyncio.wait([line])
+            await asyncio.wait(wires, timeout=1.0)
+            for wire in wires:
+                wire.cancel()
+            await asyncio.wait(wires)
         _log.info("%s: power off", self.config.name)
         if self._supplied and not self._changed.is_set():
             self._fail(f"QEMU ended by itself with {code}: {self._last_words()}")

@@ -22,6 +22,8 @@ AAVMF_CODE = Path("/usr/share/AAVMF/AAVMF_CODE.fd")
 AAVMF_VARS = Path("/usr/share/AAVMF/AAVMF_VARS.ms.fd")  # likewise; the one without them is all zero
 UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 IPXE_ROM = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")  # holds the BIOS image as well
+NETDEV = "net"
+"""The id of a board's ``-netdev``."""
 _FLASH_BANK = 64 << 20  # the "virt" machine takes no other size
 
 BINARY = {
@@ -52,12 +54,14 @@ class Plugs:
         serial_fd: Inherited file descriptor of a connected stream socket: the serial line.
         accelerator: ``kvm`` or ``tcg``.
         cache: Disk cache mode.
+        monitor_fd: Inherited file descriptor of a connected stream socket: a QMP monitor of its own.
     """
 
     tap: str
     serial_fd: int
     accelerator: str
     cache: str
+    monitor_fd: int | None = None
 
 
 def require(kinds: set[Kind]) -> None:
@@ -117,7 +121,8 @@ def command(board: BoardConfig, plugs: Plugs) -> list[str]:
         *(("-rtc", f"base={board.clock}") if board.clock else ()),
         *("-chardev", f"socket,id=line,fd={plugs.serial_fd}", "-serial", "chardev:line"),
         *("-qmp", "unix:qmp.sock,server=on,wait=off"),
-        *("-netdev", f"tap,id=net,ifname={plugs.tap},script=no,downscript=no"),
+        *_monitor(plugs.monitor_fd),
+        *("-netdev", f"tap,id={NETDEV},ifname={plugs.tap},script=no,downscript=no"),
         *("-device", _network_card(board)),
         *disk_wiring.arguments(
             board.disks, _disk_slots(board), plugs.cache, 1 if board.kind is Kind.X86_BIOS else None
@@ -132,6 +137,13 @@ def accelerator_options(accelerator: str) -> list[str]:
     if accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
     return ["-accel", "tcg,thread=multi,tb-size=256"]
+
+
+def _monitor(fd: int | None) -> list[str]:
+    # Beside qmp.sock, which serves one client at a time and is left to people.
+    if fd is None:
+        return []
+    return ["-chardev", f"socket,id=monitor,fd={fd}", "-mon", "chardev=monitor,mode=control"]
 
 
 def _machine(board: BoardConfig, accelerator: str) -> list[str]:
@@ -178,7 +190,7 @@ def _smbios(board: BoardConfig) -> str:
 
 
 def _network_card(board: BoardConfig) -> str:
-    card = f"virtio-net-pci,netdev=net,mac={board.mac},addr={uefi_nvram.NETWORK_SLOT:#x}"
+    card = f"virtio-net-pci,netdev={NETDEV},mac={board.mac},addr={uefi_nvram.NETWORK_SLOT:#x}"
     if board.kind is Kind.X86_BIOS and board.first is First.NETWORK:
         # The card's default ROM is iPXE; a ROM named here keeps its own ids, and SeaBIOS does not run it.
         return f"{card},bootindex=0"
