@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 from simulated_lab import LAB, SimulatedLab, simulated_lab
 from textual.widgets import Input
 
+from free_ports import free_port
 from hostler.cli.top_app import TopApp
 from hostler.cli.top_screens import Question, Reading
 from hostler.cli.top_wall import Wall
@@ -183,18 +183,6 @@ async def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
                 await sees(pilot, lambda: "pc-7" in on_screen(app) and "pc-2" not in on_screen(app))
         finally:
             await running.__aexit__(None, None, None)
-
-
-def free_port() -> int:
-    """Return a port that nobody is given by chance while no server has it."""
-    for port in range(20000 + os.getpid() % 5000, 32000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 @pytest.mark.parametrize("options", [("--once",), ()])

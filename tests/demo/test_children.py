@@ -36,9 +36,9 @@ def test_the_token_is_taken_and_not_logged(tmp_path: Path) -> None:
     arguments, url = serve(tmp_path)
     child = Child("server", arguments, tmp_path / "server.log")
     try:
-        child.wait_until(lambda: bool(child.tokens), seconds=30, what="a token")
+        child.wait_until(lambda: bool(child.tokens), seconds=60, what="a token")
         with Client(Settings(url, child.tokens[0])) as client:
-            wait_healthy(client, seconds=30, alive=child.alive)
+            wait_healthy(client, seconds=60, alive=child.alive)
             assert client.boards() == []
     finally:
         child.stop()
@@ -52,7 +52,7 @@ def test_a_child_that_ends_is_told_with_its_last_lines(tmp_path: Path) -> None:
     """Waiting for a process that has ended stops at once and shows what it said."""
     child = Child("server", ["serve", "--listen", "nowhere"], tmp_path / "server.log")
     with pytest.raises(ChildEndedError, match=r"(?s)ended with status 1.*HOST:PORT"):
-        child.wait_until(lambda: False, seconds=30, what="anything")
+        child.wait_until(lambda: False, seconds=60, what="anything")
 
 
 def test_children_end_with_a_killed_demo(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from console_servers import end_own, free_port, ipmi_sim, ser2net, sshd
+from console_servers import end_own, ipmi_sim, ser2net, sshd
 from pty_board import PtyBoard
 
+from free_ports import free_port
 from hostler.drivers.console.fake import FakeConsole
 from hostler.drivers.registry import console_driver
 from hostler.virtual.serial import SerialLine

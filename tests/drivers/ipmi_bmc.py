@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from free_ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -49,9 +51,7 @@ esac
 async def ipmi_sim(folder: Path) -> AsyncIterator[str]:
     """Run a controller that lets in admin and hand, both with the password s3cret; yields its address."""
     config, controller, chassis, state = (folder / n for n in ("lan.conf", "mc.emu", "chassis", "state"))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
     config.write_text(_CONFIG.format(port=port, chassis=chassis))
     controller.write_text(_CONTROLLER)
     chassis.write_text(_CHASSIS.format(state=state))

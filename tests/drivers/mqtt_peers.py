@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import aiomqtt
+
+from free_ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def mosquitto(folder: Path) -> AsyncIterator[str]:
     """Run a broker on loopback that knows user ``lab`` with password ``s3cret``; yields ``host:port``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     passwords = folder / "passwords"
     maker = await asyncio.create_subprocess_exec("mosquitto_passwd", "-b", "-c", passwords, "lab", "s3cret")
     assert await maker.wait() == 0

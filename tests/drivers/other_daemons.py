@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import bcrypt
+
+from free_ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,7 +25,7 @@ _EMULATOR = (
 )
 _START_SECONDS = 60.0
 _STARTS = 5
-"""How often it is tried: between two looks a free port may have become another's."""
+"""How often it is tried: somebody may have taken the port first."""
 
 
 @asynccontextmanager
@@ -84,7 +85,7 @@ async def _running(command: Callable[[int], list[str]]) -> AsyncIterator[int]:
     quiet = asyncio.subprocess.DEVNULL
     async with asyncio.timeout(_START_SECONDS):
         for _ in range(_STARTS):
-            argv = command(port := _free_port())
+            argv = command(port := free_port())
             process = await asyncio.create_subprocess_exec(*argv, stdin=quiet, stdout=quiet, stderr=quiet)
             if await _listens(process, port):
                 break
@@ -117,9 +118,3 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
     await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from free_ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -81,9 +83,7 @@ async def snmpd(
         # Before the interfaces of this machine.
         f"pass_persist -p 10 .1.3.6.1.2.1.2.2.1.8 {sys.executable} -u {script} {spec}\n"
     )
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
     process = await asyncio.create_subprocess_exec(
         "/usr/sbin/snmpd", "-f", "-Le", "-C", "-c", str(config), "-I", "-smux", f"udp:127.0.0.1:{port}",
         env={**os.environ, "SNMP_PERSISTENT_DIR": str(folder)},

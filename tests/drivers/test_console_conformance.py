@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from console_peers import PEERS, Peer
-from console_servers import free_port
 
+from free_ports import free_port
 from hostler.drivers.errors import DriverConfigError, EquipmentRefused, EquipmentUnreachable
 from hostler.drivers.registry import CONSOLE, console_driver, driver_names
 

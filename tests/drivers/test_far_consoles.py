@@ -10,8 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from console_servers import free_port, ipmi_sim, sshd
+from console_servers import ipmi_sim, sshd
 
+from free_ports import free_port
 from hostler.drivers.console.command import CommandConsole
 from hostler.drivers.console.ipmi_sol import IpmiSol
 from hostler.drivers.console.netconsole import Netconsole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import aiomqtt
@@ -13,6 +14,7 @@ from hostler.drivers.power.mqtt_plug import MODELS, MqttPlug
 from hostler.model.power import PowerState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from silent import SilentPort
@@ -39,16 +41,24 @@ def _driver(broker: str, model: str, outlet: object = 2, **equipment: object) ->
     return MqttPlug.from_config(table, {"device": "plug", "outlet": outlet})
 
 
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("model", sorted(MODELS))
 async def test_one_outlet_is_switched_and_no_other(model: str, tmp_path: Path) -> None:
     """On and off reach the outlet meant, through the broker and back."""
     async with mosquitto(tmp_path) as broker, Device(model).connected(broker) as device:
-        driver = _driver(broker, model)
+        driver = _driver(broker, model, timeout=30)
         assert (await driver.get()).state is PowerState.OFF
         await driver.set(PowerState.ON)
+        await _until(lambda: device.on["2"])
         assert (await driver.get()).state is PowerState.ON
         assert device.on == {"1": False, "2": True}
         await driver.set(PowerState.OFF)
+        await _until(lambda: not device.on["2"])  # it answers one by one: nobody hears old answers afterwards
         assert (await driver.get()).state is PowerState.OFF
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-import socket
 import threading
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from netboot_peers import NETWORK
 
+from free_ports import free_port
 from hostler.agent.console import Console
 from hostler.agent.install import WORKERS, install
 from hostler.agent.media import Media
@@ -63,9 +63,7 @@ class Site:
         store = ImageStore(place / "store")
         self.image = image.read_bytes()
         self.index_id = import_image(image, store).index
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.network = replace(
             NETWORK, interface="lo", address=IPv4Interface("127.0.0.1/8"), range_first=None, range_last=None,
             http_port=self.port, installs=limit, multicast=multicast,

@@ -19,6 +19,7 @@ import pytest
 import zstandard
 from netboot_peers import NETWORK
 
+from free_ports import free_port
 from hostler.agent import peers as agent_peers
 from hostler.agent.console import Console
 from hostler.agent.install import install
@@ -72,9 +73,7 @@ class Site:
         self.image = image.read_bytes()
         self.store = ImageStore(place / "store")
         self.index_id = import_image(image, self.store).index
-        with socket.socket() as free:
-            free.bind((HERE, 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.network = replace(
             SHARING, interface="lo", address=IPv4Interface("127.0.0.1/8"), range_first=None, range_last=None,
             http_port=self.port,

@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from free_ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,8 +49,8 @@ class Lab:
         self.directory = directory
         self.state = directory / "state"
         self.tftp = directory / "tftp"
-        self.switch = _free_port(socket.SOCK_DGRAM)
-        self.consoles = {name: _free_port(socket.SOCK_STREAM) for name in BOARDS}
+        self.switch = free_port(socket.SOCK_DGRAM)
+        self.consoles = {name: free_port(socket.SOCK_STREAM) for name in BOARDS}
         self.said = {name: bytearray() for name in (*BOARDS, "dnsmasq")}
         self.config = directory / "virtual.toml"
         self.process: subprocess.Popen[bytes] | None = None
@@ -239,9 +241,3 @@ def _end(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(15)
-
-
-def _free_port(kind: int) -> int:
-    with socket.socket(socket.AF_INET, kind) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
