@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
-from hostler.images.source import SourceError, open_source
+from hostler.images.source import DamagedSourceError, SourceError, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -32,6 +32,10 @@ _RANGE = re.compile(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?")
 
 class BmapError(SourceError):
     """A block map cannot be used, or does not belong to the image; the text says why."""
+
+
+class MapChecksumError(BmapError, DamagedSourceError):
+    """The image or its block map is spoiled, or they do not belong to each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,9 @@ def applied(data: Iterator[bytes], bmap: Bmap) -> Iterator[bytes]:
             if at == current.end:
                 if current.checksum and digest.hexdigest() != current.checksum:
                     span = f"bytes {current.start} to {current.end - 1}"
-                    raise BmapError(_other(f"{span} have another {bmap.hash} checksum than the map says"))
+                    raise MapChecksumError(
+                        _other(f"{span} have another {bmap.hash} checksum than the map says")
+                    )
                 current = next(ranges, None)
                 digest = hashlib.new(bmap.hash, usedforsecurity=False)
     if at < bmap.size:
