@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import struct
 import zlib
 from dataclasses import replace
@@ -20,6 +21,7 @@ from hostler.model.boot import BootIntent
 from hostler.netboot.hold_image import HOLD_IMAGE
 from hostler.netboot.setup import NetbootSetup
 from hostler.netboot.table import Target
+from hostler.virtual.receive_kick import keep_receiving
 from netns import CLIENT_INTERFACE, Lan
 
 pytestmark = [pytest.mark.netns, pytest.mark.qemu]
@@ -63,18 +65,24 @@ async def powered(lan: Lan, *machine: str, rom: str = "", restarts: bool = False
         f"ip link set {CLIENT_INTERFACE} master br0", "ip link set tap0 up", "ip link set br0 up",
     ):  # fmt: skip
         lan.client.run(*command.split())
+    arm = "aarch64" in machine[0]
+    monitor, its_monitor = socket.socketpair()
+    monitor.setblocking(False)
     process = await asyncio.create_subprocess_exec(
         *lan.client.argv(
             *machine, "-nographic", *(() if restarts else ("-no-reboot",)),
-            *(("-nodefaults",) if "aarch64" in machine[0] else ()),
-            *(("-serial", "stdio") if "aarch64" in machine[0] else ()),
+            *(("-nodefaults", "-serial", "stdio") if arm else ()),
+            "-chardev", f"socket,id=kicks,fd={its_monitor.fileno()}", "-mon", "chardev=kicks,mode=control",
             "-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no",
             "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{rom}",
         ),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        pass_fds=[its_monitor.fileno()],
     )  # fmt: skip
+    its_monitor.close()
     board = Board(process)
     reading = asyncio.create_task(board.read())
+    kicking = asyncio.create_task(keep_receiving(monitor, "n0"))  # for U-Boot; the others need none
     try:
         yield board
     finally:
@@ -82,6 +90,7 @@ async def powered(lan: Lan, *machine: str, rom: str = "", restarts: bool = False
             process.kill()
         await process.wait()
         await reading
+        await kicking
 
 
 def uboot_flash(folder: Path) -> tuple[str, ...]:
