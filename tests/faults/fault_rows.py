@@ -210,14 +210,14 @@ FAULTS = (
         "equipment-silent", "the switch does not answer", (Cause.POWER,), quick=True,
         board=(("power", '{ equipment = "nowhere", port = 1 }'),),
     ),
-    Fault("poe-fault", "its port delivers no power", (Cause.POWER,), inject=_poe_fault),
+    Fault("poe-fault", "its port delivers no power", (Cause.POWER,), inject=_poe_fault, quick=True),
     Fault(
         "other-outlet", "its power wire is in another port", (Cause.POWER,),
-        board=(("power", '{ equipment = "switch1", port = 47 }'),),
+        board=(("power", '{ equipment = "switch1", port = 47 }'),), quick=True,
     ),
     Fault(
         "over-budget", "its switch has no watts left for it", (Cause.POWER_WAITS,), inject=_over_budget,
-        board=(("power", '{ equipment = "weak", port = 48 }'), ("watts", "8")),
+        board=(("power", '{ equipment = "weak", port = 48 }'), ("watts", "8")), quick=True,
     ),
     Fault(
         "says-done", "the power driver says done, and nothing happened", (Cause.NO_SIGN,),
@@ -228,7 +228,7 @@ FAULTS = (
         machine='first = "media"\nmedia = "blank.img"\n', inject=_blank_medium,
     ),
     Fault("cable-out", "its cable is in no port of the boot network", (Cause.DID_NOT_ASK,), inject=_no_link),
-    Fault("no-link", "its cable is not plugged in", (Cause.NO_LINK,), inject=_cable_unplugged),
+    Fault("no-link", "its cable is not plugged in", (Cause.NO_LINK,), inject=_cable_unplugged, quick=True),
     Fault(
         "spanning-tree", "its switch port does not forward yet", (Cause.SPANNING_TREE,), inject=_port_closed,
     ),
@@ -237,6 +237,7 @@ FAULTS = (
     ),
     Fault(
         "other-port", "its cable is in another port of its switch", (Cause.WRONG_PORT,), inject=_other_port,
+        quick=True,
     ),
     Fault(
         "not-served", "`hostler serve` lacks the rights of root", (Cause.NOT_SERVED,), rights=_NO_ROOT,
@@ -253,7 +254,7 @@ FAULTS = (
         "architecture", "its firmware is another than its class says", (Cause.NO_ANSWER,), quick=True,
         kind="x86-uefi", loader=Loader.PXELINUX,
     ),
-    Fault("other-dhcp", "another DHCP server answers it", (Cause.OTHER_SERVER,), inject=_rogue),
+    Fault("other-dhcp", "another DHCP server answers it", (Cause.OTHER_SERVER,), inject=_rogue, quick=True),
     Fault(
         "offers-lost", "the answers to its DHCP do not reach it", (Cause.OFFER_IGNORED,),
         inject=rules("to udp sport 67 drop"),
@@ -264,7 +265,7 @@ FAULTS = (
     ),
     Fault(
         "tftp-missing", "a part of its boot loader is gone", (Cause.FILE_MISSING,), loader=Loader.PXELINUX,
-        inject=_lost_loader,
+        inject=_lost_loader, quick=True,
     ),
     Fault(
         "tftp-stalls", "TFTP breaks off", (Cause.TRANSFER,), kind="x86-uefi", platform="x86-uefi",
@@ -284,16 +285,22 @@ FAULTS = (
     ),
     Fault(
         "http-refused", "HTTP is refused", (Cause.REFUSED,),
-        inject=_refused,
+        inject=_refused, quick=True,
     ),
     Fault(
         "http-stalls", "HTTP breaks off", (Cause.TRANSFER,),
         inject=rules("to ip saddr 10.77.0.1 tcp sport 8067 quota over 2000000 bytes drop"),
     ),
     Fault("http-slow", "HTTP is slow", (Cause.SLOW,), inject=_slow),
-    Fault("file-missing", "its kernel is gone", (Cause.FILE_MISSING,), image="lost-kernel", inject=_lost),
+    Fault(
+        "file-missing", "its kernel is gone", (Cause.FILE_MISSING,), image="lost-kernel", inject=_lost,
+        quick=True,
+    ),
     Fault("hung-kernel", "its kernel hangs at once", (Cause.KERNEL_SILENT,), image="hung-kernel"),
-    Fault("bad-kernel", "the script of iPXE starts what is no kernel", (Cause.LOADER,), image="bad-kernel"),
+    Fault(
+        "bad-kernel", "the script of iPXE starts what is no kernel", (Cause.LOADER,), image="bad-kernel",
+        quick=True,
+    ),
     Fault(
         "grub-script", "the script of GRUB starts what is no kernel", (Cause.LOADER,), image="bad-kernel",
         kind="x86-uefi", platform="x86-uefi", loader=Loader.GRUB,
@@ -345,9 +352,9 @@ FAULTS = (
         disk=_WRITES + 'write_limit = "4K"\n',
     ),
     Fault("resets", "its installer resets it again and again", (Cause.RESTARTS,), image="resets"),
-    Fault("loader-script", "GRUB's script names no kernel", (Cause.LOADER,), image="no-kernel"),
+    Fault("loader-script", "GRUB's script names no kernel", (Cause.LOADER,), image="no-kernel", quick=True),
     Fault("no-bootloader", "the image has no boot loader", (Cause.NOTHING_BOOTS,), image="noise"),
-    Fault("no-root", "the system does not find its root", (Cause.NO_ROOT,), image="no-initrd"),
+    Fault("no-root", "the system does not find its root", (Cause.NO_ROOT,), image="no-initrd", quick=True),
     Fault("no-login", "the system never says what is waited for", (Cause.NO_LOGIN,), image="other-words"),
     Fault(
         "never-done", "an installer never tells that it is done", (Cause.INSTALLER,), image="never-done",

@@ -37,14 +37,14 @@ def check(fault: Fault, verdicts: Verdicts, config: pytest.Config) -> None:
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.quick], ids=lambda fault: fault.key)
 def test_the_cause_is_named(fault: Fault, verdicts: Verdicts, pytestconfig: pytest.Config) -> None:
-    """Within moments, of faults that show at once."""
+    """Of a third of them, which show soon."""
     check(fault, verdicts, pytestconfig)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if not fault.quick], ids=lambda fault: fault.key)
 def test_the_cause_is_named_in_time(fault: Fault, verdicts: Verdicts, pytestconfig: pytest.Config) -> None:
-    """Of faults that show by what does not come."""
+    """Of the others, many of which show by what does not come."""
     check(fault, verdicts, pytestconfig)
 
 
