@@ -179,8 +179,12 @@ def test_terms_that_cannot_be_kept_are_refused(store: ImageStore, tmp_path: Path
         import_image(tmp_path / "tree", store, disk=bare)
     with pytest.raises(SourceError, match="is a tar, and no image of a disk"):
         import_image(tmp_path / "tree", store)
-    with pytest.raises(SourceError, match="not for raspberrypi4; import a whole image"):
-        import_image(tmp_path / "tree", store, disk=terms(tmp_path, "arm64", "arm64-uefi", "raspberrypi4"))
+    for platform, why in (
+        ("riscv64-uboot", "not for riscv64-uboot; import a whole image"),
+        ("raspberrypi4", "another table than one for arm64-uefi; import it twice"),
+    ):
+        with pytest.raises(SourceError, match=why):
+            import_image(tmp_path / "tree", store, disk=terms(tmp_path, "arm64", "arm64-uefi", platform))
     (tmp_path / "raw").write_bytes(b"disk" * 1024)
     with pytest.raises(SourceError, match="no tar of a root file system"):
         import_image(tmp_path / "raw", store, disk=terms(tmp_path, append="quiet"))
