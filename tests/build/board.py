@@ -16,6 +16,8 @@ import pytest
 MACHINES = {
     "amd64": ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max"],
     "arm64": ["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a57"],
+    # Its console is the second UART.
+    "raspberrypi3": ["qemu-system-aarch64", "-machine", "raspi3b", "-serial", "null"],
 }
 OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
 UBOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")

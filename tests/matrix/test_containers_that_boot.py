@@ -124,7 +124,6 @@ def test_a_raspberry_pi_boots_a_container_from_its_card(tmp_path: Path) -> None:
         file.truncate(1 << (made.path.stat().st_size - 1).bit_length())
     words += ["-append", made.fat_file(1, "cmdline.txt").decode().strip()]
     words += ["-drive", f"file={made.path},format=raw,if=sd"]
-    # Its console is the second UART; it has four processors and 1 GiB.
-    with Board("arm64", "-M", "raspi3b", "-smp", "4", "-serial", "null", *words) as board:
+    with Board("raspberrypi3", "-smp", "4", *words) as board:
         board.expect("its-own-init-(init|sh)-on-aarch64", 1200)
         board.expect("root-is-ro", 60)
